@@ -1,0 +1,61 @@
+"""The `icmass` command: sub-commands, and how errors reach the user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from icmass import __version__
+from icmass.errors import InputError
+
+app = typer.Typer(
+    name="icmass",
+    help="Galaxy cluster masses from X-ray photons.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"icmass {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def icmass(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Galaxy cluster masses from X-ray photons."""
+    if debug:
+        os.environ["ICMASS_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line on standard error and status 2."""
+    try:
+        app()
+    except (InputError, OSError, MemoryError, KeyboardInterrupt) as error:
+        if os.environ.get("ICMASS_DEBUG"):
+            raise
+        print(f"icmass: {_one_line(error)}", file=sys.stderr)
+        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 2)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command with --resume goes on from here"
+    if isinstance(error, MemoryError):
+        return "out of memory; use fewer workers or clusters"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error.filename or 'output'}: the disk is full; free some space, then --resume"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'file'}: {error.strerror or error}"
+    return str(error)

@@ -1,0 +1,86 @@
+"""Distances, densities and radii in a flat Lambda-CDM cosmology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import numpy as np
+from astropy import constants
+from astropy import units as u
+from astropy.cosmology import FlatLambdaCDM
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Cosmology(BaseModel):
+    """A flat Lambda-CDM cosmology; the default is Magneticum's (WMAP7, Komatsu et al. 2011).
+
+    Parameters
+    ----------
+    h : float
+        Hubble constant in units of 100 km/s/Mpc.
+    om0, ob0 : float
+        Matter and baryon density today in units of the critical density.
+    sigma8, ns : float
+        Amplitude and slope of the linear power spectrum.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    h: float = Field(0.704, gt=0.3, lt=1.5)
+    om0: float = Field(0.272, gt=0.05, lt=1)
+    ob0: float = Field(0.0456, gt=0, lt=0.2)
+    sigma8: float = Field(0.809, gt=0.3, lt=2)
+    ns: float = Field(0.963, gt=0.5, lt=1.5)
+
+    @cached_property
+    def astropy(self) -> FlatLambdaCDM:
+        """The same cosmology as an `astropy.cosmology.FlatLambdaCDM` (no radiation)."""
+        return FlatLambdaCDM(H0=100 * self.h, Om0=self.om0, Ob0=self.ob0, Tcmb0=0)
+
+    def efunc(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Return E(z) = H(z)/H0."""
+        return np.sqrt(self.om0 * (1 + np.asarray(redshift)) ** 3 + 1 - self.om0)
+
+    def comoving_distance(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Return the line-of-sight comoving distance [comoving Mpc/h]."""
+        return self.astropy.comoving_distance(redshift).to_value(u.Mpc) * self.h
+
+    def arcmin_per_mpc_h(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Return the angle that one comoving Mpc/h subtends [arcmin]."""
+        return np.degrees(1 / self.comoving_distance(redshift)) * 60
+
+    def critical_density(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Return the critical density [h^2 Msun / physical Mpc^3]."""
+        hubble = 100 * u.km / u.s / u.Mpc
+        rho = (3 * hubble**2 / (8 * np.pi * constants.G)).to_value(u.Msun / u.Mpc**3)
+        return rho * self.efunc(redshift) ** 2
+
+    def r500c(self, m500c: np.ndarray | float, redshift: np.ndarray | float) -> np.ndarray:
+        """Return R500c [comoving Mpc/h] of a halo of M500c [Msun/h]."""
+        rho = 500 * self.critical_density(redshift)
+        physical = (3 * np.asarray(m500c) / (4 * np.pi * rho)) ** (1 / 3)
+        return physical * (1 + np.asarray(redshift))
+
+    @contextmanager
+    def colossus(self) -> Iterator[None]:
+        """Make this the current cosmology of colossus, and restore what was current before."""
+        from colossus.cosmology import cosmology as col
+
+        before = col.current_cosmo
+        name = f"icmass-{self.h}-{self.om0}-{self.ob0}-{self.sigma8}-{self.ns}"
+        col.setCosmology(
+            name,
+            flat=True,
+            H0=100 * self.h,
+            Om0=self.om0,
+            Ob0=self.ob0,
+            sigma8=self.sigma8,
+            ns=self.ns,
+            persistence="",
+        )
+        try:
+            yield
+        finally:
+            col.current_cosmo = before

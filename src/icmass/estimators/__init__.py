@@ -1,0 +1,1 @@
+"""Mass estimators: one protocol for proxies and networks."""

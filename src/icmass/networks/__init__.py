@@ -1,0 +1,1 @@
+"""Network architectures, free of data and training."""

@@ -1,0 +1,1 @@
+"""From the sky to the detector: photons, maps, count rates."""

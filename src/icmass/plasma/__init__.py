@@ -1,0 +1,1 @@
+"""Plasma emission (APEC) and photoelectric absorption."""

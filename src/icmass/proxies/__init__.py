@@ -1,0 +1,1 @@
+"""Scalar mass proxies and their scaling relations."""

@@ -1,0 +1,1 @@
+"""Surveys on disk and every way to make one."""

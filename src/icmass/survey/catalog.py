@@ -1,0 +1,197 @@
+"""A survey on disk: one Zarr store, described once here, opened as an `xarray.Dataset`.
+
+Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions).
+Every variable has ``units`` and ``long_name``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.errors import InputError
+
+COMPONENTS = ("icm", "agn", "background")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What a variable of a survey is: its dimensions, type, unit and meaning."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    long_name: str
+
+
+def _scalar(units: str, long_name: str, dtype: str = "f8") -> Variable:
+    return Variable(("cluster",), dtype, units, long_name)
+
+
+VARIABLES: dict[str, Variable] = {
+    "maps": Variable(
+        ("cluster", "component", "band", "y", "x"), "u2", "count", "photon counts per pixel"
+    ),
+    "coverage": Variable(
+        ("cluster", "y", "x"),
+        "f2",
+        "1",
+        "exposure of the pixel over the cluster's exposure; 0 where masked; absent: 1 everywhere",
+    ),
+    "m500c": _scalar("Msun/h", "mass inside R500c"),
+    "redshift": _scalar("1", "cosmological redshift"),
+    "r500c": _scalar("Mpc/h comoving", "radius of mean density 500 times critical"),
+    "exposure": _scalar("s", "exposure at the survey-average effective area"),
+    "nh": _scalar("1e20 cm-2", "Galactic column density"),
+    "ra": _scalar("deg", "right ascension of the map's centre"),
+    "dec": _scalar("deg", "declination of the map's centre"),
+    "halo_id": _scalar("1", "identity of the halo", "i8"),
+    "snapshot": _scalar("1", "index of the snapshot", "i2"),
+    "position": Variable(
+        ("cluster", "axis"), "f8", "Mpc/h comoving", "position in the simulation box"
+    ),
+    "T": _scalar("keV", "spectroscopic-like temperature of the gas inside R500c"),
+    "L_X": _scalar("1e44 erg/s", "bolometric X-ray luminosity of the gas inside R500c"),
+    "L_X_soft": _scalar(
+        "1e44 erg/s", "X-ray luminosity of the gas inside R500c, rest-frame 0.5-2 keV"
+    ),
+    "M_gas": _scalar("Msun/h", "gas mass inside R500c"),
+    "n_phot": _scalar("count", "photons in the map, all components"),
+    "n_phot_r500": _scalar("count", "photons within a projected R500c"),
+    "n_phot_2r500": _scalar("count", "photons within a projected 2 R500c"),
+}
+
+
+def variable_of(name: str) -> Variable:
+    """Return the description of a variable; names ``latent_*`` are latent physics of the mock."""
+    if name.startswith("latent_"):
+        return _scalar("1", name.removeprefix("latent_").replace("_", " ") + " (latent)")
+    return VARIABLES[name]
+
+
+def blank_survey(
+    names: list[str],
+    *,
+    n_clusters: int,
+    n_pixels: int,
+    half_width: float,
+    bands: list[tuple[float, float]],
+    attrs: dict[str, Any],
+) -> xr.Dataset:
+    """Return a survey of zeros in memory with the named variables.
+
+    Parameters
+    ----------
+    names : list of str
+        Variables to hold, of `VARIABLES` or ``latent_*``.
+    n_clusters, n_pixels : int
+        Number of clusters and of pixels along a side of a map.
+    half_width : float
+        Half the side of a map [comoving Mpc/h].
+    bands : list of (float, float)
+        Observed-frame PI energy bands [keV].
+    attrs : dict
+        Provenance; must hold ``preset``, ``cosmology`` (a JSON text), ``seed`` and ``version``.
+    """
+    pixel = 2 * half_width / n_pixels
+    centre = (np.arange(n_pixels) + 0.5) * pixel - half_width
+    length = {
+        "units": "Mpc/h comoving",
+        "long_name": "projected offset from the cluster",
+    }
+    coords = {
+        "component": ("component", list(COMPONENTS)),
+        "band": ("band", [f"{lo:g}-{hi:g}" for lo, hi in bands], {"units": "keV"}),
+        "y": ("y", centre, length),
+        "x": ("x", centre, length),
+        "axis": ("axis", ["x", "y", "z"]),
+    }
+    sizes = {
+        "cluster": n_clusters,
+        "component": len(COMPONENTS),
+        "band": len(bands),
+        "y": n_pixels,
+        "x": n_pixels,
+        "axis": 3,
+    }
+    data = {}
+    for name in names:
+        var = variable_of(name)
+        values = np.zeros([sizes[d] for d in var.dims], var.dtype)
+        data[name] = (var.dims, values, {"units": var.units, "long_name": var.long_name})
+    used = {d for name in names for d in variable_of(name).dims}
+    kept = {k: v for k, v in coords.items() if k in used}
+    return xr.Dataset(data, kept, {"format": FORMAT, **attrs})
+
+
+def open_survey(path: str | Path) -> xr.Dataset:
+    """Open a survey lazily, and check that it is one.
+
+    Raises
+    ------
+    InputError
+        If the store is missing, damaged, unfinished or not a survey.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    if not path.exists():
+        mend = "give the path of a survey made by `icmass simulate`"
+        if partial.exists():
+            mend = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
+        raise InputError("no such survey", file=path, mend=mend)
+    try:
+        survey = xr.open_zarr(path, chunks=None)
+    except Exception as error:  # zarr and xarray raise many kinds for a damaged store
+        raise InputError(
+            f"not a readable Zarr store ({type(error).__name__})",
+            file=path,
+            mend="make it again with `icmass simulate`",
+        ) from None
+    _check(survey, path)
+    return survey
+
+
+def _check(survey: xr.Dataset, path: Path) -> None:
+    if survey.attrs.get("format") != FORMAT:
+        raise InputError(
+            f"is {survey.attrs.get('format')!r}, this version reads {FORMAT}",
+            file=path,
+            field="attribute format",
+            mend="make the survey with this version of icmass",
+        )
+    for name in ("maps", "redshift", "exposure"):
+        if name not in survey:
+            raise InputError(
+                "is missing", file=path, field=f"variable {name}", mend="make it again"
+            )
+    for name in map(str, survey.data_vars):
+        dims = survey[name].dims
+        known = name.startswith("latent_") or name in VARIABLES
+        if known and dims != variable_of(name).dims:
+            raise InputError(f"has dimensions {dims}", file=path, field=f"variable {name}")
+
+
+def survey_bands(survey: xr.Dataset) -> list[tuple[float, float]]:
+    """Return the PI energy bands of a survey [keV]."""
+    bands = []
+    for label in survey["band"].values:
+        lo, hi = str(label).split("-")
+        bands.append((float(lo), float(hi)))
+    return bands
+
+
+def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
+    maps = survey["maps"].isel(cluster=index)
+    return maps.sum("component", dtype="u2").transpose("cluster", "band", "y", "x").values
+
+
+def survey_config(survey: xr.Dataset) -> dict[str, Any]:
+    """Return the resolved configuration that made the survey."""
+    return json.loads(survey.attrs.get("config", "{}"))

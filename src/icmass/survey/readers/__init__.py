@@ -1,0 +1,1 @@
+"""Readers that turn real data into a survey."""

@@ -1,0 +1,1 @@
+"""Telescopes: effective area, energy redistribution, PSF and background, as data."""

@@ -1,0 +1,79 @@
+"""Shared fixtures: the real data's folder, and a small survey with the schema of a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from icmass.cosmology import Cosmology
+from icmass.survey.catalog import blank_survey
+
+BANDS = [(0.5, 1.2), (1.2, 2.0), (2.0, 7.0)]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data, or a skip that says so."""
+    path = Path(os.environ.get("ICMASS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"real data absent: {path} (set ICMASS_TEST_DATA)")
+    return path
+
+
+def beta_model_survey(n: int = 96, n_pixels: int = 32, seed: int = 0) -> xr.Dataset:
+    """Return clusters whose counts follow their mass: Poisson beta-model maps, no simulator."""
+    rng = np.random.default_rng(seed)
+    cosmo = Cosmology()
+    names = ["maps", "m500c", "redshift", "r500c", "exposure", "nh", "halo_id", "snapshot"]
+    names += ["position", "T", "L_X", "L_X_soft", "M_gas", "n_phot", "n_phot_r500", "n_phot_2r500"]
+    attrs = {
+        "preset": "test",
+        "cosmology": cosmo.model_dump_json(),
+        "seed": seed,
+        "version": "test",
+        "config": json.dumps({"box_mpc_h": 352.0}),
+    }
+    survey = blank_survey(
+        names, n_clusters=n, n_pixels=n_pixels, half_width=2.3, bands=BANDS, attrs=attrs
+    )
+    snapshots = np.array([0.066340, 0.137081, 0.212516])
+    mu = rng.uniform(np.log(10**13.5), np.log(10**14.8), n)
+    survey["snapshot"][:] = rng.integers(3, size=n)
+    z = snapshots[survey["snapshot"].values]
+    survey["redshift"][:] = z
+    survey["m500c"][:] = np.exp(mu)
+    survey["r500c"][:] = cosmo.r500c(np.exp(mu), z)
+    survey["exposure"][:] = 2000.0
+    survey["nh"][:] = 3.0
+    survey["halo_id"][:] = np.arange(n)
+    survey["position"][:] = rng.uniform(0, 352, (n, 3))
+    lnm = mu - np.log(2e14)
+    survey["T"][:] = 3.24 * np.exp(0.64 * lnm + 0.07 * rng.normal(size=n))
+    survey["M_gas"][:] = 2e13 * np.exp(1.14 * lnm + 0.1 * rng.normal(size=n))
+    residual = 0.35 * rng.normal(size=n)
+    survey["L_X"][:] = 1.2 * np.exp(1.6 * lnm + residual)
+    survey["L_X_soft"][:] = 0.5 * np.exp(1.4 * lnm + residual)
+    y, x = np.meshgrid(survey["y"], survey["x"], indexing="ij")
+    r = np.hypot(x, y)
+    for i in range(n):
+        r500 = float(survey["r500c"][i])
+        shape = (1 + (r / (0.2 * r500)) ** 2) ** -1.5
+        total = 2000 * np.exp(1.3 * lnm[i] + residual[i]) * (0.2 / z[i]) ** 2
+        for b, part in enumerate((0.55, 0.3, 0.15)):
+            survey["maps"][i, 0, b] = rng.poisson(total * part * shape / shape.sum())
+            survey["maps"][i, 2, b] = rng.poisson(0.5, shape.shape)
+        observed = survey["maps"][i].sum(("component", "band")).values
+        survey["n_phot"][i] = observed.sum()
+        survey["n_phot_r500"][i] = observed[r <= r500].sum()
+        survey["n_phot_2r500"][i] = observed[r <= 2 * r500].sum()
+    return survey
+
+
+@pytest.fixture(scope="session")
+def toy_survey() -> xr.Dataset:
+    return beta_model_survey()
