@@ -7,6 +7,7 @@ Every variable has ``units`` and ``long_name``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def blank_survey(
     half_width: float,
     bands: list[tuple[float, float]],
     attrs: dict[str, Any],
+    components: Sequence[str] = COMPONENTS,
 ) -> xr.Dataset:
     """Return a survey of zeros in memory with the named variables.
 
@@ -98,6 +100,8 @@ def blank_survey(
         Observed-frame PI energy bands [keV].
     attrs : dict
         Provenance; must hold ``preset``, ``cosmology`` (a JSON text), ``seed`` and ``version``.
+    components : sequence of str
+        What the counts are told apart into; of real data, ``observed`` alone.
     """
     pixel = 2 * half_width / n_pixels
     centre = (np.arange(n_pixels) + 0.5) * pixel - half_width
@@ -106,7 +110,7 @@ def blank_survey(
         "long_name": "projected offset from the cluster",
     }
     coords = {
-        "component": ("component", list(COMPONENTS)),
+        "component": ("component", list(components)),
         "band": ("band", [f"{lo:g}-{hi:g}" for lo, hi in bands], {"units": "keV"}),
         "y": ("y", centre, length),
         "x": ("x", centre, length),
@@ -114,7 +118,7 @@ def blank_survey(
     }
     sizes = {
         "cluster": n_clusters,
-        "component": len(COMPONENTS),
+        "component": len(components),
         "band": len(bands),
         "y": n_pixels,
         "x": n_pixels,
