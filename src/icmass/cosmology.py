@@ -28,11 +28,11 @@ class Cosmology(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    h: float = Field(0.704, gt=0.3, lt=1.5)
-    om0: float = Field(0.272, gt=0.05, lt=1)
-    ob0: float = Field(0.0456, gt=0, lt=0.2)
-    sigma8: float = Field(0.809, gt=0.3, lt=2)
-    ns: float = Field(0.963, gt=0.5, lt=1.5)
+    h: float = Field(default=0.704, gt=0.3, lt=1.5)
+    om0: float = Field(default=0.272, gt=0.05, lt=1)
+    ob0: float = Field(default=0.0456, gt=0, lt=0.2)
+    sigma8: float = Field(default=0.809, gt=0.3, lt=2)
+    ns: float = Field(default=0.963, gt=0.5, lt=1.5)
 
     @cached_property
     def astropy(self) -> FlatLambdaCDM:
