@@ -1,0 +1,199 @@
+"""FITS images of the sky: read, and checked before anything is made of them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from icmass.errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+Band = tuple[float, float]
+SAME_WCS_PIXELS = 0.1
+"""Images whose pixels agree on the sky to this fraction of a pixel are on the same grid."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One two-dimensional FITS image with its celestial coordinates.
+
+    Attributes
+    ----------
+    file : Path
+        Where it came from.
+    values : ndarray, shape (y, x)
+        The pixels.
+    wcs : astropy.wcs.WCS
+        Celestial coordinates, longitude along x.
+    header_band : (float, float) or None
+        Energy band that the header names (eSASS keywords EMIN1 and EMAX1) [keV].
+    """
+
+    file: Path
+    values: np.ndarray
+    wcs: WCS
+    header_band: Band | None
+
+
+def read_plane(file: str | Path) -> Plane:
+    """Read the first two-dimensional image of a FITS file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, without an image or without celestial coordinates.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise InputError("no such file", file=file, mend="give the path of a FITS image")
+    try:
+        values, header = _first_image(file)
+    except Exception as error:  # astropy, gzip and zlib raise many kinds for a damaged file
+        raise InputError(
+            f"not a readable FITS file ({type(error).__name__})", file=file, mend="get it again"
+        ) from None
+    if values is None:
+        raise InputError("has no two-dimensional image", file=file, mend="give a FITS image")
+    return Plane(file, values, _celestial(header, file), _header_band(header))
+
+
+def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
+    """Return the pixels (degenerate axes dropped, native byte order) and header of an image."""
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+        with fits.open(file, memmap=False) as hdus:
+            for hdu in hdus:
+                if not hdu.is_image or hdu.data is None:
+                    continue
+                values = np.squeeze(hdu.data)
+                if values.ndim == 2:
+                    return values.astype(values.dtype.newbyteorder("=")), hdu.header.copy()
+    return None, None
+
+
+def _celestial(header: Any, file: Path) -> WCS:
+    from astropy.wcs import WCS
+
+    mend = "give an image with RA and Dec axes (CTYPE, CRVAL, CRPIX, CDELT)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wcs = WCS(header)
+        except Exception as error:  # wcslib reports a bad header in many ways
+            what = " ".join(str(error).split())[:80]
+            raise InputError(f"unusable ({what})", file=file, field="WCS", mend=mend) from None
+        if not wcs.has_celestial or (wcs.wcs.lng, wcs.wcs.lat) != (0, 1):
+            raise InputError("is not celestial", file=file, field="WCS", mend=mend)
+        return wcs.celestial
+
+
+def _header_band(header: Any) -> Band | None:
+    """Return the band of an eSASS image [keV]: EMIN1 and EMAX1, if it has a single band."""
+    band = header.get("EMIN1"), header.get("EMAX1")
+    if header.get("NENERGY", 1) != 1 or not all(isinstance(e, int | float) for e in band):
+        return None
+    lo, hi = (round(float(e), 4) for e in band)
+    return (lo, hi) if 0 < lo < hi else None
+
+
+def band_of(plane: Plane) -> Band:
+    """Return the energy band of an image [keV], from its header or else from its file name.
+
+    A name holds the band as ``_0600_1100`` [eV] or ``_0.6-1.1`` [keV].
+
+    Raises
+    ------
+    InputError
+        If neither names exactly one band.
+    """
+    if plane.header_band is not None:
+        return plane.header_band
+    name = plane.file.name
+    in_ev = re.findall(r"(?<![\d.])(?=(\d{3,5})[_-](\d{3,5})(?!\d))", name)
+    in_kev = re.findall(r"(?<![\d.])(\d{1,2}\.\d+)[_-](\d{1,2}\.\d+)(?!\d)", name)
+    bands = {(float(lo) / 1e3, float(hi) / 1e3) for lo, hi in in_ev}
+    bands |= {(float(lo), float(hi)) for lo, hi in in_kev}
+    bands = {(lo, hi) for lo, hi in bands if 0.1 <= lo < hi <= 15}
+    if len(bands) != 1:
+        raise InputError(
+            "neither its header (EMIN1, EMAX1) nor its name tells its energy band",
+            file=plane.file,
+            mend="give --image-bands, e.g. 0.6-1.1,1.1-2.2 [keV], in the order of the images",
+        )
+    return bands.pop()
+
+
+def parse_bands(text: str) -> list[Band]:
+    """Return the bands [keV] of a text such as ``0.6-1.1,1.1-2.2``."""
+    bands = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d*\.?\d+)\s*-\s*(\d*\.?\d+)\s*", part)
+        lo, hi = (float(e) for e in found.groups()) if found else (1.0, 0.0)
+        if not 0 < lo < hi:
+            raise InputError(
+                f"{part.strip()!r} is not a band", field="--image-bands", mend="write 0.6-1.1 [keV]"
+            )
+        bands.append((lo, hi))
+    return bands
+
+
+def check_same_grid(planes: Sequence[Plane]) -> None:
+    """Refuse images of different shape, or whose pixels lie elsewhere on the sky."""
+    first = planes[0]
+    n_y, n_x = first.values.shape
+    corners = np.array([(0, 0), (n_x - 1, 0), (0, n_y - 1), (n_x - 1, n_y - 1)], float).T
+    sky = first.wcs.pixel_to_world(*corners)
+    mend = "bring all images, exposure maps and the mask to one grid"
+    for plane in planes[1:]:
+        shape = plane.values.shape
+        if shape != (n_y, n_x):
+            problem = f"has {shape[1]}x{shape[0]} pixels, {first.file.name} has {n_x}x{n_y}"
+            raise InputError(problem, file=plane.file, mend=mend)
+        shift = np.hypot(*(np.array(plane.wcs.world_to_pixel(sky)) - corners)).max()
+        if not shift < SAME_WCS_PIXELS:
+            problem = f"is up to {shift:.3g} pixels off that of {first.file.name}"
+            raise InputError(problem, file=plane.file, field="WCS", mend=mend)
+
+
+def check_counts(plane: Plane) -> np.ndarray:
+    """Return the photon counts of an image as int64 (y, x), or refuse what counts cannot be."""
+    values = plane.values
+    _refuse_pixels(plane, ~np.isfinite(values), "not finite (NaN)", "a counts image has none")
+    _refuse_pixels(plane, values < 0, "negative", "a counts image has none: subtract no background")
+    fractional = values != np.rint(values)
+    _refuse_pixels(plane, fractional, "not integer", "give counts, not rates or smoothed images")
+    return values.astype(np.int64)
+
+
+def check_exposure(plane: Plane) -> np.ndarray:
+    """Return an exposure map as float64 (y, x) [s], or refuse what exposure cannot be."""
+    mend = "an exposure map has 0 where nothing was seen"
+    _refuse_pixels(plane, ~np.isfinite(plane.values), "not finite (NaN)", mend)
+    _refuse_pixels(plane, plane.values < 0, "negative", mend)
+    if not plane.values.any():
+        raise InputError("exposure is zero everywhere", file=plane.file, mend="give seconds")
+    return plane.values.astype(float)
+
+
+def check_mask(plane: Plane) -> np.ndarray:
+    """Return a mask as bool (y, x), True where the image is used, or refuse other values."""
+    odd = (plane.values != 0) & (plane.values != 1)
+    _refuse_pixels(plane, odd, "neither 0 nor 1", "a mask has 1 where the image is used, else 0")
+    return plane.values == 1
+
+
+def _refuse_pixels(plane: Plane, bad: np.ndarray, what: str, mend: str) -> None:
+    if n_bad := int(np.count_nonzero(bad)):
+        raise InputError(f"{n_bad} of {bad.size} pixels are {what}", file=plane.file, mend=mend)

@@ -1,0 +1,303 @@
+"""Counts images of a real cluster, made into the same survey that the mock makes.
+
+The photons of the images are laid on the cluster's comoving grid (East left, North up), the
+exposure maps and the mask become its coverage. What only a mock knows is absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from icmass import __version__
+from icmass.errors import InputError
+from icmass.survey.catalog import blank_survey
+from icmass.survey.readers.fits_images import (
+    Band,
+    band_of,
+    check_counts,
+    check_exposure,
+    check_mask,
+    check_same_grid,
+    read_plane,
+)
+from icmass.survey.readers.sky_grid import (
+    APERTURE_MPC_H,
+    MapGrid,
+    View,
+    bin_photons,
+    cluster_frame,
+    sample_exposure,
+)
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
+    from astropy.wcs import WCS
+
+MIN_VISIBLE = 0.5
+"""Least fraction of the area within `APERTURE_MPC_H` that has to be visible."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The checked input, all on one pixel grid.
+
+    Attributes
+    ----------
+    counts : list of ndarray, each int64 (y, x)
+        Photon counts of each image.
+    bands : list of (float, float)
+        Energy band of each image [keV].
+    exposure : list of ndarray, each float64 (y, x)
+        Exposure map of each image [s].
+    mask : ndarray, bool (y, x)
+        True where the images are used.
+    wcs : astropy.wcs.WCS
+        Celestial coordinates of the pixels.
+    """
+
+    counts: list[np.ndarray]
+    bands: list[Band]
+    exposure: list[np.ndarray]
+    mask: np.ndarray
+    wcs: WCS
+
+
+def survey_from_images(
+    images: Sequence[str | Path],
+    exposure_maps: Sequence[str | Path],
+    *,
+    ra: float | Quantity,
+    dec: float | Quantity,
+    redshift: float,
+    grid: MapGrid,
+    mask: str | Path | None = None,
+    nh: float = 3.5,
+    image_bands: Sequence[Band] | None = None,
+    min_visible: float = MIN_VISIBLE,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return a survey of one cluster, in memory, from FITS counts images.
+
+    Each photon is placed at random within its image pixel, then binned by its offset from the
+    cluster in the tangent plane times the comoving distance: no photon is made or lost.
+
+    Parameters
+    ----------
+    images : sequence of path
+        Counts images; their bands have to tile the bands of `grid`.
+    exposure_maps : sequence of path
+        One exposure map for all images, or one for each [s at the survey-average area].
+    ra, dec : float or Quantity
+        Position of the cluster, ICRS [deg].
+    redshift : float
+        Redshift of the cluster.
+    grid : MapGrid
+        Bands, geometry and cosmology of the maps.
+    mask : path, optional
+        Image that is 1 where the images are used and 0 elsewhere.
+    nh : float
+        Galactic column density [1e20 cm^-2].
+    image_bands : sequence of (float, float), optional
+        Energy band of each image [keV]; default: of their headers or file names.
+    min_visible : float
+        Least visible fraction of the area inside `APERTURE_MPC_H`.
+    seed : int
+        Seed of the photons' places within their pixels.
+
+    Returns
+    -------
+    xarray.Dataset
+        A survey with component ``observed``; ``attrs["images"]`` is a JSON text of how it was
+        made (visible fractions, exposure, images used).
+
+    Raises
+    ------
+    InputError
+        If an image, a map or the position cannot be used.
+    """
+    ra, dec = _check_position(ra, dec, redshift)
+    loaded = read_images(images, exposure_maps, mask=mask, image_bands=image_bands)
+    tiles = {band: _tile(band, loaded.bands) for band in grid.bands}
+    frame = cluster_frame(ra, dec, redshift=redshift, grid=grid)
+    _check_inside(loaded, frame, file=images[0])
+    used = sorted({i for parts in tiles.values() for i in parts})
+    seconds = np.mean([loaded.exposure[i] for i in used], axis=0)
+    view = sample_exposure(np.where(loaded.mask, seconds, 0.0), loaded.wcs, frame, grid)
+    hider = mask if mask is not None else exposure_maps[0]
+    _check_visible(view, min_visible, file=hider)
+    visible = loaded.mask & (seconds > 0)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    maps = []
+    for parts in tiles.values():
+        photons = np.sum([np.where(visible, loaded.counts[i], 0) for i in parts], axis=0)
+        maps.append(bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng))
+    facts = {
+        "files": [Path(images[i]).name for i in used],
+        "image_bands": [_label(loaded.bands[i]) for i in used],
+        "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],
+        "masked": mask is not None,
+        "exposure_maps_differ": _spread([loaded.exposure[i] for i in used], visible),
+        "min_visible": min_visible,
+        "aperture_mpc_h": APERTURE_MPC_H,
+        "visible_fraction": round(view.visible_aperture, 4),
+        "visible_fraction_map": round(view.visible_map, 4),
+    }
+    survey = _blank(grid, seed=seed, facts=facts)
+    survey["maps"][0, 0] = np.stack(maps)
+    survey["coverage"][0] = view.seconds / view.exposure
+    values = {"exposure": view.exposure, "redshift": redshift, "nh": nh, "ra": ra, "dec": dec}
+    for name, value in values.items():
+        survey[name][0] = value
+    survey["n_phot"][0] = int(np.sum(maps))
+    return survey
+
+
+def read_images(
+    images: Sequence[str | Path],
+    exposure_maps: Sequence[str | Path],
+    *,
+    mask: str | Path | None = None,
+    image_bands: Sequence[Band] | None = None,
+) -> Images:
+    """Read and check counts images, their exposure maps and the mask (`survey_from_images`)."""
+    _check_numbers(images, exposure_maps, image_bands)
+    planes = [read_plane(file) for file in images]
+    exposure_planes = [read_plane(file) for file in exposure_maps]
+    mask_plane = read_plane(mask) if mask is not None else None
+    check_same_grid([*planes, *exposure_planes, *([mask_plane] if mask_plane else [])])
+    bands = list(image_bands) if image_bands is not None else [band_of(p) for p in planes]
+    for i, band in enumerate(bands):
+        if band in bands[:i]:
+            raise InputError(
+                f"band {band[0]:g}-{band[1]:g} keV is given twice",
+                file=planes[i].file,
+                mend="give one image a band, or name the bands with --image-bands",
+            )
+    exposure = [check_exposure(plane) for plane in exposure_planes]
+    shape = planes[0].values.shape
+    return Images(
+        counts=[check_counts(plane) for plane in planes],
+        bands=bands,
+        exposure=exposure * len(planes) if len(exposure) == 1 else exposure,
+        mask=check_mask(mask_plane) if mask_plane else np.ones(shape, bool),
+        wcs=planes[0].wcs,
+    )
+
+
+def _tile(band: Band, given: Sequence[Band]) -> list[int]:
+    """Return the indices of the given bands that tile `band` exactly, in order of energy."""
+
+    def tiles(lo: float) -> list[int] | None:
+        if np.isclose(lo, band[1], atol=1e-3):
+            return []
+        for i, (start, stop) in enumerate(given):
+            if np.isclose(start, lo, atol=1e-3) and stop <= band[1] + 1e-3:
+                rest = tiles(stop)
+                if rest is not None:
+                    return [i, *rest]
+        return None
+
+    found = tiles(band[0])
+    if found is None:
+        have = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in sorted(given))
+        raise InputError(
+            f"band {band[0]:g}-{band[1]:g} keV isn't there: images give {have}",
+            mend="give images that tile the model's bands, or a model trained on other bands",
+        )
+    return found
+
+
+def _spread(maps: Sequence[np.ndarray], visible: np.ndarray) -> float:
+    """Return by which fraction the medians of the exposure maps differ where visible."""
+    medians = [float(np.median(m[visible])) for m in maps]
+    return round(max(medians) / min(medians) - 1, 4) if min(medians) > 0 else 1.0
+
+
+def _label(band: Band) -> str:
+    return f"{band[0]:g}-{band[1]:g}"
+
+
+def _blank(grid: MapGrid, *, seed: int, facts: dict[str, Any]) -> xr.Dataset:
+    names = ["maps", "coverage", "exposure", "redshift", "nh", "ra", "dec", "n_phot"]
+    attrs = {
+        "preset": "images",
+        "cosmology": grid.cosmology.model_dump_json(),
+        "seed": seed,
+        "version": __version__,
+        "images": json.dumps(facts),
+    }
+    return blank_survey(
+        names,
+        n_clusters=1,
+        n_pixels=grid.n_pixels,
+        half_width=grid.half_width,
+        bands=list(grid.bands),
+        attrs=attrs,
+        components=("observed",),
+    )
+
+
+def _check_numbers(
+    images: Sequence[object], exposure_maps: Sequence[object], bands: Sequence[object] | None
+) -> None:
+    if not images:
+        raise InputError("no counts image", field="--images", mend="give at least one")
+    if len(exposure_maps) not in (1, len(images)):
+        raise InputError(
+            f"{len(exposure_maps)} exposure maps for {len(images)} images",
+            field="--expmap",
+            mend="give one for all images, or one for each in their order",
+        )
+    if bands is not None and len(bands) != len(images):
+        raise InputError(
+            f"{len(bands)} bands for {len(images)} images",
+            field="--image-bands",
+            mend="give one for each image, in their order",
+        )
+
+
+def _check_position(
+    ra: float | Quantity, dec: float | Quantity, redshift: float
+) -> tuple[float, float]:
+    from astropy import units as u
+
+    ra, dec = (float(u.Quantity(angle, u.deg).value) for angle in (ra, dec))
+    limits = {"ra": (ra, -180, 360), "dec": (dec, -90, 90), "redshift": (redshift, 0, 10)}
+    for name, (value, lo, hi) in limits.items():
+        if not lo <= value <= hi or (name == "redshift" and value == 0):
+            raise InputError(f"is {value:g}", field=f"--{name}", mend=f"give {lo} to {hi}")
+    return ra, dec
+
+
+def _check_inside(images: Images, frame: WCS, *, file: str | Path) -> None:
+    """Refuse a position outside the images."""
+    ra, dec = frame.wcs.crval
+    x, y = (float(c) for c in images.wcs.world_to_pixel(frame.pixel_to_world(*frame.wcs.crpix - 1)))
+    n_y, n_x = images.mask.shape
+    if not (-0.5 <= x < n_x - 0.5 and -0.5 <= y < n_y - 0.5):
+        raise InputError(
+            f"RA {ra:g} Dec {dec:g} is outside: pixel ({x:.0f}, {y:.0f}) of {n_x}x{n_y}",
+            file=file,
+            field="--ra, --dec",
+            mend="give a position [deg] inside the images",
+        )
+
+
+def _check_visible(view: View, min_visible: float, *, file: str | Path) -> None:
+    if not 0 <= min_visible <= 1:
+        raise InputError(f"is {min_visible:g}", field="--min-visible", mend="give 0 to 1")
+    if view.visible_aperture >= min_visible and view.exposure > 0:
+        return
+    raise InputError(
+        f"only {view.visible_aperture:.1%} of the cluster (within {APERTURE_MPC_H} Mpc/h comoving) "
+        f"is visible, {min_visible:.0%} is needed: the rest is masked or unexposed",
+        file=file,
+        mend="--min-visible FRACTION takes less" if view.exposure > 0 else "give another mask",
+    )
