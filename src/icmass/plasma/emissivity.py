@@ -1,0 +1,157 @@
+"""Emission of a hot, optically thin plasma in collisional equilibrium (APEC, AtomDB 3.0.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import resources
+
+import numpy as np
+from astropy import units as u
+
+from icmass.errors import InputError
+
+ERG_PER_KEV = float(u.keV.to(u.erg))
+
+
+@dataclass(frozen=True)
+class PlasmaTable:
+    """Photon emissivity on a grid of temperatures, in rest-frame energy bins.
+
+    The spectrum of a plasma of metal abundance Z is ``hhe + Z * metals``, interpolated linearly in
+    log kT between the rows. Lines fall whole into the bin of their energy; their thermal width
+    (3 eV for Fe K at 5 keV, rest frame) is neglected.
+
+    Attributes
+    ----------
+    energy_edges_kev : ndarray, shape (n_e + 1,)
+        Edges of the rest-frame energy bins [keV].
+    kt_kev : ndarray, shape (n_t,)
+        Temperatures of the rows, AtomDB's own [keV].
+    hhe, metals : ndarray, shape (n_t, n_e)
+        Emissivity of hydrogen and helium, and of all heavier elements at the solar abundances of
+        Anders & Grevesse (1989) [photons cm^3 s^-1 per bin], for n_e = n_H = 1 cm^-3.
+    bolometric_hhe, bolometric_metals : ndarray, shape (n_t,)
+        Energy radiated in 0.01-99 keV [erg cm^3 s^-1].
+
+    Notes
+    -----
+    Source: AtomDB 3.0.3 (Smith et al. 2001, ApJ 556, L91; Foster et al. 2012, ApJ 756, 128).
+    """
+
+    energy_edges_kev: np.ndarray
+    kt_kev: np.ndarray
+    hhe: np.ndarray
+    metals: np.ndarray
+    bolometric_hhe: np.ndarray
+    bolometric_metals: np.ndarray
+
+    @cached_property
+    def energy_kev(self) -> np.ndarray:
+        """Centres of the rest-frame energy bins [keV], shape (n_e,)."""
+        return 0.5 * (self.energy_edges_kev[1:] + self.energy_edges_kev[:-1])
+
+    def weights(self, kt: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower row and the weight of the row above it, linear in log kT.
+
+        Parameters
+        ----------
+        kt : array_like
+            Temperature [keV].
+
+        Returns
+        -------
+        row : ndarray of int, shape of `kt`
+        weight : ndarray, shape of `kt`
+            ``(1 - weight) * table[row] + weight * table[row + 1]`` is the table at `kt`.
+        """
+        kt = np.asarray(kt, dtype=float)
+        low, high = self.kt_kev[0], self.kt_kev[-1]
+        wrong = ~((kt >= low) & (kt <= high))
+        if wrong.any():
+            raise InputError(
+                f"{kt[wrong].flat[0]:g} keV is outside the plasma table, {low:.3f}-{high:.2f} keV",
+                field="kt",
+            )
+        log_grid = np.log(self.kt_kev)
+        row = np.clip(np.searchsorted(self.kt_kev, kt, side="right") - 1, 0, log_grid.size - 2)
+        return row, (np.log(kt) - log_grid[row]) / (log_grid[row + 1] - log_grid[row])
+
+    def spectrum(self, kt: float, abundance: float) -> np.ndarray:
+        """Return the emissivity [photons cm^3 s^-1 per bin], shape (n_e,).
+
+        Parameters
+        ----------
+        kt : float
+            Temperature [keV].
+        abundance : float
+            Metal abundance [solar, Anders & Grevesse 1989].
+        """
+        row, weight = self.weights(float(kt))
+        pair = slice(int(row), int(row) + 2)
+        mixed = self.hhe[pair] + float(_checked_abundance(abundance)) * self.metals[pair]
+        return (1 - weight) * mixed[0] + weight * mixed[1]
+
+    def cooling_function(
+        self, kt: np.ndarray | float, abundance: np.ndarray | float, lo_kev: float, hi_kev: float
+    ) -> np.ndarray:
+        """Return the energy radiated in a rest-frame band, per n_e n_H [erg cm^3 s^-1].
+
+        Parameters
+        ----------
+        kt, abundance : array_like
+            Temperature [keV] and metal abundance [solar]; they broadcast.
+        lo_kev, hi_kev : float
+            The band [keV]; bins that it cuts count in part.
+        """
+        edges = self.energy_edges_kev
+        if not edges[0] <= lo_kev < hi_kev <= edges[-1]:
+            raise InputError(
+                f"{lo_kev:g}-{hi_kev:g} keV is not a band within {edges[0]:g}-{edges[-1]:g} keV",
+                field="band",
+            )
+        inside = np.clip(edges, lo_kev, hi_kev)
+        part = np.diff(inside) / np.diff(edges)
+        erg = part * 0.5 * (inside[1:] + inside[:-1]) * ERG_PER_KEV
+        return self._interpolate(kt, abundance, self.hhe @ erg, self.metals @ erg)
+
+    def bolometric_cooling_function(
+        self, kt: np.ndarray | float, abundance: np.ndarray | float
+    ) -> np.ndarray:
+        """Return the energy radiated in 0.01-99 keV, per n_e n_H [erg cm^3 s^-1].
+
+        Parameters
+        ----------
+        kt, abundance : array_like
+            Temperature [keV] and metal abundance [solar]; they broadcast.
+        """
+        return self._interpolate(kt, abundance, self.bolometric_hhe, self.bolometric_metals)
+
+    def _interpolate(
+        self,
+        kt: np.ndarray | float,
+        abundance: np.ndarray | float,
+        hhe: np.ndarray,
+        metals: np.ndarray,
+    ) -> np.ndarray:
+        row, weight = self.weights(kt)
+        z = _checked_abundance(abundance)
+        return (1 - weight) * (hhe[row] + z * metals[row]) + weight * (
+            hhe[row + 1] + z * metals[row + 1]
+        )
+
+
+def _checked_abundance(abundance: np.ndarray | float) -> np.ndarray:
+    z = np.asarray(abundance, dtype=float)
+    if not (np.isfinite(z) & (z >= 0)).all():
+        raise InputError("must be zero or more (solar units)", field="abundance")
+    return z
+
+
+@lru_cache(maxsize=1)
+def load_plasma_table() -> PlasmaTable:
+    """Return the table of the package (AtomDB 3.0.3, made by tools/make_plasma_table.py)."""
+    source = resources.files("icmass.plasma") / "data" / "apec_v3.0.3.npz"
+    with source.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
+        names = [n for n in PlasmaTable.__dataclass_fields__ if n in data]
+        return PlasmaTable(**{name: data[name].astype(float) for name in names})

@@ -1,0 +1,226 @@
+"""An instrument: area, redistribution, point spread function and background, loaded from data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from icmass.errors import InputError
+from icmass.telescope.background import Background
+from icmass.telescope.ogip import read_arf, read_rmf
+from icmass.telescope.psf import PSF
+from icmass.telescope.response import Area, Redistribution, redistribution_from_facts
+
+Vignetting = Literal["survey", "onaxis"]
+
+
+@dataclass(frozen=True, eq=False)
+class Instrument:
+    """A telescope with its detector.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    area : Area
+        Effective area of all modules.
+    redistribution : Redistribution
+        From photon energy to PI energy.
+    psf : PSF
+        Point spread function.
+    background : Background
+        Sky and particle background.
+    vignetting : {"survey", "onaxis"}
+        Whether area and sky background are averaged over a scanned field of view or on axis.
+    sources : dict
+        Where the numbers come from, by part.
+    """
+
+    name: str
+    area: Area
+    redistribution: Redistribution
+    psf: PSF
+    background: Background
+    vignetting: Vignetting
+    sources: dict[str, str]
+
+    def __post_init__(self) -> None:
+        low, high = self.energy_range_kev
+        if not low < high:
+            area, rows = self.area.energy_kev, self.redistribution.energy_edges_kev
+            raise InputError(
+                f"the area covers {area[0]:g}-{area[-1]:g} keV, "
+                f"the redistribution {rows[0]:g}-{rows[-1]:g} keV: no overlap",
+                field="ENERG_LO",
+                mend="give an ARF and an RMF of the same instrument",
+            )
+
+    @property
+    def energy_range_kev(self) -> tuple[float, float]:
+        """Photon energies that both the area and the redistribution cover [keV]."""
+        area, rows = self.area.energy_kev, self.redistribution.energy_edges_kev
+        return float(max(area[0], rows[0])), float(min(area[-1], rows[-1]))
+
+    def area_cm2(self, energy_kev: np.ndarray | float) -> np.ndarray:
+        """Return the effective area [cm^2], zero outside `energy_range_kev`.
+
+        Parameters
+        ----------
+        energy_kev : array_like
+            Photon energy in the observer's frame [keV].
+        """
+        energy = np.asarray(energy_kev, dtype=float)
+        low, high = self.energy_range_kev
+        return np.where((energy >= low) & (energy <= high), self.area(energy), 0.0)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _AreaFacts(_Part):
+    energy_kev: list[float]
+    onaxis_cm2: list[float]
+
+
+class _VignettingFacts(_Part):
+    energy_kev: list[float]
+    survey: list[float]
+
+
+class _RedistributionFacts(_Part):
+    probability: list[float]
+    energy_kev: list[float]
+    offset_ev: list[list[float]]
+    channel_range_kev: tuple[float, float]
+
+
+class _PSFFacts(_Part):
+    energy_kev: list[float]
+    core_arcsec: list[float]
+    slope: float
+    max_radius_arcsec: float
+
+
+class _BackgroundFacts(_Part):
+    energy_kev: list[float]
+    sky_1e4: list[float]
+    particles_1e4: list[float]
+    excess_fraction: float
+    cell_arcmin: float
+
+
+class _Facts(_Part):
+    """The file of an instrument."""
+
+    name: str
+    description: str
+    sources: dict[str, str]
+    area: _AreaFacts
+    vignetting: _VignettingFacts
+    redistribution: _RedistributionFacts
+    psf: _PSFFacts
+    background: _BackgroundFacts
+
+
+@lru_cache(maxsize=8)
+def load_instrument(
+    name: str = "erosita",
+    *,
+    vignetting: Vignetting = "survey",
+    arf: str | os.PathLike[str] | None = None,
+    rmf: str | os.PathLike[str] | None = None,
+) -> Instrument:
+    """Load an instrument.
+
+    Parameters
+    ----------
+    name : str
+        A built-in instrument (``"erosita"``), or the path of a JSON file of the same form.
+    vignetting : {"survey", "onaxis"}
+        Average over the scanned field of view, or on axis.
+    arf, rmf : path, optional
+        OGIP files that replace the built-in area and redistribution. An ARF is taken as it is:
+        vignetting then acts on the background of the sky only.
+
+    Returns
+    -------
+    Instrument
+        Loaded once; the same arguments give the same object.
+    """
+    if vignetting not in ("survey", "onaxis"):
+        raise InputError(f"{vignetting!r} is not survey or onaxis", field="vignetting")
+    facts = _read_facts(name)
+    factor_energy = np.array(facts.vignetting.energy_kev)
+    factor = np.array(facts.vignetting.survey)
+    area = Area(np.array(facts.area.energy_kev), np.array(facts.area.onaxis_cm2))
+    if vignetting == "survey":
+        grid = np.union1d(area.energy_kev, factor_energy)
+        area = Area(grid, area(grid) * np.interp(grid, factor_energy, factor))
+    table = facts.redistribution
+    return Instrument(
+        name=facts.name,
+        area=read_arf(arf) if arf is not None else area,
+        redistribution=read_rmf(rmf)
+        if rmf is not None
+        else redistribution_from_facts(
+            np.array(table.energy_kev),
+            np.array(table.probability),
+            np.array(table.offset_ev),
+            range_kev=table.channel_range_kev,
+        ),
+        psf=PSF(
+            np.array(facts.psf.energy_kev),
+            np.array(facts.psf.core_arcsec),
+            facts.psf.slope,
+            facts.psf.max_radius_arcsec,
+        ),
+        background=_background(facts.background, vignetting, factor_energy, factor),
+        vignetting=vignetting,
+        sources=facts.sources,
+    )
+
+
+def _background(
+    facts: _BackgroundFacts,
+    vignetting: Vignetting,
+    factor_energy: np.ndarray,
+    factor: np.ndarray,
+) -> Background:
+    energy = np.array(facts.energy_kev)
+    sky = 1e-4 * np.array(facts.sky_1e4)
+    if vignetting == "onaxis":
+        centre = 0.5 * (energy[1:] + energy[:-1])
+        onaxis = np.diff(sky) / np.interp(centre, factor_energy, factor)
+        sky = np.concatenate([[0.0], np.cumsum(onaxis)])
+    particles = 1e-4 * np.array(facts.particles_1e4)
+    return Background(energy, sky, particles, facts.excess_fraction, facts.cell_arcmin)
+
+
+def _read_facts(name: str) -> _Facts:
+    folder = resources.files("icmass.telescope") / "data"
+    if name.endswith(".json"):
+        file = Path(name)
+        if not file.is_file():
+            raise InputError("no such file", file=name, field="instrument")
+        text = file.read_text(encoding="utf-8")
+    else:
+        known = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".json"))
+        if name not in known:
+            raise InputError(
+                f"no such instrument: {name!r}", field="instrument", mend=f"use {', '.join(known)}"
+            )
+        text = (folder / f"{name}.json").read_text(encoding="utf-8")
+    try:
+        return _Facts.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(first["msg"], file=name, field=field) from None
