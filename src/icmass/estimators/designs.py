@@ -1,0 +1,104 @@
+"""The networks by name: what each reads, its layers, its preprocessing and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from icmass.estimators.preprocessing import CompactEncoding, PaperEncoding
+from icmass.estimators.training import Recipe
+from icmass.networks.compact import CompactNetwork
+from icmass.networks.paper import PaperNetwork
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a network of a given name is: its inputs, layers and training.
+
+    Attributes
+    ----------
+    summary : str
+        One line for the model card.
+    inputs : tuple of str
+        Variables of the survey that it reads.
+    encoding : type
+        Preprocessing, fitted on the training clusters.
+    recipe : Recipe
+        Training.
+    sum_bands : bool
+        Whether the bands are added.
+    max_pixels : int or None
+        Maps are binned to this many pixels along a side.
+    """
+
+    summary: str
+    inputs: tuple[str, ...]
+    encoding: type[PaperEncoding] | type[CompactEncoding]
+    recipe: Recipe
+    sum_bands: bool
+    max_pixels: int | None
+
+    @property
+    def sees_coverage(self) -> bool:
+        """Whether a survey's coverage is a channel of the map."""
+        return self.encoding is CompactEncoding
+
+    def reads(self, coverage: bool) -> tuple[str, ...]:
+        """Return the variables that it reads of surveys with or without coverage."""
+        return (*self.inputs, "coverage") if coverage else self.inputs
+
+    def network(self, *, n_pixels: int, n_channels: int) -> nn.Module:
+        """Return the untrained network."""
+        if self.encoding is PaperEncoding:
+            return PaperNetwork(n_pixels=n_pixels)
+        return CompactNetwork(n_channels=n_channels, n_scalars=2)
+
+
+PAPER_RECIPE = Recipe(
+    batch_size=50,
+    max_epochs=200,
+    patience=20,
+    learning_rate=1e-3,
+    kernel_l2=1e-4,
+    adam_eps=1e-7,
+)
+COMPACT_RECIPE = Recipe(
+    batch_size=64,
+    max_epochs=80,
+    patience=None,
+    learning_rate=4e-3,
+    schedule="one-cycle",
+    loss="gaussian",
+    weight_decay=0.02,
+    average=0.99,
+    augment=True,
+    precision="bf16",
+)
+INPUTS = ("maps", "redshift", "exposure")
+DESIGNS = {
+    "paper-1band": Design(
+        "the one-band network of Ho et al. 2023 (MNRAS 524, 3289)",
+        INPUTS,
+        PaperEncoding,
+        PAPER_RECIPE,
+        sum_bands=True,
+        max_pixels=None,
+    ),
+    "icm-1band": Design(
+        "a compact convolutional network on all bands added",
+        INPUTS,
+        CompactEncoding,
+        COMPACT_RECIPE,
+        sum_bands=True,
+        max_pixels=64,
+    ),
+    "icm-3band": Design(
+        "a compact convolutional network on each band apart",
+        INPUTS,
+        CompactEncoding,
+        COMPACT_RECIPE,
+        sum_bands=False,
+        max_pixels=64,
+    ),
+}

@@ -1,0 +1,70 @@
+"""Estimators by name, and saved estimators by directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from icmass.errors import InputError
+from icmass.estimators.estimator import Estimator
+from icmass.proxies.names import PROXIES
+
+NETWORKS = ("paper-1band", "icm-1band", "icm-3band")
+"""The keys of `icmass.estimators.designs.DESIGNS`, known here without loading torch."""
+
+
+def known_names() -> list[str]:
+    """Return the names that `make_estimator` takes; proxies may also be joined by ``+``."""
+    return [*PROXIES, *NETWORKS]
+
+
+def make_estimator(name: str, *, seed: int = 0, device: str = "auto", **options: Any) -> Estimator:
+    """Return the estimator of a name, not yet fitted.
+
+    Parameters
+    ----------
+    name : str
+        A network, a proxy, or proxies joined by ``+``.
+    seed : int
+        Seed of everything random in the fit.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for networks.
+    **options
+        Further options of `NetworkEstimator`: ``checkpoint``, ``max_epochs``, ``progress``.
+    """
+    if name in NETWORKS:
+        from icmass.estimators.network import NetworkEstimator
+
+        return NetworkEstimator(name, seed=seed, device=device, **options)
+    from icmass.estimators.relation import ProxyRelation
+
+    return ProxyRelation.from_name(name)
+
+
+def load_estimator(directory: str | Path, *, device: str = "auto") -> Estimator:
+    """Read a saved estimator of any kind.
+
+    Raises
+    ------
+    InputError
+        If the directory holds no estimator, or a damaged one.
+    """
+    directory = Path(directory)
+    file = directory / "config.json"
+    mend = "give the directory of a saved estimator"
+    if not file.is_file():
+        raise InputError("no such file", file=file, mend=mend)
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8"))["estimator"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"damaged ({type(error).__name__})", file=file, mend=mend) from None
+    if kind == "network":
+        from icmass.estimators.network import NetworkEstimator
+
+        return NetworkEstimator.load(directory, device=device)
+    if kind == "proxy":
+        from icmass.estimators.relation import ProxyRelation
+
+        return ProxyRelation.load(directory)
+    raise InputError(repr(kind), file=file, field="estimator", mend="known: network, proxy")

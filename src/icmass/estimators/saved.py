@@ -1,0 +1,125 @@
+"""What a saved network says of itself, and the check that clusters are of the kind it knows."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from icmass.errors import InputError
+from icmass.estimators.designs import DESIGNS, Design
+from icmass.estimators.preprocessing import CompactEncoding, PaperEncoding, binned_pixels
+
+Encoding = PaperEncoding | CompactEncoding
+REDSHIFT_SLACK = 0.015
+"""How far outside the training range a redshift may lie; half the least step of the snapshots."""
+
+
+class NetworkConfig(BaseModel):
+    """``config.json`` of a saved network: all but the weights."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    estimator: Literal["network"] = "network"
+    format: Literal[1] = 1
+    name: str
+    seed: int
+    bands: list[str]
+    n_pixels: int
+    half_width_mpc_h: float
+    coverage_channel: bool
+    encoding: Annotated[Encoding, Field(discriminator="kind")]
+    std_scale: float = 1.0
+    redshift_range: tuple[float, float]
+    exposure_range_s: tuple[float, float]
+    m500c_range_msun_h: tuple[float, float]
+    n_train: int
+    n_validation: int
+    n_epochs: int = 0
+    n_parameters: int = 0
+    device: str = "cpu"
+    recipe: dict[str, Any]
+    survey: dict[str, Any]
+    versions: dict[str, str]
+
+
+def model_card(config: NetworkConfig, design: Design) -> str:
+    """Return the text of a saved network's README.md."""
+    low, high = config.m500c_range_msun_h
+    bands = ", ".join(config.bands)
+    added = " (added)" if design.sum_bands else ""
+    lines = [
+        f"# {config.name}",
+        "",
+        f"{design.summary[0].upper()}{design.summary[1:]}.",
+        f"It predicts ln M500c [Msun/h] of a galaxy cluster from maps of X-ray photons"
+        f" and the redshift; {config.n_parameters:,} parameters.",
+        "",
+        f"- Maps: {bands} keV{added}, +-{config.half_width_mpc_h:g} Mpc/h (comoving),"
+        f" used at {config.n_pixels} x {config.n_pixels} pixels",
+        f"- Trained on {config.n_train - config.n_validation} clusters of a survey with preset"
+        f" `{config.survey.get('preset', 'unknown')}`, {config.n_validation} held out,"
+        f" {config.n_epochs} epochs, seed {config.seed}",
+        f"- Redshift {config.redshift_range[0]:.3f} to {config.redshift_range[1]:.3f},"
+        f" M500c {low:.3g} to {high:.3g} Msun/h,"
+        f" exposure {config.exposure_range_s[0]:.4g} to {config.exposure_range_s[1]:.4g} s",
+        "- The standard deviation is calibrated on the clusters held out. Like any regression"
+        " on a limited range, masses are drawn towards the mean of the training masses.",
+        "",
+        "Load it with `icmass.estimators.registry.load_estimator`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def half_width_mpc_h(survey: xr.Dataset) -> float:
+    """Return half the side of the survey's maps [comoving Mpc/h]."""
+    x = survey["x"].values
+    return round(float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)), 6)
+
+
+def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> None:
+    """Refuse clusters that the network was not trained for."""
+    bands = [str(band) for band in survey["band"].values]
+    if bands != config.bands:
+        raise InputError(
+            f"{', '.join(bands)}; trained on {', '.join(config.bands)} keV", field="bands"
+        )
+    half_width = half_width_mpc_h(survey)
+    if not math.isclose(half_width, config.half_width_mpc_h, rel_tol=1e-3):
+        raise InputError(
+            f"+-{half_width:g} Mpc/h; trained on +-{config.half_width_mpc_h:g} Mpc/h", field="maps"
+        )
+    n_pixels = binned_pixels(survey.sizes["x"], DESIGNS[config.name].max_pixels)
+    if n_pixels != config.n_pixels:
+        raise InputError(f"{n_pixels} pixels a side; trained on {config.n_pixels}", field="maps")
+    low, high = config.redshift_range
+    for z in survey["redshift"].isel(cluster=index).values:
+        if not low - REDSHIFT_SLACK <= z <= high + REDSHIFT_SLACK:
+            raise InputError(
+                f"{z:g} outside the training range {low:.3f}-{high:.3f}", field="redshift"
+            )
+
+
+def read_config(file: Path) -> NetworkConfig:
+    """Read and check ``config.json`` of a saved network."""
+    mend = "give the directory of a saved network"
+    try:
+        return NetworkConfig.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read ({type(error).__name__})", file=file, mend=mend) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or None
+        raise InputError(first["msg"], file=file, field=field, mend=mend) from None
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)

@@ -1,0 +1,357 @@
+"""The training loop: small, on accelerate, resumable after every epoch to the same weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from icmass.errors import InputError
+from icmass.estimators.preprocessing import Sample
+
+Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    batch_size, max_epochs : int
+        Clusters a step, and passes over the training clusters.
+    patience : int or None
+        Stop after this many epochs without a lower validation loss.
+    learning_rate : float
+        Highest learning rate.
+    schedule : {"constant", "one-cycle"}
+        One cycle: a linear rise over a tenth of the steps, then a half cosine down to zero.
+    loss : {"squared", "gaussian"}
+        Mean squared error; or, of networks that give mean and ln(standard deviation), squared
+        error of the mean plus the negative log likelihood at that mean, held fixed.
+    kernel_l2 : float
+        Sum of squares of all kernels times this is added to the loss (Keras' ``l2``).
+    weight_decay : float
+        Decoupled decay (AdamW).
+    average : float
+        Decay per step of the running mean of the weights that is kept; 0: the weights themselves.
+    augment : bool
+        Turn and mirror each map at random.
+    precision : {"no", "bf16"}
+        Mixed precision of the training steps, where the device has it.
+    adam_eps : float
+        Epsilon of Adam.
+    """
+
+    batch_size: int
+    max_epochs: int
+    patience: int | None
+    learning_rate: float
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    loss: Literal["squared", "gaussian"] = "squared"
+    kernel_l2: float = 0.0
+    weight_decay: float = 0.0
+    average: float = 0.0
+    augment: bool = False
+    precision: Literal["no", "bf16"] = "no"
+    adam_eps: float = 1e-8
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the training's history; losses include the penalty on the kernels."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    best: bool
+    seconds: float
+
+
+Progress = Callable[[Epoch], None]
+
+
+@contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Seed torch's global generators inside the context, and restore them after it."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(mixed_seed(*key))
+        yield
+
+
+def mixed_seed(*key: int) -> int:
+    """Return one 64-bit seed of several numbers."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+
+
+def make_accelerator(device: str, precision: str = "no") -> Accelerator:
+    """Return an accelerator on a device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Mixed precision in bfloat16 is used only where the hardware multiplies it.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(repr(device), field="device", mend="give auto, cpu or cuda")
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise InputError("no CUDA device", field="device", mend="give auto or cpu")
+    on_cpu = device == "cpu" or not has_cuda
+    if precision == "bf16" and not _multiplies_bf16(on_cpu):
+        precision = "no"
+    if AcceleratorState._shared_state:  # another precision or device may have been used before
+        alone = AcceleratorState().num_processes == 1
+        AcceleratorState._reset_state(reset_partial_state=alone)
+    return Accelerator(cpu=on_cpu, mixed_precision=precision)
+
+
+def _multiplies_bf16(on_cpu: bool) -> bool:
+    if not on_cpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(supported())
+
+
+def example_loss(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each example, shape (n,); see `Recipe.loss`."""
+    square = (output[:, 0] - target) ** 2
+    if loss == "squared":
+        return square
+    log_std = output[:, 1].clamp(-5, 2)
+    return square + log_std + 0.5 * square.detach() * torch.exp(-2 * log_std)
+
+
+def kernel_penalty(network: nn.Module) -> torch.Tensor:
+    """Sum of squares of all kernels (weights of two and more dimensions, so no bias)."""
+    return torch.stack([(p**2).sum() for p in network.parameters() if p.ndim > 1]).sum()
+
+
+def rate_factor(schedule: str, step: int, n_steps: int) -> float:
+    """Return the learning rate of a step over the highest."""
+    if schedule == "constant":
+        return 1.0
+    rise = max(n_steps // 10, 1)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(n_steps - rise, 1)))
+
+
+@torch.no_grad()
+def apply_network(network: nn.Module, encode: Encode, sample: Sample, size: int) -> torch.Tensor:
+    """Return the network's outputs in evaluation mode, shape (n, output)."""
+    network.eval()
+    return torch.cat([network(*encode(part)) for part in sample.batches(size)])
+
+
+class Trainer:
+    """Trains one network on clusters in memory.
+
+    Every epoch draws its order and its symmetries from (seed, epoch), so a run that was killed
+    and goes on from its checkpoint ends with the weights of one that was not.
+
+    Parameters
+    ----------
+    network : Module
+        Called as ``network(maps, scalars)``; holds the best weights after `run`.
+    encode : callable
+        Takes a `Sample` to (maps, scalars).
+    recipe : Recipe
+        How to train.
+    seed : int
+        Seed of order and augmentation.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    checkpoint : Path, optional
+        Directory for the checkpoint; training goes on from one that is there.
+    progress : callable, optional
+        Called after every epoch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        encode: Encode,
+        recipe: Recipe,
+        seed: int,
+        device: str = "auto",
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.recipe, self.encode, self.seed, self.progress = recipe, encode, seed, progress
+        self.file = None if checkpoint is None else Path(checkpoint) / CHECKPOINT
+        self.accelerator = make_accelerator(device, recipe.precision)
+        self.network = network.to(self.accelerator.device)
+        self.average: AveragedModel | None = None
+        if recipe.average:
+            average = get_ema_multi_avg_fn(recipe.average)
+            self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            eps=recipe.adam_eps,
+        )
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.network if self.average is None else self.average.module
+
+    def run(
+        self, train: tuple[Sample, torch.Tensor], validation: tuple[Sample, torch.Tensor]
+    ) -> list[Epoch]:
+        """Train until the epochs or the patience are used up, then restore the best weights.
+
+        Parameters
+        ----------
+        train, validation : (Sample, Tensor of shape (n,))
+            Clusters, and the targets of the network.
+        """
+        device = self.accelerator.device
+        held = [(sample.to(device), target.to(device)) for sample, target in (train, validation)]
+        mark = self._mark(*train, *validation)
+        self._resume(mark)
+        while not self._finished():
+            start, epoch = time.perf_counter(), len(self.history)
+            with seeded(self.seed, epoch):
+                train_loss = self._train_epoch(*held[0], epoch)
+            loss = self._validation_loss(*held[1])
+            best = loss < min((e.validation_loss for e in self.history), default=math.inf)
+            if best or not self.best:
+                self.best = {k: v.clone() for k, v in self.judged.state_dict().items()}
+            if not math.isfinite(train_loss + loss):
+                raise InputError(
+                    f"loss {train_loss:g} in epoch {epoch + 1}",
+                    field="training",
+                    mend="check the survey's maps and masses for values that are not finite",
+                )
+            seconds = time.perf_counter() - start
+            self.history.append(Epoch(epoch + 1, train_loss, loss, best, seconds))
+            self._write_checkpoint(mark)
+            if self.progress is not None:
+                self.progress(self.history[-1])
+        # undoes accelerate's mixed-precision forward: what is kept predicts in full precision
+        self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        return self.history
+
+    def _finished(self) -> bool:
+        n = len(self.history)
+        last_best = max((e.epoch for e in self.history if e.best), default=0)
+        patience = self.recipe.patience
+        stopped = patience is not None and n - last_best >= patience
+        return n >= self.recipe.max_epochs or stopped
+
+    def _train_epoch(self, sample: Sample, target: torch.Tensor, epoch: int) -> float:
+        recipe, device = self.recipe, target.device
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, 1))
+        order = torch.randperm(len(sample), generator=generator)
+        symmetry = torch.randint(8, (len(sample),), generator=generator).to(device)
+        batches = order.to(device).split(recipe.batch_size)
+        total = torch.zeros((), device=device)
+        self.wrapped.train()
+        for i, index in enumerate(batches):
+            step, n_steps = epoch * len(batches) + i, recipe.max_epochs * len(batches)
+            for group in self.optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * rate_factor(recipe.schedule, step, n_steps)
+            part = sample.take(index)
+            if recipe.augment:
+                part = part.turned(symmetry[index])
+            output = self.wrapped(*self.encode(part))
+            loss = example_loss(recipe.loss, output, target[index]).mean()
+            if recipe.kernel_l2:
+                loss = loss + recipe.kernel_l2 * kernel_penalty(self.network)
+            self.optimizer.zero_grad()
+            self.accelerator.backward(loss)
+            self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+            total += loss.detach() * len(index)
+        return float(total) / len(sample)
+
+    def _validation_loss(self, sample: Sample, target: torch.Tensor) -> float:
+        output = apply_network(self.judged, self.encode, sample, 256)
+        loss = example_loss(self.recipe.loss, output, target).mean()
+        if self.recipe.kernel_l2:
+            loss = loss + self.recipe.kernel_l2 * kernel_penalty(self.judged).detach()
+        return float(loss)
+
+    def _mark(self, *parts: Sample | torch.Tensor) -> str:
+        """Fingerprint of all that decides the weights: recipe, seed, data, starting weights."""
+        said = json.dumps([asdict(self.recipe), self.seed])
+        digest = hashlib.sha256(said.encode())
+        tensors: list[torch.Tensor] = list(self.network.state_dict().values())
+        for part in parts:
+            tensors += [part] if isinstance(part, torch.Tensor) else [part.counts, part.redshift]
+        for tensor in tensors:
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _write_checkpoint(self, mark: str) -> None:
+        if self.file is None:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+        about = {"mark": mark, "history": [asdict(epoch) for epoch in self.history]}
+        partial = self.file.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"icmass": json.dumps(about)})
+        os.replace(partial, self.file)
+
+    def _resume(self, mark: str) -> None:
+        if self.file is None or not self.file.exists():
+            return
+        mend = "remove it to train anew"
+        try:
+            with safe_open(self.file, "pt") as stored:
+                about = json.loads(stored.metadata()["icmass"])
+                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            problem = f"not a readable checkpoint ({type(error).__name__})"
+            raise InputError(problem, file=self.file, mend=mend) from None
+        if about["mark"] != mark:
+            problem = "checkpoint of another training (other data, options, seed or version)"
+            raise InputError(problem, file=self.file, mend=mend)
+        self.history = [Epoch(**line) for line in about["history"]]
+        self.network.load_state_dict(_under(tensors, "network."))
+        self.best = _under(tensors, "best.")
+        if self.average is not None:
+            self.average.load_state_dict(_under(tensors, "average."))
+        self._restore_optimizer(_under(tensors, "optimizer."))
+
+    def _restore_optimizer(self, tensors: dict[str, torch.Tensor]) -> None:
+        state: dict[int, dict[str, Any]] = {}
+        for key, tensor in tensors.items():
+            i, name = key.split(".")
+            state.setdefault(int(i), {})[name] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

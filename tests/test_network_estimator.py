@@ -1,0 +1,360 @@
+"""Networks as estimators: preprocessing, the protocol, what is fitted on what, models on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from conftest import beta_model_survey
+from icmass.errors import InputError
+from icmass.estimators.designs import DESIGNS
+from icmass.estimators.estimator import Estimator
+from icmass.estimators.network import NetworkEstimator, _held_out
+from icmass.estimators.preprocessing import (
+    CompactEncoding,
+    PaperEncoding,
+    Sample,
+    dihedral,
+    fill_uncovered,
+    read_sample,
+)
+from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
+
+TRAIN, TEST = np.arange(72), np.arange(72, 96)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def fitted(request: pytest.FixtureRequest, toy_survey: xr.Dataset) -> NetworkEstimator:
+    estimator = make_estimator(request.param, seed=3, device="cpu", max_epochs=3)
+    estimator.fit(toy_survey, TRAIN)
+    assert isinstance(estimator, NetworkEstimator)
+    return estimator
+
+
+def read(survey: xr.Dataset, index: np.ndarray, **options: object) -> Sample:
+    given = {"sum_bands": False, "max_pixels": None, "coverage_channel": False} | options
+    return read_sample(survey, index, **given)  # type: ignore[arg-type]
+
+
+def with_coverage(survey: xr.Dataset) -> xr.Dataset:
+    """Half the exposure on one side, and a hole."""
+    n, side = survey.sizes["cluster"], survey.sizes["x"]
+    coverage = np.ones((n, side, side), "f2")
+    coverage[:, :, : side // 2] = 0.5
+    coverage[:, 4:8, 20:24] = 0
+    return survey.assign(coverage=(("cluster", "y", "x"), coverage))
+
+
+# preprocessing ------------------------------------------------------------------------------
+
+
+def test_counts_are_summed_over_components_and_bands(toy_survey: xr.Dataset) -> None:
+    index = np.array([70, 3, 95])
+    maps = toy_survey["maps"].values[index].astype(int).sum(1)
+    assert np.array_equal(read(toy_survey, index).counts.numpy(), maps)
+    added = read(toy_survey, index, sum_bands=True).counts.numpy()
+    assert np.array_equal(added, maps.sum(1, keepdims=True))
+
+
+def test_large_maps_are_binned_and_keep_their_photons() -> None:
+    survey = beta_model_survey(3, n_pixels=128)
+    index = np.arange(3)
+    full, binned = read(survey, index).counts, read(survey, index, max_pixels=64).counts
+    assert binned.shape == (3, 3, 64, 64)
+    assert torch.equal(binned[..., 5, 7], full[..., 10:12, 14:16].sum((2, 3)))
+    with pytest.raises(InputError, match="96 x 96 pixels"):
+        read(beta_model_survey(1, n_pixels=96), np.arange(1), max_pixels=64)
+
+
+def test_many_photons_in_a_pixel_do_not_overflow(toy_survey: xr.Dataset) -> None:
+    survey = toy_survey.isel(cluster=slice(2)).copy(deep=True)
+    survey["maps"][0, 0, :, 5, 5] = 60_000
+    assert read(survey, np.arange(2), sum_bands=True).counts[0, 0, 5, 5] >= 180_000
+
+
+def test_the_eight_symmetries_differ_and_keep_the_photons() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one = torch.randint(100, (1, 2, 6, 6), generator=generator)
+    turned = torch.cat([dihedral(one, k) for k in range(8)])
+    assert len({tuple(t.flatten().tolist()) for t in turned}) == 8
+    assert (turned.sum((2, 3)) == one.sum((2, 3))).all()
+    assert torch.equal(dihedral(one.expand(8, -1, -1, -1), torch.arange(8)), turned)
+    # a symmetry of the square keeps distances: the four corners stay corners
+    assert {int(t[0, 0, 0]) for t in turned} == {
+        int(one[0, 0, i, j]) for i in (0, 5) for j in (0, 5)
+    }
+
+
+def test_paper_encoding_is_the_papers() -> None:
+    # two redshifts, totals 10^3 and 10^2: a z + b goes through both, so every map becomes 4000
+    counts = torch.zeros(4, 1, 10, 10, dtype=torch.int16)
+    counts[:2], counts[2:] = 10, 1
+    z = torch.tensor([0.1, 0.1, 0.3, 0.3])
+    lnm = np.log(10.0) * np.array([13.5, 14.0, 14.5, 15.0])
+    encoding = PaperEncoding.fit(Sample(counts, None, z, torch.full((4,), 2000.0)), lnm)
+    assert encoding.redshift_slope == pytest.approx(-5.0, rel=1e-5)
+    assert encoding.redshift_zero == pytest.approx(3.5, rel=1e-5)
+    bright = counts.clone()
+    bright[:, 0, 0, 0] += 100
+    sample = Sample(bright, None, z, torch.full((4,), 2000.0))
+    maps, scalars = encoding.encode(sample)
+    raw = maps * encoding.log_std + encoding.log_mean
+    assert float(raw[3, 0, 0, 0]) == pytest.approx(math.log10(101 * 40 + 1), rel=1e-4)
+    assert float(raw[3, 0, 1, 1]) == pytest.approx(math.log10(1 * 40 + 1), rel=1e-4)
+    assert scalars.shape == (4, 0)
+    scaled = (lnm - encoding.lnm_zero) / encoding.lnm_scale
+    assert scaled == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+
+
+@pytest.mark.parametrize("kind", [PaperEncoding, CompactEncoding])
+def test_encoded_training_maps_are_standardised(
+    kind: type[PaperEncoding] | type[CompactEncoding], toy_survey: xr.Dataset
+) -> None:
+    sample = read(toy_survey, np.arange(96), sum_bands=kind is PaperEncoding)
+    encoding = kind.fit(sample, np.log(toy_survey["m500c"].values))
+    maps, scalars = encoding.encode(sample)
+    assert maps.mean((0, 2, 3)).numpy() == pytest.approx(0, abs=1e-4)
+    assert maps.std((0, 2, 3)).numpy() == pytest.approx(1, rel=1e-3)
+    if kind is CompactEncoding:  # redshift is standardised, the constant exposure zero
+        assert float(scalars[:, 0].std()) == pytest.approx(1, rel=0.02)
+        assert (scalars[:, 1] == 0).all()
+
+
+def test_exposure_is_scaled_away(toy_survey: xr.Dataset) -> None:
+    sample = read(toy_survey, np.arange(96), sum_bands=True)
+    encoding = PaperEncoding.fit(sample, np.log(toy_survey["m500c"].values))
+    longer = Sample(sample.counts * 2, None, sample.redshift, sample.exposure * 2)
+    torch.testing.assert_close(encoding.encode(longer)[0], encoding.encode(sample)[0])
+
+
+def test_uncovered_pixels_take_the_mean_of_their_ring() -> None:
+    rng = np.random.default_rng(0)
+    offset = np.arange(64) - 31.5
+    truth = 200 / (1 + np.hypot(offset[:, None], offset) / 5)
+    coverage = np.ones((1, 1, 64, 64), "f4")
+    coverage[..., :32] = 0.5
+    coverage[..., 40:50, 20:45] = 0
+    counts = rng.poisson(truth * coverage)
+    filled = fill_uncovered(counts, coverage)[0, 0]
+    hole = coverage[0, 0] == 0
+    assert counts[0, 0][hole].sum() == 0
+    # some 5,000 photons: the ring means scatter by well under 2 per cent
+    assert filled[hole].sum() == pytest.approx(truth[hole].sum(), rel=0.03)
+    assert filled[~hole].sum() == pytest.approx(truth[~hole].sum(), rel=0.01)
+    with pytest.raises(InputError, match="coverage"):
+        fill_uncovered(counts, np.zeros_like(coverage))
+
+
+# the protocol -------------------------------------------------------------------------------
+
+
+def test_it_meets_the_protocol(fitted: NetworkEstimator, toy_survey: xr.Dataset) -> None:
+    assert isinstance(fitted, Estimator)
+    assert (fitted.kind, fitted.inputs) == ("network", ("maps", "redshift", "exposure"))
+    assert fitted.n_parameters > 10_000
+    prediction = fitted.predict(toy_survey, TEST)
+    assert prediction.mean.shape == prediction.std.shape == TEST.shape
+    assert np.isfinite(prediction.mean).all()
+    assert (prediction.std > 0).all()
+    order = np.random.default_rng(0).permutation(len(TEST))
+    shuffled = fitted.predict(toy_survey, TEST[order])
+    assert shuffled.mean == pytest.approx(prediction.mean[order], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_test_clusters_cannot_change_the_fit(name: str, toy_survey: xr.Dataset) -> None:
+    def weights(survey: xr.Dataset, train: np.ndarray) -> tuple[list[torch.Tensor], str]:
+        estimator = NetworkEstimator(name, seed=3, device="cpu", max_epochs=2)
+        estimator.fit(survey, train)
+        assert estimator.network is not None
+        assert estimator.config is not None
+        said = estimator.config.model_dump_json()
+        return list(estimator.network.state_dict().values()), said
+
+    other = toy_survey.copy(deep=True)
+    other["maps"][72:] = 7
+    other["m500c"][72:] = 1e16
+    other["redshift"][72:] = 3.0
+    other["exposure"][72:] = 1.0
+    other["halo_id"][72:] = 0
+    (a, said_a), (b, said_b) = weights(toy_survey, TRAIN), weights(other, TRAIN)
+    assert said_a == said_b
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    # and the comparison can fail: one training cluster does change it
+    other["maps"][0] = 7
+    c, said_c = weights(other, TRAIN)
+    assert said_a != said_c
+    assert not all(torch.equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_halo_is_both_fitted_and_held_out(seed: int, toy_survey: xr.Dataset) -> None:
+    survey = toy_survey.copy(deep=True)
+    survey["halo_id"][:] = np.random.default_rng(seed).integers(40, size=96) * 1000
+    held = _held_out(survey, TRAIN, seed)
+    halo = survey["halo_id"].values[TRAIN]
+    assert not set(halo[held]) & set(halo[~held])
+    assert 0.1 * len(TRAIN) <= held.sum() < 0.25 * len(TRAIN)
+
+
+def test_the_paper_networks_std_is_that_of_the_held_out_residuals(toy_survey: xr.Dataset) -> None:
+    estimator = NetworkEstimator("paper-1band", seed=3, device="cpu", max_epochs=2)
+    estimator.fit(toy_survey, TRAIN)
+    held = TRAIN[_held_out(toy_survey, TRAIN, 3)]
+    prediction = estimator.predict(toy_survey, held)
+    residual = prediction.mean - np.log(toy_survey["m500c"].values[held])
+    assert prediction.std == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-6)
+
+
+def test_prediction_does_not_depend_on_the_orientation(toy_survey: xr.Dataset) -> None:
+    estimator = NetworkEstimator("icm-3band", device="cpu", max_epochs=1)
+    estimator.fit(toy_survey, TRAIN)
+    turned = toy_survey.copy(deep=True)
+    turned["maps"][:] = np.rot90(toy_survey["maps"].values, axes=(3, 4))[..., ::-1]
+    here, there = estimator.predict(toy_survey, TEST), estimator.predict(turned, TEST)
+    assert there.mean == pytest.approx(here.mean, abs=1e-4)
+
+
+def test_coverage_is_seen_or_filled(toy_survey: xr.Dataset) -> None:
+    survey = with_coverage(toy_survey)
+    ours = NetworkEstimator("icm-1band", device="cpu", max_epochs=1)
+    ours.fit(survey, TRAIN)
+    assert ours.inputs[-1] == "coverage"
+    with_hole = ours.predict(survey, TEST).mean
+    assert not np.allclose(with_hole, ours.predict(toy_survey, TEST).mean)
+    paper = NetworkEstimator("paper-1band", device="cpu", max_epochs=1)
+    paper.fit(toy_survey, TRAIN)  # trained where all is covered, used where it is not
+    assert np.isfinite(paper.predict(survey, TEST).mean).all()
+
+
+def test_it_goes_on_from_its_checkpoint(toy_survey: xr.Dataset, tmp_path: Path) -> None:
+    def kill(epoch: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = NetworkEstimator("icm-1band", device="cpu", max_epochs=3)
+    whole.fit(toy_survey, TRAIN)
+    killed = NetworkEstimator(
+        "icm-1band", device="cpu", max_epochs=3, checkpoint=tmp_path, progress=kill
+    )
+    with pytest.raises(KeyboardInterrupt):
+        killed.fit(toy_survey, TRAIN)
+    seen: list[int] = []
+    resumed = NetworkEstimator(
+        "icm-1band",
+        device="cpu",
+        max_epochs=3,
+        checkpoint=tmp_path,
+        progress=lambda e: seen.append(e.epoch),
+    )
+    resumed.fit(toy_survey, TRAIN)
+    assert seen == [2, 3]
+    assert np.array_equal(
+        whole.predict(toy_survey, TEST).mean, resumed.predict(toy_survey, TEST).mean
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_comes_near_the_scatter_of_the_toy(name: str) -> None:
+    # counts scatter by 0.35 at slope 1.3 in mass: 0.27; the prior (0.87 wide) takes 5 per cent off
+    survey = beta_model_survey(800, n_pixels=64)
+    estimator = NetworkEstimator(name, seed=1)
+    estimator.fit(survey, np.arange(600))
+    test = np.arange(600, 800)
+    prediction = estimator.predict(survey, test)
+    residual = prediction.mean - np.log(survey["m500c"].values[test])
+    assert 0.2 < residual.std() < 0.33
+    assert 0.75 < (residual / prediction.std).std() < 1.3
+
+
+# models on disk -----------------------------------------------------------------------------
+
+
+def test_saved_and_loaded_it_predicts_the_same(
+    fitted: NetworkEstimator, toy_survey: xr.Dataset, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    assert {f.name for f in tmp_path.iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "README.md",
+    }
+    loaded = load_estimator(tmp_path, device="cpu")
+    here, there = fitted.predict(toy_survey, TEST), loaded.predict(toy_survey, TEST)
+    assert np.array_equal(here.mean, there.mean)
+    assert np.array_equal(here.std, there.std)
+    assert (loaded.name, loaded.kind, loaded.inputs) == (fitted.name, fitted.kind, fitted.inputs)
+    assert loaded.n_parameters == fitted.n_parameters
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["estimator"] == "network"
+    assert config["bands"] == ["0.5-1.2", "1.2-2", "2-7"]
+    assert config["n_train"] == 72
+    assert fitted.name in (tmp_path / "README.md").read_text()
+
+
+def test_a_damaged_model_is_refused_with_the_file_named(
+    fitted: NetworkEstimator, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"config\.json: no such file"):
+        load_estimator(tmp_path)
+    fitted.save(tmp_path)
+    config, model = tmp_path / "config.json", tmp_path / "model.safetensors"
+    text, weights = config.read_text(), model.read_bytes()
+    model.write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged"):
+        load_estimator(tmp_path)
+    model.unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: is missing"):
+        load_estimator(tmp_path)
+    model.write_bytes(weights)
+    for broken in ("{", "[]", '{"estimator": "oracle"}', text.replace('"bands"', '"brands"')):
+        config.write_text(broken)
+        with pytest.raises(InputError, match=r"config\.json"):
+            load_estimator(tmp_path)
+    config.write_text(text.replace(f'"name": "{fitted.name}"', '"name": "icm-9band"'))
+    with pytest.raises(InputError, match="icm-9band"):
+        load_estimator(tmp_path)
+
+
+def test_clusters_it_was_not_trained_for_are_refused(
+    fitted: NetworkEstimator, toy_survey: xr.Dataset
+) -> None:
+    far = toy_survey.copy(deep=True)
+    far["redshift"][80] = 0.9
+    with pytest.raises(InputError, match=r"redshift: 0\.9 outside the training range 0\.066-0\.21"):
+        fitted.predict(far, TEST)
+    with pytest.raises(InputError, match=r"bands: 0\.5-1\.2, 1\.2-2; trained on"):
+        fitted.predict(toy_survey.isel(band=slice(2)), TEST)
+    wide = toy_survey.assign_coords(x=toy_survey["x"] * 2, y=toy_survey["y"] * 2)
+    with pytest.raises(InputError, match=r"maps: \+-4\.6 Mpc/h; trained on \+-2\.3"):
+        fitted.predict(wide, TEST)
+    with pytest.raises(InputError, match="48 pixels a side; trained on 32"):
+        fitted.predict(beta_model_survey(2, n_pixels=48), np.arange(2))
+
+
+def test_what_cannot_be_trained_on_is_refused(toy_survey: xr.Dataset) -> None:
+    estimator = NetworkEstimator("icm-1band", device="cpu", max_epochs=1)
+    with pytest.raises(InputError, match="not fitted"):
+        estimator.predict(toy_survey, TEST)
+    with pytest.raises(InputError, match="3 clusters"):
+        estimator.fit(toy_survey, np.arange(3))
+    with pytest.raises(InputError, match="m500c: is missing"):
+        estimator.fit(toy_survey.drop_vars("m500c"), TRAIN)
+    with pytest.raises(InputError, match="one halo only"):
+        estimator.fit(toy_survey.assign(halo_id=toy_survey["halo_id"] * 0), TRAIN)
+    with pytest.raises(InputError, match="max_epochs"):
+        NetworkEstimator("icm-1band", max_epochs=0)
+
+
+def test_the_registry_knows_the_names(toy_survey: xr.Dataset) -> None:
+    assert tuple(DESIGNS) == NETWORKS
+    assert set(NETWORKS) < set(known_names())
+    assert make_estimator("T+M_gas").kind == "ideal"
+    with pytest.raises(InputError, match="icm-9band"):
+        make_estimator("icm-9band")
