@@ -57,7 +57,7 @@ VARIABLES: dict[str, Variable] = {
     "position": Variable(
         ("cluster", "axis"), "f8", "Mpc/h comoving", "position in the simulation box"
     ),
-    "T": _scalar("keV", "spectroscopic-like temperature of the gas inside R500c"),
+    "T": _scalar("keV", "gas-mass-weighted temperature inside R500c"),
     "L_X": _scalar("1e44 erg/s", "bolometric X-ray luminosity of the gas inside R500c"),
     "L_X_soft": _scalar(
         "1e44 erg/s", "X-ray luminosity of the gas inside R500c, rest-frame 0.5-2 keV"
@@ -109,12 +109,13 @@ def blank_survey(
         "units": "Mpc/h comoving",
         "long_name": "projected offset from the cluster",
     }
+    labels = [f"{lo:g}-{hi:g}" for lo, hi in bands]
     coords = {
-        "component": ("component", list(components)),
-        "band": ("band", [f"{lo:g}-{hi:g}" for lo, hi in bands], {"units": "keV"}),
+        "component": ("component", np.array(components, dtype=object)),
+        "band": ("band", np.array(labels, dtype=object), {"units": "keV"}),
         "y": ("y", centre, length),
         "x": ("x", centre, length),
-        "axis": ("axis", ["x", "y", "z"]),
+        "axis": ("axis", np.array(["x", "y", "z"], dtype=object)),
     }
     sizes = {
         "cluster": n_clusters,

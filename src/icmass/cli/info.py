@@ -1,0 +1,44 @@
+"""`icmass info`: what is in a survey."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    survey: Annotated[Path, typer.Argument(help="A survey, X.zarr.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show what is in a survey: size, provenance, and the range of each quantity."""
+    from icmass.survey.catalog import open_survey
+    from icmass.survey.summary import summarize
+
+    found = summarize(open_survey(survey))
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    h = found["cosmology"].get("h")
+    console = Console()
+    console.print(
+        f"[bold]{survey}[/bold]: {found['n_clusters']} clusters, preset {found['preset']}, "
+        f"seed {found['seed']}, icmass {found['version']}"
+    )
+    console.print(
+        f"maps {found['n_pixels']} x {found['n_pixels']} over "
+        f"+-{found['half_width_mpc_h']:g} comoving Mpc/h, bands [keV] {', '.join(found['bands'])}, "
+        f"components {', '.join(found['components'])}"
+    )
+    table = Table("quantity", "min", "median", "max", "unit")
+    for name, row in found["ranges"].items():
+        numbers = [f"{row[key]:.4g}" for key in ("min", "median", "max")]
+        table.add_row(name, *numbers, row["units"])
+        if name == "m500c" and h:
+            table.add_row("", *(f"{row[k] / h:.4g}" for k in ("min", "median", "max")), "Msun")
+    console.print(table)

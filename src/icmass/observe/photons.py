@@ -1,0 +1,157 @@
+"""Photons of the gas and of the AGN, and what the telescope does to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from astropy import units as u
+from numba import njit
+
+from icmass.cosmology import Cosmology
+from icmass.observe.spectra import Folder
+from icmass.telescope.instrument import Instrument
+from icmass.universe.agn import Sources
+from icmass.universe.gas import Gas
+from icmass.universe.halos import Halo
+
+_MPC_CM = (1 * u.Mpc).to_value(u.cm)
+
+
+@dataclass(frozen=True)
+class Photons:
+    """A list of photons: observed energy [keV], offset from the cluster [comoving Mpc/h]."""
+
+    energy: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    def detected(
+        self,
+        instrument: Instrument,
+        arcsec_per_mpc_h: float,
+        rng: np.random.Generator,
+        *,
+        psf: bool = True,
+        redistribution: bool = True,
+    ) -> Self:
+        """Return the photons as recorded: position blurred by the PSF, energy as PI [keV]."""
+        x, y, energy = self.x, self.y, self.energy
+        if psf:
+            dx, dy = instrument.psf.sample(energy, rng)
+            x, y = x + dx / arcsec_per_mpc_h, y + dy / arcsec_per_mpc_h
+        if redistribution:
+            energy = instrument.redistribution.sample(energy, rng)
+        return type(self)(energy, x, y)
+
+
+def gas_photons(
+    gas: Gas,
+    halo: Halo,
+    folder: Folder,
+    cosmology: Cosmology,
+    exposure: float,
+    rng: np.random.Generator,
+) -> Photons:
+    """Draw the photons of the gas that the telescope collects in `exposure` seconds.
+
+    Notes
+    -----
+    The photon rate at the telescope is the integral of n_e n_H Lambda(E (1+z)) A(E) over
+    4 pi D_C^2 (1+z), with D_C the comoving distance: XSPEC's apec normalisation
+    1e-14 EM / (4 pi [D_A (1+z)]^2) written out. Each photon falls to one of the two rows of
+    the plasma table that bracket its shell's temperature, with the weight of the linear
+    interpolation in log kT, so that the spectrum is the interpolated one.
+    """
+    folded = folder.plasma(gas.kt_kev.min(), gas.kt_kev.max(), halo.redshift)
+    distance = float(cosmology.comoving_distance(halo.redshift)) / cosmology.h * _MPC_CM
+    scale = exposure / (4 * np.pi * distance**2 * (1 + halo.redshift))
+    log_grid = np.log(folder.table.kt_kev)
+    place = np.interp(np.log(gas.kt_kev), log_grid, np.arange(len(log_grid))) - folded.first_row
+    row = np.clip(place.astype(np.int64), 0, len(folded.hhe) - 2)
+    upper = place - row
+    weight = scale * gas.emission_measure
+    expected = np.stack(
+        [
+            weight * (1 - upper) * folded.hhe[row, -1],
+            weight * upper * folded.hhe[row + 1, -1],
+            weight * gas.abundance * (1 - upper) * folded.metals[row, -1],
+            weight * gas.abundance * upper * folded.metals[row + 1, -1],
+        ],
+        axis=1,
+    )
+    number = rng.poisson(expected)
+    energy, x, y = _shoot(
+        number,
+        row,
+        folded.hhe,
+        folded.metals,
+        folder.table.energy_edges_kev,
+        gas.edges**3,
+        np.ascontiguousarray(gas.axes[:2]) * halo.r500c,
+        rng,
+    )
+    return Photons(energy / (1 + halo.redshift), x, y)
+
+
+@njit(cache=True)
+def _energy(cumulative, edges, rng):  # type: ignore[no-untyped-def]
+    u = rng.random() * cumulative[-1]
+    lo, hi = 0, len(cumulative) - 1
+    while hi - lo > 1:
+        middle = (lo + hi) >> 1
+        if cumulative[middle] <= u:
+            lo = middle
+        else:
+            hi = middle
+    return edges[lo] + rng.random() * (edges[lo + 1] - edges[lo])
+
+
+@njit(cache=True)
+def _shoot(number, row, hhe, metals, edges, radius_cubed, axes, rng):  # type: ignore[no-untyped-def]
+    total = number.sum()
+    energy, x, y = np.empty(total), np.empty(total), np.empty(total)
+    i = 0
+    for shell in range(number.shape[0]):
+        inner = radius_cubed[shell]
+        width = radius_cubed[shell + 1] - inner
+        for part in range(4):
+            rows = hhe if part < 2 else metals
+            cumulative = rows[row[shell] + part % 2]
+            for _ in range(number[shell, part]):
+                energy[i] = _energy(cumulative, edges, rng)
+                r = (inner + width * rng.random()) ** (1 / 3)
+                mu = 2 * rng.random() - 1
+                phi = 2 * np.pi * rng.random()
+                flat = r * np.sqrt(1 - mu * mu)
+                px, py, pz = flat * np.cos(phi), flat * np.sin(phi), r * mu
+                x[i] = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
+                y[i] = axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz
+                i += 1
+    return energy, x, y
+
+
+def agn_photons(
+    sources: Sources, folder: Folder, exposure: float, rng: np.random.Generator
+) -> Photons:
+    """Draw the photons of point sources that the telescope collects in `exposure` seconds."""
+    cumulative, counts = folder.agn
+    row = folder.agn_row(sources.photon_index, sources.absorbed)
+    number = rng.poisson(sources.flux * counts[row] * exposure)
+    energy = _point_energies(number, row, cumulative, folder.edges, rng)
+    return Photons(energy, np.repeat(sources.x, number), np.repeat(sources.y, number))
+
+
+@njit(cache=True)
+def _point_energies(number, row, cumulative, edges, rng):  # type: ignore[no-untyped-def]
+    energy = np.empty(number.sum())
+    i = 0
+    for source in range(len(number)):
+        for _ in range(number[source]):
+            energy[i] = _energy(cumulative[row[source]], edges, rng)
+            i += 1
+    return energy

@@ -1,0 +1,104 @@
+"""Spectra folded with the effective area: what photons are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from icmass.plasma.absorption import transmission
+from icmass.plasma.emissivity import PlasmaTable
+from icmass.telescope.instrument import Instrument
+
+KEV_ERG = 1.602176634e-9
+ENERGY_RANGE = (0.15, 12.0)  # observed photon energies that are drawn [keV]
+_INDEX_NODES = np.arange(0.9, 2.95, 0.1)
+
+
+@dataclass(frozen=True)
+class FoldedPlasma:
+    """Plasma spectra times effective area at one redshift and column density.
+
+    Attributes
+    ----------
+    first_row : int
+        Row of the plasma table that is row 0 here.
+    hhe, metals : ndarray, shape (rows, n_e + 1)
+        Cumulative over energy of emissivity times area [photons cm^5 s^-1], from 0.
+    """
+
+    first_row: int
+    hhe: np.ndarray
+    metals: np.ndarray
+
+
+class Folder:
+    """Folds spectra with one instrument and column density; keeps what it can reuse.
+
+    Parameters
+    ----------
+    table : PlasmaTable
+    instrument : Instrument
+    nh_1e20 : float
+        Galactic column density [1e20 cm^-2].
+    agn_nh_1e20 : float
+        Column density of absorbed AGN at redshift 0 [1e20 cm^-2].
+    """
+
+    def __init__(
+        self, table: PlasmaTable, instrument: Instrument, nh_1e20: float, agn_nh_1e20: float
+    ) -> None:
+        self.table, self.instrument, self.nh_1e20 = table, instrument, nh_1e20
+        self.agn_nh_1e20 = agn_nh_1e20
+        self.edges = np.arange(ENERGY_RANGE[0], ENERGY_RANGE[1] + 1e-9, 0.005)
+        middle = (self.edges[1:] + self.edges[:-1]) / 2
+        self._middle = middle
+        self._response = instrument.area_cm2(middle) * transmission(middle, nh_1e20)
+        self._rest_middle = (table.energy_edges_kev[1:] + table.energy_edges_kev[:-1]) / 2
+
+    def plasma(self, kt_min_kev: float, kt_max_kev: float, redshift: float) -> FoldedPlasma:
+        """Fold the rows of the plasma table that bracket a range of temperatures."""
+        grid = self.table.kt_kev
+        lo = int(np.clip(np.searchsorted(grid, kt_min_kev) - 1, 0, len(grid) - 2))
+        hi = int(np.clip(np.searchsorted(grid, kt_max_kev), lo + 1, len(grid) - 1))
+        observed = self._rest_middle / (1 + redshift)
+        response = np.interp(observed, self._middle, self._response, left=0, right=0)
+        return FoldedPlasma(
+            lo,
+            _cumulate(self.table.hhe[lo : hi + 1] * response),
+            _cumulate(self.table.metals[lo : hi + 1] * response),
+        )
+
+    @cached_property
+    def agn(self) -> tuple[np.ndarray, np.ndarray]:
+        """Power laws folded with the area.
+
+        Returns
+        -------
+        cumulative : ndarray, shape (2 * nodes, n_e + 1)
+            Normalised cumulative spectra: unabsorbed ones of every photon index, then absorbed.
+        counts : ndarray, shape (2 * nodes,)
+            Count rate per unabsorbed 0.5-2 keV flux [counts/s per erg/s/cm^2].
+        """
+        e = self._middle
+        power = e ** -_INDEX_NODES[:, None]
+        band = (e > 0.5) & (e < 2)
+        power /= (power[:, band] * e[band]).sum(1, keepdims=True) * KEV_ERG
+        rows = np.concatenate([power, power * transmission(e, self.agn_nh_1e20)])
+        folded = _cumulate(rows * self._response)
+        counts = folded[:, -1].copy()
+        return folded / counts[:, None], counts
+
+    @staticmethod
+    def agn_row(photon_index: np.ndarray, absorbed: np.ndarray) -> np.ndarray:
+        """Return the row of `agn` for each source."""
+        step = _INDEX_NODES[1] - _INDEX_NODES[0]
+        node = np.rint((photon_index - _INDEX_NODES[0]) / step).astype(np.int64)
+        return np.clip(node, 0, len(_INDEX_NODES) - 1) + len(_INDEX_NODES) * absorbed
+
+
+def _cumulate(rows: np.ndarray) -> np.ndarray:
+    out = np.zeros((rows.shape[0], rows.shape[1] + 1))
+    np.cumsum(rows, axis=1, out=out[:, 1:])
+    return out

@@ -1,0 +1,195 @@
+"""The configuration of a simulated survey: one closed tree, and its presets."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from icmass.cosmology import Cosmology
+from icmass.errors import InputError
+from icmass.observe.coverage import CoverageConfig
+from icmass.universe.agn import AgnConfig
+from icmass.universe.gas import GasConfig
+from icmass.universe.halos import HaloConfig
+
+
+class ObserveConfig(BaseModel):
+    """How the sky is observed.
+
+    Parameters
+    ----------
+    instrument : str
+        Name of a built-in instrument.
+    vignetting : {"survey", "onaxis"}
+        Effective area averaged over the field of view by the scan, or on axis.
+    arf, rmf : str or None
+        OGIP files that replace the built-in area and redistribution.
+    exposure_s : float or (float, float)
+        Exposure [s], or the range from which each cluster's is drawn evenly.
+    half_width_mpc_h : float
+        Half the side of a map [comoving Mpc/h].
+    n_pixels : int
+        Pixels along a side.
+    bands : tuple of (float, float)
+        PI energy bands [keV], in ascending order, not overlapping.
+    nh_1e20 : float
+        Galactic column density [1e20 cm^-2].
+    psf, redistribution, background, agn : bool
+        Whether to blur positions, blur energies, add background, add AGN.
+    coverage : CoverageConfig or None
+        Field edges, gradients and masked sources; None: the whole map is seen.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instrument: str = "erosita"
+    vignetting: str = Field("survey", pattern="^(survey|onaxis)$")
+    arf: str | None = None
+    rmf: str | None = None
+    exposure_s: float | tuple[float, float] = 2000.0
+    half_width_mpc_h: float = Field(2.3, gt=0.2, le=20)
+    n_pixels: int = Field(128, ge=16, le=1024)
+    bands: tuple[tuple[float, float], ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
+    nh_1e20: float = Field(3.0, ge=0, le=1000)
+    psf: bool = True
+    redistribution: bool = True
+    background: bool = True
+    agn: bool = True
+    coverage: CoverageConfig | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        flat = [edge for band in self.bands for edge in band]
+        if not flat or flat != sorted(flat) or any(lo >= hi for lo, hi in self.bands):
+            raise ValueError("bands must be ascending and must not overlap")
+        if flat[0] < 0.2 or flat[-1] > 10:
+            raise ValueError("bands must lie within 0.2-10 keV")
+        lo, hi = self.exposure_range
+        if not 0 < lo <= hi <= 1e7:
+            raise ValueError("exposure_s must be positive (at most 1e7), the range ascending")
+        return self
+
+    @property
+    def exposure_range(self) -> tuple[float, float]:
+        """Shortest and longest exposure [s]."""
+        e = self.exposure_s
+        return e if isinstance(e, tuple) else (e, e)
+
+
+class SurveyConfig(BaseModel):
+    """Everything that decides what a simulated survey holds, but its size and seed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str = "erosita"
+    cosmology: Cosmology = Cosmology()
+    halos: HaloConfig = HaloConfig()
+    gas: GasConfig = GasConfig()
+    agn: AgnConfig = AgnConfig()
+    observe: ObserveConfig = ObserveConfig()
+
+
+#: What each preset changes, and in a word what it is for.
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "erosita": ("2 ks with PSF, energy resolution, sky and particle background", {}),
+    "phox": (
+        "ideal photons of a cluster's gas and AGN in 2 ks on axis, none of the field's",
+        {
+            "agn": {"field_norm_deg2": 0.0},
+            "observe": {
+                "vignetting": "onaxis",
+                "psf": False,
+                "redistribution": False,
+                "background": False,
+            },
+        },
+    ),
+    "demo": ("erosita in 64 pixels: small and quick", {"observe": {"n_pixels": 64}}),
+    "efeds": (
+        "the eFEDS field: bands of its images, its exposures, masked sources and field edges",
+        {
+            "halos": {"redshift_range": [0.05, 0.6]},
+            "observe": {
+                "bands": [[0.6, 1.1], [1.1, 2.2], [2.2, 7.0]],
+                "exposure_s": [1200.0, 3000.0],
+                "nh_1e20": 3.5,
+                "coverage": {},
+            },
+        },
+    ),
+}
+
+
+def resolve_config(
+    preset: str = "erosita", file: Path | None = None, assignments: tuple[str, ...] = ()
+) -> SurveyConfig:
+    """Build a configuration from a preset, then a YAML file, then ``key=value`` texts.
+
+    Raises
+    ------
+    InputError
+        For an unknown preset or key, a value of the wrong kind, an unreadable file.
+    """
+    if preset not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise InputError(f"unknown preset {preset!r}", field="--preset", mend=f"choose of {known}")
+    tree: dict[str, Any] = {"preset": preset}
+    _merge(tree, PRESETS[preset][1])
+    if file is not None:
+        _merge(tree, _read_yaml(file))
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"{text!r} is not key=value", field="--set")
+        branch: dict[str, Any] = {}
+        leaf = branch
+        *parents, last = key.split(".")
+        for parent in parents:
+            leaf = leaf.setdefault(parent, {})
+        leaf[last] = _parse(value)
+        _merge(tree, branch)
+    try:
+        return SurveyConfig.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "configuration"
+        given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
+        raise InputError(first["msg"] + given, file=file, field=field) from None
+
+
+def _parse(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"{text!r} is not a YAML value", field="--set") from None
+    if isinstance(value, str):  # YAML 1.1 takes 1e-14 for text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        line = str(error).splitlines()[0]
+        raise InputError(f"not a readable YAML file: {line}", file=file) from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError("holds no mapping of keys", file=file, mend="write key: value lines")
+    return tree
+
+
+def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = deepcopy(value)

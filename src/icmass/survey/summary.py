@@ -1,0 +1,48 @@
+"""What is in a survey, in numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+_RANGES = ("m500c", "redshift", "r500c", "exposure", "nh", "T", "L_X", "M_gas", "n_phot")
+
+
+def summarize(survey: xr.Dataset) -> dict[str, Any]:
+    """Return the size, provenance and the range of each quantity of a survey.
+
+    Returns
+    -------
+    dict
+        ``n_clusters``, ``preset``, ``seed``, ``version``, ``bands``, ``components``, ``n_pixels``,
+        ``half_width_mpc_h``, ``cosmology``, ``variables``, and ``ranges``: of each quantity its
+        ``min``, ``median``, ``max`` and ``units``.
+    """
+    maps = survey["maps"]
+    x = survey["x"].values
+    ranges = {}
+    for name in _RANGES:
+        if name in survey:
+            values = survey[name].values
+            ranges[name] = {
+                "min": float(values.min()),
+                "median": float(np.median(values)),
+                "max": float(values.max()),
+                "units": survey[name].attrs.get("units", ""),
+            }
+    return {
+        "n_clusters": survey.sizes["cluster"],
+        "preset": survey.attrs.get("preset"),
+        "seed": survey.attrs.get("seed"),
+        "version": survey.attrs.get("version"),
+        "bands": [str(label) for label in survey["band"].values],
+        "components": [str(label) for label in survey["component"].values],
+        "n_pixels": maps.sizes["x"],
+        "half_width_mpc_h": float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)),
+        "cosmology": json.loads(survey.attrs.get("cosmology", "{}")),
+        "variables": sorted(map(str, survey.data_vars)),
+        "ranges": ranges,
+    }

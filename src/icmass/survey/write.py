@@ -1,0 +1,234 @@
+"""Writing a simulated survey: chunk by chunk, on any number of workers, resumable.
+
+The store grows under the name ``X.zarr.partial`` and gets its own name when it is whole. A chunk is
+done when its file in ``parts/`` exists: that file holds the chunk's scalar variables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from icmass import __version__
+from icmass.errors import InputError
+from icmass.survey.catalog import blank_survey, variable_of
+from icmass.survey.config import SurveyConfig
+from icmass.survey.simulate import Simulator, simulator
+
+Progress = Callable[[int, int], None]
+
+
+def simulate_survey(
+    config: SurveyConfig,
+    *,
+    n_clusters: int,
+    seed: int,
+    out: Path,
+    workers: int = 1,
+    scheduler: str | None = None,
+    chunk: int = 32,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Simulate a survey to a Zarr store.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+    n_clusters, seed : int
+        Size of the survey, and the seed on which alone (with `config`) its content depends.
+    out : path
+        The store; must end in ``.zarr``.
+    workers : int
+        Local processes.
+    scheduler : str, optional
+        Address of a Dask scheduler to use instead; its workers must see `out`.
+    chunk : int
+        Clusters per chunk of the store, written by one worker.
+    resume : bool
+        Go on with an unfinished store of the same configuration, size, seed and chunk.
+    overwrite : bool
+        Replace a finished store.
+    progress : callable, optional
+        Called with the number of clusters done and in all.
+    """
+    if out.suffix != ".zarr":
+        raise InputError("must end in .zarr", file=out, field="--out")
+    if out.exists() and not overwrite:
+        if resume:
+            return out
+        raise InputError("exists already", file=out, mend="choose another name or --overwrite")
+    partial = out.with_name(out.name + ".partial")
+    plan = {
+        "config": config.model_dump_json(),
+        "seed": seed,
+        "n_clusters": n_clusters,
+        "chunk": chunk,
+        "version": __version__,
+    }
+    _start(partial, plan, resume)
+    todo = [s for s in range(0, n_clusters, chunk) if not _part(partial, s).exists()]
+    done = n_clusters - sum(min(chunk, n_clusters - s) for s in todo)
+    for count in _run(partial, plan, todo, workers, scheduler):
+        done += count
+        if progress:
+            progress(done, n_clusters)
+    _finish(partial, plan)
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
+    return out
+
+
+def _part(partial: Path, start: int) -> Path:
+    return partial / "parts" / f"{start:09d}.npz"
+
+
+def _start(partial: Path, plan: dict[str, Any], resume: bool) -> None:
+    """Make the empty store, or check that the unfinished one is of the same plan."""
+    note = partial / "parts" / "plan.json"
+    if partial.exists():
+        if not resume:
+            raise InputError(
+                "is unfinished",
+                file=partial,
+                mend="go on with --resume, or delete it",
+            )
+        try:
+            found = json.loads(note.read_text())
+        except (OSError, ValueError):
+            found = None
+        if found is not None:
+            for key, value in plan.items():
+                if found.get(key) != value:
+                    raise InputError(
+                        f"was begun with another {key}",
+                        file=partial,
+                        mend="resume with the same options, or delete it",
+                    )
+            return
+        shutil.rmtree(partial)
+    Simulator(SurveyConfig.model_validate_json(plan["config"]), plan["seed"])  # fails early
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    template, encoding = _template(plan)
+    template.to_zarr(partial, compute=False, encoding=encoding, consolidated=False)
+    note.parent.mkdir()
+    note.write_text(json.dumps(plan))
+
+
+def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+    config = SurveyConfig.model_validate_json(plan["config"])
+    names = Simulator(config, plan["seed"]).variables
+    small = blank_survey(
+        names,
+        n_clusters=1,
+        n_pixels=config.observe.n_pixels,
+        half_width=config.observe.half_width_mpc_h,
+        bands=list(config.observe.bands),
+        attrs={
+            "preset": config.preset,
+            "cosmology": config.cosmology.model_dump_json(),
+            "config": plan["config"],
+            "seed": plan["seed"],
+            "version": plan["version"],
+        },
+    )
+    n, chunk = plan["n_clusters"], plan["chunk"]
+    data, encoding = {}, {}
+    for name in names:
+        variable = small[name]
+        shape = (n, *variable.shape[1:])
+        chunks = (chunk if _is_image(name) else n, *variable.shape[1:])
+        zeros = dask.array.zeros(shape, dtype=variable.dtype, chunks=chunks)
+        data[name] = (variable.dims, zeros, variable.attrs)
+        encoding[name] = {"chunks": chunks}
+        if _is_image(name):
+            codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+            encoding[name] |= {"compressors": [codec]}
+    return xr.Dataset(data, small.coords, small.attrs), encoding
+
+
+def _is_image(name: str) -> bool:
+    return "x" in variable_of(name).dims
+
+
+def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
+    """Simulate one chunk and write it; its part file comes last. Return the clusters made."""
+    make = simulator(plan["config"], plan["seed"])
+    stop = min(start + plan["chunk"], plan["n_clusters"])
+    clusters = [make.cluster(i) for i in range(start, stop)]
+    group = zarr.open_group(partial, mode="r+")
+    scalars = {}
+    for name in make.variables:
+        values = np.stack([cluster[name] for cluster in clusters])
+        if _is_image(name):
+            array = group[name]
+            array[start:stop] = values  # type: ignore[index]
+        else:
+            scalars[name] = values
+    path = _part(Path(partial), start)
+    draft = path.with_suffix(".draft")
+    with draft.open("wb") as stream:
+        np.savez(stream, **scalars)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+    return stop - start
+
+
+def _run(
+    partial: Path, plan: dict[str, Any], todo: list[int], workers: int, scheduler: str | None
+) -> Iterator[int]:
+    if not todo:
+        return
+    if scheduler is None and workers == 1:
+        for start in todo:
+            yield write_chunk(str(partial), plan, start)
+        return
+    from distributed import Client, LocalCluster, as_completed
+
+    target = str(partial.resolve())
+    local = None
+    if scheduler is None:
+        local = LocalCluster(
+            n_workers=min(workers, len(todo)), threads_per_worker=1, dashboard_address=None
+        )
+    try:
+        with Client(scheduler or local) as client:
+            futures = client.map(
+                write_chunk, [target] * len(todo), [plan] * len(todo), todo, pure=False
+            )
+            for future in as_completed(futures):
+                yield future.result()
+                future.release()
+    finally:
+        if local is not None:
+            local.close()
+
+
+def _finish(partial: Path, plan: dict[str, Any]) -> None:
+    """Gather the scalar variables of all parts into the store."""
+    starts = range(0, plan["n_clusters"], plan["chunk"])
+    parts = []
+    for start in starts:
+        with np.load(_part(partial, start), allow_pickle=False) as part:
+            parts.append({name: part[name] for name in part.files})
+    group = zarr.open_group(str(partial), mode="r+")
+    for name in parts[0]:
+        group[name][:] = np.concatenate([part[name] for part in parts])  # type: ignore[index]
+    shutil.rmtree(partial / "parts")
+    with warnings.catch_warnings():  # consolidated metadata are an extension of Zarr 3
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(partial))

@@ -1,0 +1,207 @@
+"""The intracluster gas of a halo: shells of emission measure, temperature and abundance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import ndtr
+
+from icmass.cosmology import Cosmology
+from icmass.universe.halos import Halo
+from icmass.universe.profiles import vikhlinin_density, vikhlinin_temperature
+
+_MPC_CM = 3.0856775814913673e24
+_MSUN_G = 1.988409870698051e33
+_PROTON_G = 1.67262192369e-24
+MU_E = 1.17  # mass per electron in proton masses, and
+NE_NH = 1.20  # electrons per hydrogen nucleus, of an ionised plasma of 0.3 solar abundance
+PIVOT = 2e14  # Msun/h
+
+
+class GasConfig(BaseModel):
+    """Physics of the gas; masses in Msun/h, pivot 2e14 Msun/h.
+
+    Scaling relations are Magneticum's (Box2/hr, measured on 198 of its clusters); profiles follow
+    Vikhlinin et al. 2006, ApJ 640, 691; core states Hudson et al. 2010, A&A 513, A37;
+    shapes Lau et al. 2011, ApJ 734, 93.
+
+    Parameters
+    ----------
+    f_gas, f_gas_slope, f_gas_scatter : float
+        M_gas / M500c at the pivot, its slope with mass, its scatter in ln.
+    hot_fraction : float
+        Share of the gas mass hot enough to shine in X-rays; calibrated, with the core radius, on
+        Magneticum's luminosity-mass relation.
+    t_kev, t_slope, t_scatter : float
+        Mass-weighted T500 E(z)^(-2/3) at the pivot [keV], slope with mass, scatter in ln.
+    core, core_slope, core_scatter : float
+        Core radius over R500c at the pivot, its slope with mass, its scatter in ln.
+    beta, beta_slope, beta_scatter : float
+        Slope of the beta model at the pivot, its change per unit ln mass, its scatter.
+    outer, epsilon, epsilon_scatter : float
+        Radius over R500c and strength of the outer steepening, scatter of the strength.
+    cool_core_fraction, cool_core_sharpness : float
+        Fraction of halos with a cool core; how closely relaxation decides it (0 to 1).
+    alpha_cool, alpha_other, alpha_scatter : float
+        Inner cusp of cool cores and of the others, scatter.
+    drop_cool, drop_other : float
+        Central temperature drop of cool cores and of the others.
+    abundance, abundance_core, abundance_radius : float
+        Abundance outside, its central rise in cool cores [solar], radius of the rise over R500c.
+    clumping_scatter : float
+        Scatter in ln of the emission measure at fixed gas mass.
+    axis_q, axis_s, axis_scatter : float
+        Mean intermediate and minor axis over the major one, and their scatter.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    f_gas: float = Field(0.097, gt=0, lt=0.3)
+    f_gas_slope: float = 0.14
+    f_gas_scatter: float = Field(0.100, ge=0, lt=1)
+    hot_fraction: float = Field(0.85, gt=0, le=1)
+    t_kev: float = Field(3.24, gt=0.2, lt=20)
+    t_slope: float = 0.643
+    t_scatter: float = Field(0.075, ge=0, lt=1)
+    core: float = Field(0.25, gt=0.005, lt=1)
+    core_slope: float = -0.15
+    core_scatter: float = Field(0.50, ge=0, lt=1.5)
+    beta: float = Field(0.57, gt=0.3, lt=1.2)
+    beta_slope: float = 0.04
+    beta_scatter: float = Field(0.05, ge=0, lt=0.3)
+    outer: float = Field(0.5, gt=0.1, lt=5)
+    epsilon: float = Field(2.5, ge=0, lt=6)
+    epsilon_scatter: float = Field(0.5, ge=0, lt=2)
+    cool_core_fraction: float = Field(0.40, ge=0, le=1)
+    cool_core_sharpness: float = Field(0.7, ge=0, le=1)
+    alpha_cool: float = Field(1.0, ge=0, lt=2.5)
+    alpha_other: float = Field(0.1, ge=0, lt=2.5)
+    alpha_scatter: float = Field(0.2, ge=0, lt=1)
+    drop_cool: float = Field(0.45, gt=0.1, le=1.2)
+    drop_other: float = Field(0.95, gt=0.1, le=1.2)
+    abundance: float = Field(0.27, ge=0, lt=2)
+    abundance_core: float = Field(0.35, ge=0, lt=2)
+    abundance_radius: float = Field(0.08, gt=0, lt=1)
+    clumping_scatter: float = Field(0.20, ge=0, lt=1)
+    axis_q: float = Field(0.85, gt=0.3, le=1)
+    axis_s: float = Field(0.75, gt=0.3, le=1)
+    axis_scatter: float = Field(0.07, ge=0, lt=0.3)
+
+
+@dataclass(frozen=True)
+class Gas:
+    """The gas of one halo in n ellipsoidal shells.
+
+    Attributes
+    ----------
+    edges : ndarray, shape (n + 1,)
+        Edges of the shells over R500c (geometric mean of the axes).
+    emission_measure : ndarray, shape (n,)
+        Integral of n_e n_H dV [cm^-3].
+    kt_kev, abundance : ndarray, shape (n,)
+        Temperature [keV] and abundance [solar].
+    axes : ndarray, shape (3, 3)
+        Maps a unit sphere onto the ellipsoid; the third row is the line of sight.
+    m_gas : float
+        Gas mass inside R500c [Msun/h].
+    t_mass_weighted : float
+        Gas-mass-weighted temperature inside R500c [keV].
+    latents : dict of float
+        What was drawn: core radius, slopes, core state, clumping, axis ratios.
+    """
+
+    edges: np.ndarray
+    emission_measure: np.ndarray
+    kt_kev: np.ndarray
+    abundance: np.ndarray
+    axes: np.ndarray
+    m_gas: float
+    t_mass_weighted: float
+    latents: dict[str, float]
+
+    @property
+    def inside_r500(self) -> np.ndarray:
+        """Shells inside R500c, boolean (n,)."""
+        return self.edges[1:] <= 1 + 1e-9
+
+
+#: Shell edges over R500c; 1 is an edge.
+EDGES = np.concatenate([np.geomspace(2e-3, 1, 81), np.geomspace(1, 5, 25)[1:]])
+_MIDDLE = np.sqrt(EDGES[1:] * EDGES[:-1])
+_VOLUME = 4 * np.pi / 3 * np.diff(EDGES**3)
+
+
+def make_gas(halo: Halo, config: GasConfig, cosmology: Cosmology, rng: np.random.Generator) -> Gas:
+    """Draw the gas of a halo: its mass and temperature follow the scaling relations.
+
+    Returns
+    -------
+    Gas
+        Normalised so that the gas mass inside R500c is f_gas M500c and the mass-weighted
+        temperature inside R500c that of the T-M relation, each with the halo's residual.
+    """
+    ln_mass = np.log(halo.m500c / PIVOT)
+    shape, drawn = _draw_shape(halo, ln_mass, config, rng)
+    density = vikhlinin_density(_MIDDLE, outer=config.outer, **shape)
+    inside = EDGES[1:] <= 1 + 1e-9
+    m_gas = (
+        config.f_gas
+        * halo.m500c
+        * np.exp(config.f_gas_slope * ln_mass + config.f_gas_scatter * halo.latents["gas_mass"])
+    )
+    mass_weight = density * _VOLUME
+    r500_cm = halo.r500c / (1 + halo.redshift) / cosmology.h * _MPC_CM
+    grams = m_gas / cosmology.h * _MSUN_G
+    n_e = density * grams / (mass_weight[inside].sum() * r500_cm**3 * MU_E * _PROTON_G)
+
+    t500 = config.t_kev * float(cosmology.efunc(halo.redshift)) ** (2 / 3)
+    t500 *= np.exp(config.t_slope * ln_mass + config.t_scatter * halo.latents["temperature"])
+    kt = vikhlinin_temperature(_MIDDLE, drop=drawn["temperature_drop"])
+    kt *= t500 / np.average(kt[inside], weights=mass_weight[inside])
+
+    rise = config.abundance_core * drawn["cool_core"]
+    abundance = config.abundance + rise / (1 + (_MIDDLE / config.abundance_radius) ** 2)
+    n_hot = config.hot_fraction * n_e
+    emission = n_hot**2 / NE_NH * _VOLUME * r500_cm**3 * np.exp(drawn["ln_clumping"])
+    axes = _random_axes(drawn["axis_q"], drawn["axis_s"], rng)
+    return Gas(EDGES, emission, kt, abundance, axes, float(m_gas), float(t500), drawn)
+
+
+def _draw_shape(
+    halo: Halo, ln_mass: float, config: GasConfig, rng: np.random.Generator
+) -> tuple[dict[str, float], dict[str, float]]:
+    normal = rng.standard_normal(7)
+    relaxed = (halo.latents["concentration"] - halo.latents["accretion"]) / np.sqrt(3)
+    s = config.cool_core_sharpness
+    rank = ndtr(s * relaxed + np.sqrt(1 - s**2) * normal[0])
+    cool = bool(rank > 1 - config.cool_core_fraction)
+    alpha = (config.alpha_cool if cool else config.alpha_other) + config.alpha_scatter * normal[1]
+    beta = config.beta + config.beta_slope * ln_mass + config.beta_scatter * normal[2]
+    core = config.core * np.exp(
+        config.core_slope * ln_mass + config.core_scatter * halo.latents["core_radius"]
+    )
+    shape = {
+        "core": float(np.clip(core, 0.02, 0.8)),
+        "alpha": float(np.clip(alpha, 0, 1.9)),
+        "beta": float(np.clip(beta, 0.42, 0.9)),
+        "epsilon": float(np.clip(config.epsilon + config.epsilon_scatter * normal[3], 0, 5)),
+    }
+    axis_q = np.clip(config.axis_q + config.axis_scatter * normal[5], 0.45, 1)
+    axis_s = np.clip(config.axis_s + config.axis_scatter * normal[6], 0.4, axis_q)
+    drawn = {
+        **shape,
+        "cool_core": float(cool),
+        "temperature_drop": config.drop_cool if cool else config.drop_other,
+        "ln_clumping": config.clumping_scatter * float(normal[4]),
+        "axis_q": float(axis_q),
+        "axis_s": float(axis_s),
+    }
+    return shape, drawn
+
+
+def _random_axes(q: float, s: float, rng: np.random.Generator) -> np.ndarray:
+    lengths = np.array([1.0, q, s]) / np.cbrt(q * s)
+    rotation, upper = np.linalg.qr(rng.standard_normal((3, 3)))
+    return rotation * np.sign(np.diag(upper)) * lengths

@@ -1,0 +1,48 @@
+"""Radial profiles of the intracluster gas, as pure functions of x = r / R500c."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def vikhlinin_density(
+    x: np.ndarray, *, core: float, alpha: float, beta: float, outer: float, epsilon: float
+) -> np.ndarray:
+    """Return the shape of the gas density, up to its normalisation.
+
+    Parameters
+    ----------
+    x : ndarray
+        Radius over R500c.
+    core, outer : float
+        Core radius and radius of the outer steepening, over R500c.
+    alpha, beta, epsilon : float
+        Inner cusp, beta-model slope and outer steepening.
+
+    Notes
+    -----
+    The square root of equation 3 of Vikhlinin et al. 2006, ApJ 640, 691 (gamma = 3, no second
+    component), which describes n_p n_e.
+    """
+    u = x / core
+    square = u**-alpha / (1 + u**2) ** (3 * beta - alpha / 2)
+    square /= (1 + (x / outer) ** 3) ** (epsilon / 3)
+    return np.sqrt(square)
+
+
+def vikhlinin_temperature(x: np.ndarray, *, drop: float) -> np.ndarray:
+    """Return the shape of the temperature profile, up to its normalisation.
+
+    Parameters
+    ----------
+    x : ndarray
+        Radius over R500c.
+    drop : float
+        Central temperature over that without a cool core; 0.45 for the mean cool core.
+
+    Notes
+    -----
+    Equations 4 to 6 and 8 of Vikhlinin et al. 2006, ApJ 640, 691.
+    """
+    core = (x / 0.045) ** 1.9
+    return (core + drop) / (core + 1) / (1 + (x / 0.6) ** 2) ** 0.45
