@@ -9,6 +9,10 @@ import sys
 import typer
 
 from icmass import __version__
+from icmass.cli.info import info
+from icmass.cli.predict import SeveralValues, predict
+from icmass.cli.rate import rate
+from icmass.cli.simulate import simulate
 from icmass.errors import InputError
 
 app = typer.Typer(
@@ -59,3 +63,9 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'file'}: {error.strerror or error}"
     return str(error)
+
+
+app.command()(simulate)
+app.command()(info)
+app.command(cls=SeveralValues)(predict)
+app.command()(rate)

@@ -27,16 +27,16 @@ class Rates:
     counts : dict of (lo, hi) to float
         Count rate in each band of PI energies [counts/s].
     flux_soft : float
-        Energy flux in the observer's 0.5-2 keV, absorbed by the column [erg/s/cm^2].
-    flux_soft_unabsorbed : float
-        The same above the absorber [erg/s/cm^2].
+        Energy flux in the observer's 0.5-2 keV above the Galactic absorber [erg/s/cm^2].
+    flux_soft_absorbed : float
+        The same below it, as it reaches the telescope [erg/s/cm^2].
     lambda_bol : float
         Energy radiated in 0.01-99 keV (rest frame) per n_e n_H [erg cm^3/s].
     """
 
     counts: dict[Band, float]
     flux_soft: float
-    flux_soft_unabsorbed: float
+    flux_soft_absorbed: float
     lambda_bol: float
 
 
@@ -121,17 +121,26 @@ def count_rates(
         band: float(detected @ redistribution.band_probability(energy[seen], *band))
         for band in bands
     }
-    erg = _band_energies(edges, *FLUX_BAND_KEV)
     return Rates(
         counts=counts,
-        flux_soft=float(absorbed @ erg),
-        flux_soft_unabsorbed=float(flux @ erg),
+        flux_soft=energy_flux(edges, flux, *FLUX_BAND_KEV),
+        flux_soft_absorbed=energy_flux(edges, absorbed, *FLUX_BAND_KEV),
         lambda_bol=float(table.bolometric_cooling_function(kt_kev, abundance)),
     )
 
 
-def _band_energies(edges_kev: np.ndarray, lo_kev: float, hi_kev: float) -> np.ndarray:
-    """Return the energy [erg] that a photon of each bin brings to a band, cut bins in part."""
+def energy_flux(edges_kev: np.ndarray, flux: np.ndarray, lo_kev: float, hi_kev: float) -> float:
+    """Return the energy flux in a band [erg/s/cm^2]; bins that it cuts count in part.
+
+    Parameters
+    ----------
+    edges_kev : ndarray, shape (n_e + 1,)
+        Edges of the bins [keV].
+    flux : ndarray, shape (n_e,)
+        Photon flux in each bin [photons/s/cm^2].
+    lo_kev, hi_kev : float
+        The band [keV].
+    """
     inside = np.clip(edges_kev, lo_kev, hi_kev)
     part = np.diff(inside) / np.diff(edges_kev)
-    return part * 0.5 * (inside[1:] + inside[:-1]) * ERG_PER_KEV
+    return float(flux @ (part * 0.5 * (inside[1:] + inside[:-1])) * ERG_PER_KEV)

@@ -7,8 +7,7 @@ import numpy as np
 from icmass.errors import InputError
 
 _EDGES_KEV = np.array(
-    [0.030, 0.100, 0.284, 0.400, 0.532, 0.707, 0.867]
-    + [1.303, 1.840, 2.471, 3.210, 4.038, 7.111, 8.331, 10.0]
+    [0.03, 0.1, 0.284, 0.4, 0.532, 0.707, 0.867, 1.303, 1.84, 2.471, 3.21, 4.038, 7.111, 8.331, 10]
 )
 """Edges of the energy intervals of their Table 2 [keV]."""
 

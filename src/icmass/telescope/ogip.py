@@ -214,4 +214,5 @@ def _open(file: Path) -> Iterator[fits.HDUList]:
             with fits.open(file, memmap=False, lazy_load_hdus=False) as hdus:
                 yield hdus
     except broken as error:
-        raise InputError(f"not a readable FITS file ({error})", file=file) from None
+        reason = str(error).split(". ")[0].splitlines() or [type(error).__name__]
+        raise InputError(f"not a readable FITS file ({reason[0]})", file=file) from None
