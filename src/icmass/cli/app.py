@@ -9,9 +9,11 @@ import sys
 import typer
 
 from icmass import __version__
+from icmass.cli.benchmark import benchmark
 from icmass.cli.info import info
 from icmass.cli.predict import SeveralValues, predict
 from icmass.cli.rate import rate
+from icmass.cli.report import report
 from icmass.cli.simulate import simulate
 from icmass.errors import InputError
 
@@ -69,3 +71,5 @@ app.command()(simulate)
 app.command()(info)
 app.command(cls=SeveralValues)(predict)
 app.command()(rate)
+app.command()(report)
+app.command()(benchmark)

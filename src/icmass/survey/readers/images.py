@@ -128,34 +128,23 @@ def survey_from_images(
     frame = cluster_frame(ra, dec, redshift=redshift, grid=grid)
     _check_inside(loaded, frame, file=images[0])
     used = sorted({i for parts in tiles.values() for i in parts})
-    seconds = np.mean([loaded.exposure[i] for i in used], axis=0)
-    view = sample_exposure(np.where(loaded.mask, seconds, 0.0), loaded.wcs, frame, grid)
-    hider = mask if mask is not None else exposure_maps[0]
-    _check_visible(view, min_visible, file=hider)
-    visible = loaded.mask & (seconds > 0)
+    seconds = loaded.mask * np.mean([loaded.exposure[i] for i in used], axis=0)
+    view = sample_exposure(seconds, loaded.wcs, frame, grid)
+    _check_visible(view, min_visible, file=mask if mask is not None else exposure_maps[0])
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    maps = []
-    for parts in tiles.values():
-        photons = np.sum([np.where(visible, loaded.counts[i], 0) for i in parts], axis=0)
-        maps.append(bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng))
-    facts = {
-        "files": [Path(images[i]).name for i in used],
-        "image_bands": [_label(loaded.bands[i]) for i in used],
-        "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],
-        "masked": mask is not None,
-        "exposure_maps_differ": _spread([loaded.exposure[i] for i in used], visible),
-        "min_visible": min_visible,
-        "aperture_mpc_h": APERTURE_MPC_H,
-        "visible_fraction": round(view.visible_aperture, 4),
-        "visible_fraction_map": round(view.visible_map, 4),
-    }
+    maps = np.zeros((len(tiles), grid.n_pixels, grid.n_pixels), int)
+    for band_map, parts in zip(maps, tiles.values(), strict=True):
+        photons = (seconds > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
+        band_map[:] = bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng)
+    facts = _facts(images, loaded, view, used=used, visible=seconds > 0)
+    facts |= {"masked": mask is not None, "min_visible": min_visible}
     survey = _blank(grid, seed=seed, facts=facts)
-    survey["maps"][0, 0] = np.stack(maps)
+    survey["maps"][0, 0] = maps
     survey["coverage"][0] = view.seconds / view.exposure
     values = {"exposure": view.exposure, "redshift": redshift, "nh": nh, "ra": ra, "dec": dec}
     for name, value in values.items():
         survey[name][0] = value
-    survey["n_phot"][0] = int(np.sum(maps))
+    survey["n_phot"][0] = maps.sum()
     return survey
 
 
@@ -214,14 +203,30 @@ def _tile(band: Band, given: Sequence[Band]) -> list[int]:
     return found
 
 
-def _spread(maps: Sequence[np.ndarray], visible: np.ndarray) -> float:
-    """Return by which fraction the medians of the exposure maps differ where visible."""
-    medians = [float(np.median(m[visible])) for m in maps]
-    return round(max(medians) / min(medians) - 1, 4) if min(medians) > 0 else 1.0
-
-
 def _label(band: Band) -> str:
     return f"{band[0]:g}-{band[1]:g}"
+
+
+def _facts(
+    images: Sequence[str | Path],
+    loaded: Images,
+    view: View,
+    *,
+    used: Sequence[int],
+    visible: np.ndarray,
+) -> dict[str, Any]:
+    """Return how the survey was made, to be told beside a mass."""
+    medians = [float(np.median(loaded.exposure[i][visible])) for i in used]
+    return {
+        "files": [Path(images[i]).name for i in used],
+        "image_bands": [_label(loaded.bands[i]) for i in used],
+        "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],
+        "exposure_maps_differ": round(max(medians) / max(min(medians), 1e-9) - 1, 4),
+        "aperture_mpc_h": APERTURE_MPC_H,
+        "exposure_aperture_s": round(view.exposure_aperture, 1),
+        "visible_fraction": round(view.visible_aperture, 4),
+        "visible_fraction_map": round(view.visible_map, 4),
+    }
 
 
 def _blank(grid: MapGrid, *, seed: int, facts: dict[str, Any]) -> xr.Dataset:

@@ -96,13 +96,17 @@ class View:
     seconds : ndarray, float64 (y, x)
         Mean exposure of each pixel of the map, 0 where masked or outside the image [s].
     exposure : float
-        Median exposure of what is visible of the map [s].
+        Largest exposure of what is visible of the map [s]; the mock's coverage, too, is
+        relative to the largest of its map.
+    exposure_aperture : float
+        Mean exposure of what is visible inside `APERTURE_MPC_H` [s].
     visible_map, visible_aperture : float
         Visible fraction of the map's area, and of the area inside `APERTURE_MPC_H`.
     """
 
     seconds: np.ndarray
     exposure: float
+    exposure_aperture: float
     visible_map: float
     visible_aperture: float
 
@@ -129,7 +133,8 @@ def sample_exposure(seconds: np.ndarray, wcs: WCS, frame: WCS, grid: MapGrid) ->
     seen = sample > 0
     return View(
         seconds=sample.reshape(n, sub, n, sub).mean((1, 3)),
-        exposure=float(np.median(sample[seen])) if seen.any() else 0.0,
+        exposure=float(sample.max()),
+        exposure_aperture=float(sample[near].sum() / max(seen[near].sum(), 1)),
         visible_map=float(seen.mean()),
         visible_aperture=float(seen[near].mean()),
     )

@@ -1,0 +1,284 @@
+"""`icmass predict`: masses of clusters in a survey, or of a real cluster in FITS images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from typer.core import TyperCommand
+
+from icmass.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from icmass.estimators.ensemble import Ensemble
+
+SEVERAL = ("--images", "--expmap", "--index")
+MAX_ROWS = 20
+
+
+class SeveralValues(TyperCommand):
+    """A command some of whose options take all the values up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write ``--images a b`` as ``--images a --images b``, then parse as usual."""
+        return super().parse_args(ctx, repeat_options(args))
+
+
+def repeat_options(args: list[str]) -> list[str]:
+    """Return arguments with the option repeated before each value of `SEVERAL`.
+
+    Examples
+    --------
+    >>> repeat_options(["run", "--images", "a", "b", "--json"])
+    ['run', '--images', 'a', '--images', 'b', '--json']
+    """
+    out: list[str] = []
+    option, has_value = "", False
+    for i, arg in enumerate(args):
+        if arg == "--":
+            return out + args[i:]
+        name, _, value = arg.partition("=")
+        if name in SEVERAL:
+            option, has_value = name, bool(value)
+            out += [name, value] if value else [name]
+        elif arg.startswith("-"):
+            option = ""
+            out.append(arg)
+        else:
+            out += [option, arg] if option and has_value else [arg]
+            has_value = True
+    return out
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL_OR_RUN", help="A run's folder, or a saved model's.")
+    ],
+    survey: Annotated[
+        Path | None, typer.Argument(metavar="SURVEY", help="A survey, X.zarr, or give --images.")
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="IMG...", help="FITS counts images, one a band (after MODEL_OR_RUN)."),
+    ] = None,
+    expmap: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MAP...",
+            help="Exposure map, seconds at the survey-average area: one for all, or one an image.",
+        ),
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Mask image, 1 = use.")] = None,
+    ra: Annotated[float | None, typer.Option(help="Right ascension, degrees.")] = None,
+    dec: Annotated[float | None, typer.Option(help="Declination, degrees.")] = None,
+    redshift: Annotated[float | None, typer.Option(help="Redshift of the cluster.")] = None,
+    image_bands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LO-HI,...",
+            help="Bands of the images in keV; default: of header (EMIN1, EMAX1) or file name.",
+        ),
+    ] = None,
+    nh: Annotated[float, typer.Option(help="Galactic column density, 1e20 cm^-2.")] = 3.5,
+    min_visible: Annotated[
+        float, typer.Option(help="Least visible fraction within 0.5 comoving Mpc/h.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(help="Seed of the photons' places in their pixels.")] = 0,
+    name: Annotated[
+        str | None,
+        typer.Option("--model", help="Which model of a run; default: its best network."),
+    ] = None,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(metavar="I...", help="Clusters of the survey: 3, or 0-9; default: all."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Predict M500c of the clusters of a survey, or of a real cluster from its images."""
+    from icmass.estimators.ensemble import load_ensemble
+
+    if (survey is None) == (not images):
+        raise InputError("give either a SURVEY or --images", field="input")
+    place = _required({"--ra": ra, "--dec": dec, "--redshift": redshift}) if images else ()
+    ensemble = load_ensemble(model, model=name, device=device)
+    if survey is not None:
+        data, rows = _open(survey, index)
+    else:
+        options = {"mask": mask, "nh": nh, "min_visible": min_visible, "seed": seed}
+        data = _read_images(ensemble, images, expmap, place, bands=image_bands, **options)
+        rows = np.array([0])
+    found = _predicted(ensemble, data, rows)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        print_prediction(found)
+
+
+def _required(options: dict[str, float | None]) -> list[float]:
+    if missing := [name for name, value in options.items() if value is None]:
+        raise InputError("is missing", field=", ".join(missing), mend="--images needs it")
+    return [value for value in options.values() if value is not None]
+
+
+def _read_images(
+    ensemble: Ensemble,
+    images: list[Path] | None,
+    expmap: list[Path] | None,
+    place: Sequence[float],
+    *,
+    bands: str | None,
+    **options: Any,
+) -> xr.Dataset:
+    """Return the survey of one cluster, on the maps that the model was trained on."""
+    from icmass.survey.readers.fits_images import parse_bands
+    from icmass.survey.readers.images import survey_from_images
+
+    ra, dec, redshift = place
+    grid = ensemble.training.grid
+    if grid is None:
+        raise InputError(
+            "reads no maps, hence no images",
+            field=f"model {ensemble.name}",
+            mend="choose a network with --model",
+        )
+    ensemble.training.check_redshift(redshift)
+    return survey_from_images(
+        images or [],
+        expmap or [],
+        ra=ra,
+        dec=dec,
+        redshift=redshift,
+        grid=grid,
+        image_bands=parse_bands(bands) if bands is not None else None,
+        **options,
+    )
+
+
+def _open(path: Path, index: list[str] | None) -> tuple[xr.Dataset, np.ndarray]:
+    """Return a survey and the clusters asked for."""
+    from icmass.survey.catalog import open_survey
+
+    survey = open_survey(path)
+    n = survey.sizes["cluster"]
+    rows = np.arange(n) if not index else np.concatenate([parse_index(text) for text in index])
+    if rows.size == 0 or rows.max() >= n:
+        last = rows.max() if rows.size else "none"
+        raise InputError(f"{last}: {path.name} has {n} clusters, 0 to {n - 1}", field="--index")
+    return survey, rows
+
+
+def parse_index(text: str) -> np.ndarray:
+    """Return the clusters of a text such as ``3``, ``0-9`` or ``1,5,7-9``."""
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise InputError(f"{part!r} is no cluster", field="--index", mend="write 3 or 0-9")
+        start, stop = int(match[1]), int(match[2] or match[1])
+        found.append(np.arange(start, stop + 1))
+    return np.concatenate(found)
+
+
+def _predicted(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
+    from icmass.estimators.masses import assumptions, describe, warnings
+
+    prediction = ensemble.predict(survey, index)
+    return {
+        "model": {
+            "name": ensemble.name,
+            "folder": str(ensemble.folder),
+            "members": len(ensemble.members),
+            "sigma_lnm": ensemble.scatter,
+            "preset": ensemble.training.survey.get("preset"),
+            "n_train": ensemble.training.n,
+        },
+        "cosmology": json.loads(survey.attrs["cosmology"]),
+        "clusters": describe(survey, index, prediction),
+        "assumptions": assumptions(ensemble, survey),
+        "warnings": warnings(ensemble, survey, index, prediction),
+    }
+
+
+def print_prediction(found: dict[str, Any]) -> None:
+    """Print a predicted mass, or a table of them, with what it assumes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    model, rows = found["model"], found["clusters"]
+    console.print(
+        f"[bold]{model['name']}[/bold], {model['members']} fold models, trained on "
+        f"{model['n_train']} mock clusters (preset {model['preset']})",
+        soft_wrap=True,
+    )
+    if len(rows) == 1:
+        table = Table(show_header=False)
+        for row in _one(rows[0]):
+            table.add_row(*row)
+    else:
+        table = Table("cluster", "z", "M500c \\[1e14 Msun/h]", "M500c \\[1e14 Msun]", "photons")
+        for row in rows[:MAX_ROWS]:
+            table.add_row(*_short(row))
+    console.print(table)
+    if len(rows) > MAX_ROWS:
+        console.print(f"... and {len(rows) - MAX_ROWS} more: choose with --index, or --json")
+    for line in found["warnings"]:
+        console.print(f"[bold yellow]Mind:[/] {line}", highlight=False, soft_wrap=True)
+    console.print("It assumes:")
+    for line in found["assumptions"]:
+        console.print(f" - {line}", highlight=False, soft_wrap=True)
+
+
+def _interval(mass: dict[str, float]) -> str:
+    return f"{mass['median']:.2f} ({mass['p16']:.2f} to {mass['p84']:.2f})"
+
+
+def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the table of one cluster."""
+    if "ra" in row:
+        yield "position", f"RA {row['ra']:.4f} Dec {row['dec']:+.4f} deg"
+    yield "redshift", f"{row['redshift']:.4g}"
+    yield "M500c, 16-84 per cent", f"{_interval(row['m500c_1e14_msun_h'])} 1e14 Msun/h"
+    yield "", f"{_interval(row['m500c_1e14_msun'])} 1e14 Msun"
+    yield (
+        "error of ln M",
+        f"{row['ln_m500c_std']:.2f} (model {row['ln_m500c_std_within']:.2f}, "
+        f"between fold models {row['ln_m500c_std_between']:.2f})",
+    )
+    if "m500c" in row:
+        yield "true M500c", f"{row['m500c'] / 1e14:.2f} 1e14 Msun/h"
+    yield (
+        "R500c",
+        f"{row['r500c_mpc_h_comoving']:.2f} comoving Mpc/h, {row['r500c_arcmin']:.2f} arcmin",
+    )
+    photons = f"{row['photons']:,} in the map, {row['photons_0.5_mpc_h']:,} within 0.5 Mpc/h"
+    yield "photons, all sources", photons
+    yield "exposure, at most", f"{row['exposure_s']:,.0f} s"
+    if "visible_fraction" in row:
+        yield "exposure within 0.5 Mpc/h", f"{row['exposure_aperture_s']:,.0f} s"
+        yield (
+            "visible",
+            f"{row['visible_fraction']:.1%} within 0.5 Mpc/h, "
+            f"{row['visible_fraction_map']:.1%} of the map",
+        )
+    if "nh" in row:
+        yield "Galactic N_H", f"{row['nh']:g}e20 cm^-2"
+
+
+def _short(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["cluster"]),
+        f"{row['redshift']:.3f}",
+        _interval(row["m500c_1e14_msun_h"]),
+        _interval(row["m500c_1e14_msun"]),
+        f"{row['photons']:,}",
+    )

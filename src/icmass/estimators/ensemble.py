@@ -1,0 +1,280 @@
+"""The fold models of a benchmark run as one estimator, and what they were trained on.
+
+A run keeps its models as ``RUN/models/<name>/fold-<k>/``. For a cluster that none of them saw they
+are an ensemble: an equal mixture of Gaussians in ln M500c, of which mean and variance are given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.cosmology import Cosmology
+from icmass.errors import InputError
+from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.registry import load_estimator
+from icmass.survey.readers.sky_grid import MapGrid
+
+REDSHIFT_SLACK = 0.005
+_MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
+
+
+@dataclass(frozen=True)
+class Mixture(Prediction):
+    """An ensemble's prediction; `std` is total, by the law of total variance.
+
+    Attributes
+    ----------
+    std_within : ndarray, shape (n,)
+        Root mean square of the members' standard deviations of ln M500c.
+    std_between : ndarray, shape (n,)
+        Standard deviation of the members' means of ln M500c.
+    """
+
+    std_within: np.ndarray
+    std_between: np.ndarray
+
+
+def mix(predictions: Sequence[Prediction]) -> Mixture:
+    """Return the mean and the total standard deviation of an equal mixture of predictions.
+
+    Examples
+    --------
+    >>> a, b = (Prediction(np.array([m]), np.array([0.2])) for m in (31.9, 32.1))
+    >>> round(float(mix([a, b]).std[0] ** 2), 3)
+    0.05
+    """
+    means = np.stack([p.mean for p in predictions])
+    within = np.sqrt(np.mean([p.std**2 for p in predictions], axis=0))
+    between = means.std(axis=0)
+    return Mixture(
+        mean=means.mean(axis=0),
+        std=np.hypot(within, between),
+        std_within=within,
+        std_between=between,
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a saved model says of its training, from its ``config.json``.
+
+    Attributes
+    ----------
+    redshift_range : (float, float)
+        Redshifts of the training clusters.
+    mass_range : (float, float)
+        M500c of the training clusters [Msun/h].
+    exposure_range : (float, float) or None
+        Exposure of the training clusters [s].
+    grid : MapGrid or None
+        Bands, geometry and cosmology of the training maps; None if the model reads no maps.
+    n : int
+        Number of training clusters.
+    survey : dict
+        Attributes of the training survey.
+    """
+
+    redshift_range: tuple[float, float]
+    mass_range: tuple[float, float]
+    exposure_range: tuple[float, float] | None
+    grid: MapGrid | None
+    n: int
+    survey: dict[str, Any]
+
+    @classmethod
+    def read(cls, directory: Path) -> Training:
+        """Read the ``config.json`` of a saved model."""
+        file = directory / "config.json"
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+            exposure = config.get("exposure_range_s")
+            return cls(
+                redshift_range=_pair(config["redshift_range"]),
+                mass_range=_pair(config["m500c_range_msun_h"]),
+                exposure_range=_pair(exposure) if exposure else None,
+                grid=_grid(config) if "bands" in config else None,
+                n=int(config["n_train"]),
+                survey=dict(config["survey"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            what = f"damaged ({type(error).__name__})"
+            raise InputError(what, file=file, mend="make the model again") from None
+
+    def check_redshift(self, redshift: float) -> None:
+        """Refuse a redshift outside the training range."""
+        low, high = self.redshift_range
+        if not low - REDSHIFT_SLACK <= redshift <= high + REDSHIFT_SLACK:
+            raise InputError(
+                f"{redshift:g} is outside the model's training range {low:.3f} to {high:.3f}",
+                field="redshift",
+                mend="use a model trained at this redshift",
+            )
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float]:
+    low, high = values
+    return float(low), float(high)
+
+
+def _grid(config: dict[str, Any]) -> MapGrid:
+    bands = tuple(_pair([float(e) for e in str(band).split("-")]) for band in config["bands"])
+    return MapGrid(
+        bands=bands,
+        n_pixels=int(config["n_pixels"]),
+        half_width=float(config["half_width_mpc_h"]),
+        cosmology=Cosmology.model_validate_json(config["survey"]["cosmology"]),
+    )
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The models of one name as one estimator for clusters that none of them saw.
+
+    Attributes
+    ----------
+    name : str
+        Name of the estimator.
+    members : list of Estimator
+        The fitted models, one a fold.
+    training : Training
+        What all of them were trained on: ranges that every member covers.
+    folder : Path
+        Where they were read from.
+    scatter : float or None
+        Cross-validated standard deviation of ln M_pred - ln M_true in the run.
+    unfinished : tuple of str
+        Folds without a finished model, left out.
+    """
+
+    name: str
+    members: list[Estimator]
+    training: Training
+    folder: Path
+    scatter: float | None = None
+    unfinished: tuple[str, ...] = field(default=())
+
+    def predict(self, survey: xr.Dataset, index: np.ndarray) -> Mixture:
+        """Predict the clusters `index` of a survey (integer indices)."""
+        needed = [name for name in self.members[0].inputs if name not in survey]
+        if missing := [name for name in needed if name != "coverage"]:
+            raise InputError(
+                f"the input has no {', '.join(missing)}",
+                field=f"model {self.name}",
+                mend="choose a model with --model that reads what is there",
+            )
+        return mix([member.predict(survey, index) for member in self.members])
+
+
+def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "auto") -> Ensemble:
+    """Read the models of a run, of one estimator of a run, or a single saved model.
+
+    Parameters
+    ----------
+    path : path
+        ``RUN``, ``RUN/models/<name>`` or a folder with a saved model.
+    model : str, optional
+        Which estimator of a run; default: its network of the least scatter.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder or model, or a model is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError("no such folder", file=path, mend=_MEND)
+    if (path / "models").is_dir():
+        path = path / "models" / _choose(path, model)
+    folders = _members(path)
+    if not folders:
+        raise InputError("holds no finished model", file=path, mend=_MEND)
+    members = [load_estimator(folder, device=device) for folder in folders]
+    name = members[0].name
+    if model is not None and model != name:
+        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", mend=_MEND)
+    unfinished = [f.name for f in _folds(path) if f not in folders]
+    return Ensemble(
+        name=name,
+        members=members,
+        training=_common([Training.read(folder) for folder in folders], path),
+        folder=path,
+        scatter=_results(path.parent.parent).get(name, {}).get("sigma_lnm"),
+        unfinished=tuple(unfinished),
+    )
+
+
+def _folds(path: Path) -> list[Path]:
+    found = [f for f in path.glob("fold-*") if f.is_dir()]
+    return sorted(found, key=lambda f: (len(f.name), f.name))
+
+
+def _members(path: Path) -> list[Path]:
+    """Return the folders of finished models: config.json is the last file to be written."""
+    single = [path] if (path / "config.json").is_file() else []
+    return [f for f in _folds(path) if (f / "config.json").is_file()] or single
+
+
+def _results(run: Path) -> dict[str, dict[str, Any]]:
+    """Return the estimators of a run's ``results.json`` by name; none if it isn't there."""
+    file = run / "results.json"
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["estimators"]
+        return {entry["name"]: entry for entry in found}
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"damaged ({type(error).__name__})"
+        raise InputError(what, file=file, mend="run the benchmark again with --resume") from None
+
+
+def _choose(run: Path, model: str | None) -> str:
+    """Return the estimator of a run to use: the one asked for, or the best network."""
+    names = sorted(f.name for f in (run / "models").iterdir() if _members(f))
+    if not names:
+        raise InputError("holds no finished model", file=run, mend=_MEND)
+    if model is not None and model not in names:
+        what = f"{model!r} isn't in this run"
+        raise InputError(what, file=run, field="--model", mend=f"it has {', '.join(names)}")
+    if model is not None or len(names) == 1:
+        return model or names[0]
+    scatter = {
+        name: entry["sigma_lnm"]
+        for name, entry in _results(run).items()
+        if name in names and entry.get("kind") == "network" and entry.get("sigma_lnm") is not None
+    }
+    if not scatter:
+        raise InputError(
+            "has several models and no scores of a network to choose by",
+            file=run,
+            mend=f"choose with --model: {', '.join(names)}",
+        )
+    return min(scatter, key=lambda name: scatter[name])
+
+
+def _common(trainings: Sequence[Training], path: Path) -> Training:
+    """Return what holds for every member: same maps, the ranges that all of them cover."""
+    first = trainings[0]
+    if any(t.grid != first.grid for t in trainings):
+        raise InputError("the fold models were trained on different maps", file=path, mend=_MEND)
+
+    def overlap(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        return max(low for low, _ in pairs), min(high for _, high in pairs)
+
+    exposures = [t.exposure_range for t in trainings if t.exposure_range is not None]
+    return Training(
+        redshift_range=overlap([t.redshift_range for t in trainings]),
+        mass_range=overlap([t.mass_range for t in trainings]),
+        exposure_range=overlap(exposures) if exposures else None,
+        grid=first.grid,
+        n=round(float(np.mean([t.n for t in trainings]))),
+        survey=first.survey,
+    )

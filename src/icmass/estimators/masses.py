@@ -1,0 +1,181 @@
+"""A prediction as people read it: masses, radii and photons, what it assumes, and what to doubt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.cosmology import Cosmology
+from icmass.estimators.ensemble import Ensemble, Mixture
+from icmass.survey.catalog import counts
+from icmass.survey.readers.images import MIN_VISIBLE
+from icmass.survey.readers.sky_grid import APERTURE_MPC_H
+
+LEVELS = {"median": 0.5, "p16": 0.16, "p84": 0.84}
+MAPS_ALIKE = 0.05
+"""Exposure maps of several bands are taken for one if their medians agree to this fraction."""
+
+
+def describe(survey: xr.Dataset, index: np.ndarray, prediction: Mixture) -> list[dict[str, Any]]:
+    """Return the facts of each predicted cluster, ready for JSON.
+
+    Parameters
+    ----------
+    survey : Dataset
+        What was predicted from.
+    index : ndarray of int, shape (n,)
+        The clusters.
+    prediction : Mixture
+        Their prediction.
+
+    Returns
+    -------
+    list of dict
+        Masses in 1e14 Msun/h and 1e14 Msun (median, p16, p84); R500c of the median mass; photons
+        of all components and bands.
+    """
+    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    radius = np.hypot(survey["y"].values[:, None], survey["x"].values)
+    scalars = [n for n in ("ra", "dec", "nh", "m500c") if n in survey]
+    rows = []
+    for k, i in enumerate(np.asarray(index)):
+        redshift = float(survey["redshift"][i])
+        mass = {name: float(np.exp(prediction.quantile(q)[k])) for name, q in LEVELS.items()}
+        r500c = float(cosmology.r500c(mass["median"], redshift))
+        image = counts(survey, np.array([i]))[0].sum(0, dtype=int)
+        row = {
+            "cluster": int(i),
+            "redshift": redshift,
+            "exposure_s": float(survey["exposure"][i]),
+            **{name: float(survey[name][i]) for name in scalars},
+            "ln_m500c": float(prediction.mean[k]),
+            "ln_m500c_std": float(prediction.std[k]),
+            "ln_m500c_std_within": float(prediction.std_within[k]),
+            "ln_m500c_std_between": float(prediction.std_between[k]),
+            "m500c_1e14_msun_h": {name: m / 1e14 for name, m in mass.items()},
+            "m500c_1e14_msun": {name: m / 1e14 / cosmology.h for name, m in mass.items()},
+            "r500c_mpc_h_comoving": r500c,
+            "r500c_arcmin": r500c * float(cosmology.arcmin_per_mpc_h(redshift)),
+            "photons": int(image.sum()),
+            "photons_0.5_mpc_h": int(image[radius <= APERTURE_MPC_H].sum()),
+        }
+        rows.append(row | _image_facts(survey))
+    return rows
+
+
+def _image_facts(survey: xr.Dataset) -> dict[str, Any]:
+    """Return how a survey was made from images; nothing for a mock."""
+    return json.loads(survey.attrs.get("images", "{}"))
+
+
+def assumptions(ensemble: Ensemble, survey: xr.Dataset) -> list[str]:
+    """Return in plain words what a predicted mass takes for granted."""
+    training = ensemble.training
+    preset = training.survey.get("preset", "unknown")
+    low, high = training.mass_range
+    scatter = "is not recorded in this folder"
+    if ensemble.scatter is not None:
+        scatter = f"is {ensemble.scatter:.3f} in ln M, cross-validated on mocks"
+    lines = [
+        f"Mass scale: that of the mock survey (preset {preset}, {training.n} clusters, M500c "
+        f"{low / 1e14:.2f}-{high / 1e14:.1f}e14 Msun/h); masses are drawn towards its mean.",
+        f"Scatter: the model's {scatter}; the error given is the models' own, calibrated in "
+        f"training, and the spread between {len(ensemble.members)} fold models, Gaussian in ln M.",
+    ]
+    facts = _image_facts(survey)
+    if not facts:
+        return lines
+    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    mask = "the mask's 0 and unexposed pixels are" if facts["masked"] else "unexposed pixels are"
+    told = "takes them as at the mean of their radius"
+    if "coverage" in ensemble.members[0].inputs:
+        told = "is told so by the coverage of each pixel"
+    return [
+        f"Position and redshift are exact; cosmology of the training survey: flat, "
+        f"h = {cosmology.h:g}, Om = {cosmology.om0:g}.",
+        "The exposure map is in seconds at the survey-average effective area of all seven modules "
+        "(a vignetted map, relative to the on-axis area, is about half of that).",
+        "Background, point sources and PSF are as in the mock; no background is subtracted.",
+        f"Hidden: {mask} left out, {facts['visible_fraction_map']:.0%} of the map is visible; "
+        f"the model {told}.",
+        f"Galactic N_H is near the training survey's{_training_nh(ensemble)}.",
+        *lines,
+    ]
+
+
+def _training_nh(ensemble: Ensemble) -> str:
+    nh = _trained_nh(ensemble)
+    return "" if nh is None else f", {nh:g}e20 cm^-2"
+
+
+def _trained_nh(ensemble: Ensemble) -> float | None:
+    """Return N_H of the training survey [1e20 cm^-2], if its configuration has a single one."""
+    config = json.loads(ensemble.training.survey.get("config", "{}"))
+    nh = config.get("observe", {}).get("nh_1e20")
+    return float(nh) if isinstance(nh, int | float) else None
+
+
+def warnings(
+    ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray, prediction: Mixture
+) -> list[str]:
+    """Return what makes a predicted mass doubtful."""
+    training = ensemble.training
+    found = []
+    if ensemble.unfinished:
+        found.append(f"Left out as unfinished: {', '.join(ensemble.unfinished)}.")
+    same = all(
+        survey.attrs.get(key) == training.survey.get(key) for key in ("preset", "seed", "config")
+    )
+    if same and len(ensemble.members) > 1 and "images" not in survey.attrs:
+        found.append(
+            "This is the training survey: most fold models have seen these clusters, so the "
+            "masses are better than on new ones; results.json has the honest scores."
+        )
+    found += _outside("mass", np.exp(prediction.mean) / 1e14, np.array(training.mass_range) / 1e14)
+    if training.exposure_range is not None:
+        exposure = survey["exposure"].isel(cluster=index).values
+        found += _outside("exposure", exposure, np.array(training.exposure_range))
+    return found + _image_warnings(ensemble, survey)
+
+
+_UNITS = {"mass": "e14 Msun/h", "exposure": " s"}
+
+
+def _outside(name: str, values: np.ndarray, limits: np.ndarray) -> list[str]:
+    low, high = limits * (1 - 1e-3, 1 + 1e-3)
+    n_out = int(np.count_nonzero((values < low) | (values > high)))
+    if not n_out:
+        return []
+    which = f"{values[0]:.4g}{_UNITS[name]}" if len(values) == 1 else f"of {n_out} clusters"
+    return [
+        f"The {name} {which} is outside the training range, "
+        f"{limits[0]:.4g} to {limits[1]:.4g}{_UNITS[name]}."
+    ]
+
+
+def _image_warnings(ensemble: Ensemble, survey: xr.Dataset) -> list[str]:
+    facts = _image_facts(survey)
+    found = []
+    if facts and facts["visible_fraction"] < MIN_VISIBLE:
+        found.append(
+            f"Only {facts['visible_fraction']:.0%} of the cluster within {APERTURE_MPC_H} Mpc/h "
+            f"is visible (accepted with --min-visible {facts['min_visible']:g}): the mass rests "
+            "on photons that were not seen."
+        )
+    if facts and facts["exposure_maps_differ"] > MAPS_ALIKE:
+        found.append(
+            f"The exposure maps differ by up to {facts['exposure_maps_differ']:.0%}; their mean "
+            "is used for all bands."
+        )
+    if facts and facts["bands_not_used"]:
+        found.append(f"Bands not used: {', '.join(facts['bands_not_used'])} keV.")
+    nh = _trained_nh(ensemble)
+    if facts and nh is not None and abs(float(survey["nh"][0]) - nh) > 1:
+        found.append(
+            f"N_H {float(survey['nh'][0]):g}e20 cm^-2 is not the training survey's {nh:g}e20, and "
+            "the model doesn't correct for it."
+        )
+    return found
