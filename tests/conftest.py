@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from icmass.cli import main
 from icmass.cosmology import Cosmology
 from icmass.survey.catalog import blank_survey
 
 BANDS = [(0.5, 1.2), (1.2, 2.0), (2.0, 7.0)]
+
+
+@dataclass
+class Finished:
+    """How a command ended: its exit status and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """Run an `icmass` command in this process: ``run_cli("info", path) -> Finished``."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> Finished:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["icmass", *map(str, arguments)])
+            if cwd is not None:
+                patch.chdir(cwd)
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                main()
+            out, err = capfd.readouterr()
+            return Finished(int(ended.value.code or 0), out, err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ Every variable has ``units`` and ``long_name``.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,9 @@ def open_survey(path: str | Path) -> xr.Dataset:
             mend = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
         raise InputError("no such survey", file=path, mend=mend)
     try:
-        survey = xr.open_zarr(path, chunks=None)
+        with warnings.catch_warnings():  # a store without consolidated metadata is as good
+            warnings.simplefilter("ignore", RuntimeWarning)
+            survey = xr.open_zarr(path, chunks=None)
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
         raise InputError(
             f"not a readable Zarr store ({type(error).__name__})",
