@@ -1,0 +1,188 @@
+"""The folder of a run: its configuration, predictions and results, each written whole or not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import xarray as xr
+
+from icmass.errors import InputError
+
+COMPARED = ("survey_attrs", "n_clusters", "survey_digest", "models", "folds", "seed", "max_epochs")
+"""What a resumed run must share with the run that it continues."""
+
+
+@dataclass
+class FoldPredictions:
+    """What one estimator predicted so far, clusters of finished folds only.
+
+    Attributes
+    ----------
+    cluster, fold : ndarray of int, shape (n,)
+        Index into the survey, and the fold that did not train on it.
+    ln_m_true, mean, std : ndarray, shape (n,)
+        ln M500c [Msun/h], true and predicted.
+    train_seconds : ndarray, shape (folds,)
+        Seconds of each finished fold's fit, NaN where not finished.
+    n_parameters : int
+        Fitted parameters.
+    """
+
+    cluster: np.ndarray
+    fold: np.ndarray
+    ln_m_true: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    train_seconds: np.ndarray
+    n_parameters: int
+
+    @classmethod
+    def empty(cls, n_folds: int) -> FoldPredictions:
+        """Return the predictions of no fold."""
+        whole, real = np.empty(0, "i8"), np.empty(0, "f8")
+        return cls(whole, whole, real, real, real, np.full(n_folds, np.nan), 0)
+
+    def has(self, k: int) -> bool:
+        """Say whether fold `k` is finished."""
+        return bool(np.isfinite(self.train_seconds[k]))
+
+    def add(
+        self,
+        k: int,
+        *,
+        cluster: np.ndarray,
+        ln_m_true: np.ndarray,
+        mean: np.ndarray,
+        std: np.ndarray,
+        seconds: float,
+    ) -> None:
+        """Append the clusters of fold `k`, and keep all in the survey's order."""
+        self.cluster = np.append(self.cluster, cluster)
+        order = np.argsort(self.cluster, kind="stable")
+        self.cluster = self.cluster[order]
+        self.fold = np.append(self.fold, np.full(len(cluster), k))[order]
+        self.ln_m_true = np.append(self.ln_m_true, ln_m_true)[order]
+        self.mean = np.append(self.mean, mean)[order]
+        self.std = np.append(self.std, std)[order]
+        self.train_seconds[k] = seconds
+
+
+class RunFolder:
+    """Paths and files of a run; every file is replaced as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def start(self, config: dict[str, Any], *, resume: bool) -> None:
+        """Make the folder, or check that it is a run of the same configuration to go on with."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError("is not a folder", file=self.path, field="out")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            if not resume:
+                raise InputError(
+                    "is not empty", file=self.path, mend="give another --out, or --resume"
+                )
+            self._check_same(config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json("config.json", config)
+
+    def _check_same(self, config: dict[str, Any]) -> None:
+        file = self.path / "config.json"
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+            old = {key: before[key] for key in COMPARED}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"cannot be resumed ({type(error).__name__})", file=file, mend="give another --out"
+            ) from None
+        new = json.loads(json.dumps(config))
+        for key in COMPARED:
+            if old[key] != new[key]:
+                said = f"was {_short(old[key])}, is {_short(new[key])}"
+                mend = "resume with what the run was started with, or give another --out"
+                raise InputError(said, file=file, field=key, mend=mend)
+
+    def model(self, name: str, k: int) -> Path:
+        """Return where the estimator of fold `k` is saved."""
+        return self.path / "models" / name / f"fold-{k}"
+
+    def checkpoint(self, name: str, k: int) -> Path:
+        """Return where the training of fold `k` keeps its checkpoint."""
+        return self.path / "checkpoints" / name / f"fold-{k}"
+
+    def read_predictions(self, name: str, n_folds: int) -> FoldPredictions:
+        """Return the predictions of the folds finished so far."""
+        file = self.path / "predictions" / f"{name}.npz"
+        if not file.exists():
+            return FoldPredictions.empty(n_folds)
+        try:
+            with np.load(file, allow_pickle=False) as held:
+                arrays = {key: held[key] for key in held.files}
+            n_parameters = int(arrays.pop("n_parameters"))
+            found = FoldPredictions(**arrays, n_parameters=n_parameters)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            problem = f"not readable ({type(error).__name__})"
+            raise InputError(problem, file=file, mend="remove it and --resume") from None
+        return found
+
+    def write_predictions(self, name: str, predictions: FoldPredictions) -> None:
+        """Write the predictions of an estimator."""
+        arrays: dict[str, Any] = {key: np.asarray(v) for key, v in vars(predictions).items()}
+        write_whole(
+            self.path / "predictions" / f"{name}.npz", lambda stream: np.savez(stream, **arrays)
+        )
+
+    def write_json(self, name: str, document: dict[str, Any]) -> None:
+        """Write a JSON document; what is not finite becomes null."""
+        text = json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
+        self.write_text(name, text)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text."""
+        write_whole(self.path / name, lambda stream: stream.write(text.encode()))
+
+
+def write_whole(file: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file beside its place, then put it there: it's never seen half-written."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with partial.open("wb") as stream:
+            write(stream)
+        os.replace(partial, file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def finite(value: Any) -> Any:
+    """Return a document that strict JSON can hold: NumPy scalars unpacked, NaN and inf as None."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def survey_digest(survey: xr.Dataset) -> str:
+    """Return a fingerprint of which clusters a survey holds: their masses and redshifts."""
+    digest = hashlib.sha256()
+    for name in ("m500c", "redshift"):
+        digest.update(survey[name].values.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,121 @@
+"""`icmass benchmark`: cross-validated comparison of mass estimators."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from icmass.benchmark.runner import Step
+
+_EVERY_S = 15.0
+_TABLE_WIDTH = 132
+
+
+def benchmark(
+    survey: Annotated[Path, typer.Argument(help="Survey to compare them on.", metavar="X.zarr")],
+    out: Annotated[Path, typer.Option(help="Folder of the run, new or empty.", metavar="RUN")],
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Names joined by commas; a set of proxies is joined by +. Default: all "
+            "proxies, some sets of them, and icm-3band.",
+            metavar="A,B,...",
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="2, 4 or 8: groups of the box's octants.")] = 8,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of fits and bootstrap errors.")] = 0,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train networks for at most this many epochs.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+) -> None:
+    """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
+    from icmass.benchmark.runner import run_benchmark
+
+    names = None if models is None else [name.strip() for name in models.split(",")]
+    with _watching() as watch:
+        done = run_benchmark(
+            survey,
+            names,
+            folds,
+            out,
+            seed=seed,
+            device=device,
+            resume=resume,
+            max_epochs=max_epochs,
+            progress=watch,
+            command=_command(survey, out, models, folds, device, seed, max_epochs),
+        )
+    _print_table(done.results)
+    page = None
+    if done.results["estimators"]:
+        from icmass.report.page import write_report
+
+        page = write_report(out)
+    typer.echo(f"{page or out}")
+    for name, why in done.failed.items():
+        typer.echo(f"icmass: {name} failed: {why}", err=True)
+    if done.failed:
+        raise typer.Exit(2)
+
+
+def _command(survey: Path, out: Path, models: str | None, *options: Any) -> str:
+    """Return the command line that repeats the run."""
+    words = ["icmass", "benchmark", str(survey), "--out", str(out)]
+    words += ["--models", models] if models else []
+    for name, value in zip(("folds", "device", "seed", "max-epochs"), options, strict=True):
+        words += [f"--{name}", str(value)] if value is not None else []
+    return shlex.join(words)
+
+
+@contextmanager
+def _watching() -> Iterator[Callable[[Step], None]]:
+    """Show the steps of a benchmark: a bar on a terminal, plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield _plain_lines()
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = [*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()]
+    with Progress(*columns, TextColumn("{task.fields[said]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task("fits", total=None, said="")
+
+        def show(step: Step) -> None:
+            said = escape(f"{step.model}, fold {step.fold}: {step.said}")
+            bar.update(task, completed=step.done, total=step.total, said=said)
+
+        yield show
+
+
+def _plain_lines() -> Callable[[Step], None]:
+    last = time.monotonic()
+
+    def show(step: Step) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if step.done_fold or now - last > _EVERY_S:
+            last = now
+            line = f"{step.done}/{step.total} {step.model}, fold {step.fold}: {step.said}"
+            print(line, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _print_table(results: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from icmass.benchmark.tables import rich_table
+
+    console = Console()
+    Console(width=None if console.is_terminal else _TABLE_WIDTH).print(rich_table(results))

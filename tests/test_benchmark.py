@@ -1,0 +1,348 @@
+"""The benchmark from end to end on a small survey: results, resume, failures, the command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from conftest import beta_model_survey
+from icmass.benchmark import runner
+from icmass.benchmark.run_folder import finite, write_whole
+from icmass.benchmark.runner import Step, default_models, run_benchmark
+from icmass.benchmark.tables import latex, markdown, percent
+from icmass.cli import main
+from icmass.errors import InputError
+
+ROW = {
+    *("name", "kind", "inputs", "n", "sigma_paper", "sigma_lnm", "sigma_lnm_error", "bias_lnm"),
+    *("coverage68", "coverage95", "crps", "n_parameters", "train_seconds"),
+}
+
+
+@pytest.fixture(scope="module")
+def survey_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("survey") / "toy.zarr"
+    beta_model_survey(n=400, n_pixels=16, seed=4).to_zarr(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(survey_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    done = run_benchmark(survey_path, ["T", "M_gas+T", "N_phot_2r500"], 4, out, seed=7)
+    assert done.failed == {}
+    return out
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "results.json").read_text())
+
+
+def arrays_of(run: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(run / "predictions" / f"{name}.npz", allow_pickle=False) as held:
+        return {key: held[key] for key in held.files}
+
+
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
+    rows = [{k: v for k, v in row.items() if k != "train_seconds"} for row in results["estimators"]]
+    return {**results, "estimators": rows}
+
+
+def test_results(run: Path, survey_path: Path) -> None:
+    results = results_of(run)
+    assert results["folds"] == 4
+    assert results["survey"]["n_clusters"] == 400
+    assert results["survey"]["preset"] == "test"
+    assert [row["name"] for row in results["estimators"]] == ["T", "T+M_gas", "N_phot_2r500"]
+    for row in results["estimators"]:
+        assert set(row) >= ROW
+        assert row["n"] == 400
+        assert abs(row["coverage68"] - 0.68) < 4 * np.sqrt(0.68 * 0.32 / 400)
+        assert abs(row["bias_lnm"]) < 4 * row["sigma_lnm"] / np.sqrt(400)
+    temperature, both, counts = results["estimators"]
+    assert abs(temperature["sigma_paper"] - 0.07 / 0.64) < 4 * 0.07 / 0.64 / np.sqrt(800)
+    expected = ((0.64 / 0.07) ** 2 + (1.14 / 0.1) ** 2) ** -0.5
+    assert abs(both["sigma_paper"] - expected) < 4 * expected / np.sqrt(800)
+    assert both["sigma_lnm"] < temperature["sigma_lnm"] < counts["sigma_lnm"]
+    assert (temperature["sigma_published"], both["sigma_published"]) == (0.1175, None)
+    config = json.loads((run / "config.json").read_text())
+    assert config["survey"] == str(survey_path)
+    assert config["models"] == ["T", "T+M_gas", "N_phot_2r500"]
+
+
+def test_predictions_and_models(run: Path, survey_path: Path) -> None:
+    from icmass.estimators.registry import load_estimator
+
+    survey = xr.open_zarr(survey_path)
+    for name in ("T", "T+M_gas", "N_phot_2r500"):
+        held = arrays_of(run, name)
+        np.testing.assert_array_equal(held["cluster"], np.arange(400))
+        np.testing.assert_array_equal(held["ln_m_true"], np.log(survey["m500c"].values))
+        for k in range(4):
+            test = np.flatnonzero(held["fold"] == k)
+            again = load_estimator(run / "models" / name / f"fold-{k}").predict(survey, test)
+            np.testing.assert_array_equal(again.mean, held["mean"][test])
+            np.testing.assert_array_equal(again.std, held["std"][test])
+
+
+def test_scaling_and_tables(run: Path) -> None:
+    scaling = json.loads((run / "scaling.json").read_text())
+    assert scaling["names"][0] == "T"
+    assert np.shape(scaling["correlation"]) == (7, 7)
+    said = (run / "tables" / "results.md").read_text()
+    assert "| T | 11.8 | " in said
+    assert "**combinations**" in said
+    tex = (run / "tables" / "results.tex").read_text()
+    assert r"N\_phot\_2r500 & 34.1 & " in tex
+    lines = [line for line in tex.splitlines() if line.endswith(r"\\") and "multicol" not in line]
+    assert {line.count(" & ") for line in lines} == {9}
+
+
+def test_the_same_seed_gives_the_same_results(run: Path, survey_path: Path, tmp_path: Path) -> None:
+    run_benchmark(survey_path, ["T", "T+M_gas", "N_phot_2r500"], 4, tmp_path, seed=7)
+    assert without_times(results_of(tmp_path)) == without_times(results_of(run))
+
+
+def test_killed_and_resumed(run: Path, survey_path: Path, tmp_path: Path) -> None:
+    names = ["T", "T+M_gas", "N_phot_2r500"]
+
+    def kill(step: Step) -> None:
+        if step.done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(survey_path, names, 4, tmp_path, seed=7, progress=kill)
+    assert not (tmp_path / "results.json").exists()
+    steps: list[Step] = []
+    run_benchmark(survey_path, names, 4, tmp_path, seed=7, resume=True, progress=steps.append)
+    assert [step.said == "finished before" for step in steps] == [True] * 6 + [False] * 6
+    assert steps[-1].done == steps[-1].total == 12
+    assert without_times(results_of(tmp_path)) == without_times(results_of(run))
+    for name in names:
+        for key, values in arrays_of(run, name).items():
+            if key != "train_seconds":
+                np.testing.assert_array_equal(arrays_of(tmp_path, name)[key], values)
+
+
+def test_a_used_folder_is_not_overwritten(run: Path, survey_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not empty"):
+        run_benchmark(survey_path, ["T"], 4, run)
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="cannot be resumed"):
+        run_benchmark(survey_path, ["T"], 4, tmp_path, resume=True)
+    with pytest.raises(InputError, match="not a folder"):
+        run_benchmark(survey_path, ["T"], 4, tmp_path / "mine.txt")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [({"folds": 8}, "folds"), ({"models": ["T"]}, "models"), ({"seed": 8}, "seed")],
+)
+def test_resumed_with_something_else(
+    run: Path, survey_path: Path, changed: dict[str, Any], field: str
+) -> None:
+    how = {"models": ["T", "T+M_gas", "N_phot_2r500"], "folds": 4, "seed": 7, **changed}
+    with pytest.raises(InputError, match=f"{field}: was"):
+        run_benchmark(survey_path, how["models"], how["folds"], run, seed=how["seed"], resume=True)
+
+
+def test_resumed_with_another_survey(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.zarr"
+    beta_model_survey(n=400, n_pixels=16, seed=5).to_zarr(other)
+    with pytest.raises(InputError, match="survey"):
+        run_benchmark(other, ["T", "T+M_gas", "N_phot_2r500"], 4, run, seed=7, resume=True)
+
+
+def test_damaged_predictions(survey_path: Path, tmp_path: Path) -> None:
+    run_benchmark(survey_path, ["T"], 2, tmp_path)
+    (tmp_path / "predictions" / "T.npz").write_bytes(b"PK broken")
+    done = run_benchmark(survey_path, ["T"], 2, tmp_path, resume=True)
+    assert "not readable" in done.failed["T"]
+
+
+def test_one_failure_does_not_lose_the_others(tmp_path: Path) -> None:
+    survey = beta_model_survey(n=200, n_pixels=8, seed=6)
+    survey["L_X"][:40] = np.nan
+    survey.to_zarr(tmp_path / "bad.zarr")
+    done = run_benchmark(tmp_path / "bad.zarr", ["L_X", "T"], 2, tmp_path / "run")
+    assert set(done.failed) == {"L_X"}
+    assert "variable L_X" in done.failed["L_X"]
+    assert [row["name"] for row in done.results["estimators"]] == ["T"]
+    assert "L_X failed" in (tmp_path / "run" / "tables" / "results.md").read_text()
+    assert "Traceback" in (tmp_path / "run" / "failures" / "L_X.txt").read_text()
+
+
+def test_a_full_disk_stops_everything(
+    survey_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device", "predictions")
+
+    monkeypatch.setattr("icmass.benchmark.run_folder.np.savez", full)
+    with pytest.raises(OSError, match="No space"):
+        run_benchmark(survey_path, ["T"], 2, tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+def test_unknown_model(survey_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="icm-3band"):
+        run_benchmark(survey_path, ["T", "icm-9band"], 2, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_default_models(survey_path: Path) -> None:
+    survey = xr.open_zarr(survey_path)
+    names = default_models(survey)
+    assert names[:4] == ["T", "L_X", "L_X_soft", "M_gas"]
+    assert names[-3:] == ["T+M_gas", "T+L_X+M_gas", "icm-3band"]
+    assert "L_X" not in default_models(survey.drop_vars("L_X"))
+
+
+def test_a_network_resumes_from_its_checkpoint(tmp_path: Path) -> None:
+    survey_path = tmp_path / "toy.zarr"
+    beta_model_survey(n=160, n_pixels=32, seed=8).to_zarr(survey_path)
+
+    def kill(step: Step) -> None:
+        if step.done == 1 and "epoch 1" in step.said:
+            raise KeyboardInterrupt
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    how: dict[str, Any] = {"seed": 3, "device": "cpu", "max_epochs": 2}
+    run_benchmark(survey_path, ["icm-3band"], 2, whole, **how)
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(survey_path, ["icm-3band"], 2, parts, progress=kill, **how)
+    steps: list[Step] = []
+    run_benchmark(survey_path, ["icm-3band"], 2, parts, resume=True, progress=steps.append, **how)
+    assert [step.said.split(",")[0] for step in steps][:2] == ["finished before", "epoch 2"]
+    for key, values in arrays_of(whole, "icm-3band").items():
+        if key != "train_seconds":
+            np.testing.assert_array_equal(arrays_of(parts, "icm-3band")[key], values)
+    (row,) = results_of(parts)["estimators"]
+    assert row["kind"] == "network"
+    assert row["n_parameters"] > 1000
+    assert row["sigma_paper"] == pytest.approx(row["sigma_lnm"])
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the page out, which is tested by itself and takes seconds."""
+    monkeypatch.setattr("icmass.report.page.write_report", lambda run: run / "report.html")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["icmass", "benchmark", *map(str, words)])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.mark.usefixtures("no_page")
+def test_command(
+    survey_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    words = (survey_path, "--models", "T,N_phot", "--folds", "2", "--out", out)
+    assert call(monkeypatch, *words) == 0
+    said = capsys.readouterr()
+    assert "observed proxies" in said.out
+    assert "4/4 N_phot, fold 1: scatter" in said.err
+    assert results_of(out)["command"].startswith("icmass benchmark")
+    assert call(monkeypatch, *words) == 2
+    assert capsys.readouterr().err.startswith(f"icmass: {out}: is not empty")
+    assert call(monkeypatch, *words, "--resume") == 0
+    assert "finished before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--models", "T,nonsense"], "nonsense"),
+        (["--models", "T", "--folds", "3"], "use 2, 4 or 8"),
+        (["--models", "T", "--device", "abacus"], "give auto, cpu, cuda"),
+    ],
+)
+def test_command_with_bad_input(
+    survey_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    out = tmp_path / "run"
+    assert call(monkeypatch, survey_path, *words, "--out", out) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_command_without_a_survey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, tmp_path / "no.zarr", "--out", tmp_path / "run") == 2
+    assert "no such survey" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_page")
+def test_command_says_what_failed(
+    survey_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    true_score = runner.published_scatter
+
+    def broken(survey: xr.Dataset, names: Any, rng: np.random.Generator) -> tuple[float, float]:
+        if "T" in names:
+            raise ZeroDivisionError("of a test")
+        return true_score(survey, names, rng)
+
+    monkeypatch.setattr(runner, "published_scatter", broken)
+    out = tmp_path / "run"
+    assert call(monkeypatch, survey_path, "--models", "T,M_gas", "--folds", "2", "--out", out) == 2
+    said = capsys.readouterr()
+    assert "icmass: T failed: ZeroDivisionError: of a test" in said.err
+    assert "M_gas" in said.out
+
+
+def test_numbers_for_people_and_for_json() -> None:
+    assert percent(0.1784, 0.0031) == "17.8 ± 0.3"
+    assert percent(None) == "–"
+    assert finite({"a": [np.float64(np.nan), np.int64(3)], "b": (np.inf, 1.5)}) == {
+        "a": [None, 3],
+        "b": [None, 1.5],
+    }
+
+
+def test_tables_stand_a_missing_score(run: Path) -> None:
+    results = results_of(run)
+    results["estimators"][0]["sigma_paper"] = None
+    results["estimators"][0]["sigma_paper_error"] = None
+    assert "| T | 11.8 | – |" in markdown(results)
+    assert "T & 11.8 & -- &" in latex(results)
+
+
+def test_a_file_is_never_half_written(tmp_path: Path) -> None:
+    file = tmp_path / "kept.txt"
+    write_whole(file, lambda stream: stream.write(b"first"))
+
+    def fail(stream: Any) -> None:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(file, fail)
+    assert file.read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
