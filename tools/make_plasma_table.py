@@ -2,9 +2,11 @@
 
 The AtomDB 3.0.3 files (http://www.atomdb.org; Foster et al. 2012, ApJ 756, 128) are read from
 the folder given, plain or gzipped. Lines, continuum and pseudo-continuum of all elements are summed
-in uniform rest-frame energy bins, hydrogen and helium apart from all heavier elements, which stand
-at the solar abundances of Anders & Grevesse (1989) that the files are made with. A line falls as a
-whole into the bin of its energy: thermal broadening (3 eV for Fe K at 5 keV) is neglected.
+in uniform rest-frame energy bins at the solar abundances of Anders & Grevesse (1989) that the files
+are made with: the metals that follow XSPEC's abundance parameter (C N O Ne Mg Al Si S Ar Ca Fe Ni)
+apart from hydrogen and helium, to which XSPEC adds the trace elements at a fixed solar abundance.
+A line falls as a whole into the bin of its energy: thermal broadening (3 eV for Fe K at 5 keV) is
+neglected.
 
 Usage: python tools/make_plasma_table.py ATOMDB_DIR [OUT.npz]
 """
@@ -25,7 +27,8 @@ ERG_PER_KEV = u.keV.to(u.erg)
 EDGES_KEV = np.linspace(0.05, 15.0, 2991)
 BOLOMETRIC_EDGES_KEV = np.geomspace(0.01, 99.0, 20001)
 KT_RANGE_KEV = (0.086, 34.4)
-HEAVIEST_OF_HHE = 2
+METALS = [6, 7, 8, 10, 12, 13, 14, 16, 18, 20, 26, 28]
+"""Elements that XSPEC's apec scales with its abundance; all others stay at solar."""
 
 
 def integrate_pieces(
@@ -40,17 +43,17 @@ def integrate_pieces(
 
 
 def spectrum(lines: fits.FITS_rec, coco: fits.FITS_rec, edges_kev: np.ndarray) -> np.ndarray:
-    """Sum lines and continua of one temperature in bins, shape (2, n_e): H + He, metals."""
+    """Sum lines and continua of one temperature in bins, shape (2, n_e): H, He and traces; metals."""
     result = np.zeros((2, edges_kev.size - 1))
     line_kev = HC_KEV_ANGSTROM / lines["Lambda"].astype(float)
-    heavy = lines["Element"] > HEAVIEST_OF_HHE
+    heavy = np.isin(lines["Element"], METALS)
     for group, chosen in enumerate((~heavy, heavy)):
         weights = lines["Epsilon"][chosen].astype(float)
         result[group] += np.histogram(line_kev[chosen], edges_kev, weights=weights)[0]
     for row in coco:
         if row["rmJ"] != 0:
             continue
-        group = int(row["Z"] > HEAVIEST_OF_HHE)
+        group = int(row["Z"] in METALS)
         for count, energy, density in (
             ("N_Cont", "E_Cont", "Continuum"),
             ("N_Pseudo", "E_Pseudo", "Pseudo"),

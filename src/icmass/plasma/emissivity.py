@@ -19,8 +19,8 @@ class PlasmaTable:
     """Photon emissivity on a grid of temperatures, in rest-frame energy bins.
 
     The spectrum of a plasma of metal abundance Z is ``hhe + Z * metals``, interpolated linearly in
-    log kT between the rows. Lines fall whole into the bin of their energy; their thermal width
-    (3 eV for Fe K at 5 keV, rest frame) is neglected.
+    kT between the rows, as XSPEC does. Lines fall whole into the bin of their energy; their thermal
+    width (3 eV for Fe K at 5 keV, rest frame) is neglected.
 
     Attributes
     ----------
@@ -29,8 +29,9 @@ class PlasmaTable:
     kt_kev : ndarray, shape (n_t,)
         Temperatures of the rows, AtomDB's own [keV].
     hhe, metals : ndarray, shape (n_t, n_e)
-        Emissivity of hydrogen and helium, and of all heavier elements at the solar abundances of
-        Anders & Grevesse (1989) [photons cm^3 s^-1 per bin], for n_e = n_H = 1 cm^-3.
+        Emissivity [photons cm^3 s^-1 per bin] for n_e = n_H = 1 cm^-3 at the solar abundances of
+        Anders & Grevesse (1989): hydrogen, helium and, as in XSPEC, the trace elements that stay
+        solar; and C, N, O, Ne, Mg, Al, Si, S, Ar, Ca, Fe, Ni.
     bolometric_hhe, bolometric_metals : ndarray, shape (n_t,)
         Energy radiated in 0.01-99 keV [erg cm^3 s^-1].
 
@@ -52,7 +53,7 @@ class PlasmaTable:
         return 0.5 * (self.energy_edges_kev[1:] + self.energy_edges_kev[:-1])
 
     def weights(self, kt: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower row and the weight of the row above it, linear in log kT.
+        """Return the lower row and the weight of the row above it, linear in kT.
 
         Parameters
         ----------
@@ -73,9 +74,9 @@ class PlasmaTable:
                 f"{kt[wrong].flat[0]:g} keV is outside the plasma table, {low:.3f}-{high:.2f} keV",
                 field="kt",
             )
-        log_grid = np.log(self.kt_kev)
-        row = np.clip(np.searchsorted(self.kt_kev, kt, side="right") - 1, 0, log_grid.size - 2)
-        return row, (np.log(kt) - log_grid[row]) / (log_grid[row + 1] - log_grid[row])
+        grid = self.kt_kev
+        row = np.clip(np.searchsorted(grid, kt, side="right") - 1, 0, grid.size - 2)
+        return row, (kt - grid[row]) / (grid[row + 1] - grid[row])
 
     def spectrum(self, kt: float, abundance: float) -> np.ndarray:
         """Return the emissivity [photons cm^3 s^-1 per bin], shape (n_e,).

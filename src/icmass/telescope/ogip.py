@@ -20,13 +20,13 @@ from icmass.telescope.response import Area, Redistribution, redistribution_from_
 if TYPE_CHECKING:
     from astropy.io import fits
 
-Path = str | os.PathLike[str]
+FilePath = str | os.PathLike[str]
 
 _FULL_MATRIX_SUM = 1.05
 """A row that sums to more than this holds more than probabilities."""
 
 
-def read_arf(file: Path) -> Area:
+def read_arf(file: FilePath) -> Area:
     """Read an OGIP ancillary response file.
 
     Parameters
@@ -42,8 +42,7 @@ def read_arf(file: Path) -> Area:
     with _open(file) as hdus:
         table = _find(hdus, file, name="SPECRESP", classes=("SPECRESP",))
         low, high = _energy_bins(table, file)
-        unit = table.columns["SPECRESP"].unit if "SPECRESP" in table.columns.names else None
-        area = _column(table, "SPECRESP", file, scale=_scale(unit, "cm2", file, "SPECRESP"))
+        area = _column(table, "SPECRESP", file, unit="cm2")
     if (area < 0).any():
         raise InputError("the area is negative", file=file, field="SPECRESP")
     if not (area > 0).any():
@@ -52,7 +51,7 @@ def read_arf(file: Path) -> Area:
     return Area(energy, np.concatenate([area[:1], area, area[-1:]]))
 
 
-def read_rmf(file: Path) -> Redistribution:
+def read_rmf(file: FilePath) -> Redistribution:
     """Read an OGIP redistribution matrix file.
 
     Groups of channels, fixed or variable-length columns and any first channel (TLMIN of F_CHAN,
@@ -75,7 +74,7 @@ def read_rmf(file: Path) -> Redistribution:
 
 
 def read_matrix(
-    file: Path,
+    file: FilePath,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read the matrix of an RMF as it is.
 
@@ -100,7 +99,7 @@ def read_matrix(
             others=("SPECRESP MATRIX",),
         )
         low, high = _energy_bins(table, file)
-        channels = np.append(*_channel_edges(bounds, file))
+        channels = _channel_edges(bounds, file)
         matrix = _fill(table, len(channels) - 1, file)
     if not np.isfinite(matrix).all() or (matrix < 0).any():
         raise InputError("values are not finite and positive", file=file, field="MATRIX")
@@ -109,7 +108,7 @@ def read_matrix(
     return np.append(low, high[-1]), channels, matrix
 
 
-def _fill(table: fits.BinTableHDU, n_channels: int, file: Path) -> np.ndarray:
+def _fill(table: fits.BinTableHDU, n_channels: int, file: FilePath) -> np.ndarray:
     names = [name.upper() for name in table.columns.names]
     for name in ("N_GRP", "F_CHAN", "N_CHAN", "MATRIX"):
         if name not in names:
@@ -137,44 +136,37 @@ def _fill(table: fits.BinTableHDU, n_channels: int, file: Path) -> np.ndarray:
     return matrix
 
 
-def _channel_edges(table: fits.BinTableHDU, file: Path) -> tuple[np.ndarray, np.ndarray]:
-    low = _column(table, "E_MIN", file, scale=_energy_scale(table, "E_MIN", file))
-    high = _column(table, "E_MAX", file, scale=_energy_scale(table, "E_MAX", file))
-    edges = np.append(low, high[-1])
-    if not (np.diff(edges) > 0).all():
-        raise InputError("channel energies do not increase", file=file, field="EBOUNDS")
-    return low, high[-1:]
+def _channel_edges(table: fits.BinTableHDU, file: FilePath) -> np.ndarray:
+    low, high = (_column(table, name, file, unit="keV") for name in ("E_MIN", "E_MAX"))
+    return _increasing(low, high, file, "E_MIN")
 
 
-def _energy_bins(table: fits.BinTableHDU, file: Path) -> tuple[np.ndarray, np.ndarray]:
-    low = _column(table, "ENERG_LO", file, scale=_energy_scale(table, "ENERG_LO", file))
-    high = _column(table, "ENERG_HI", file, scale=_energy_scale(table, "ENERG_HI", file))
-    if low.size == 0 or not (np.diff(np.append(low, high[-1])) > 0).all():
-        raise InputError("energies do not increase", file=file, field="ENERG_LO")
+def _energy_bins(table: fits.BinTableHDU, file: FilePath) -> tuple[np.ndarray, np.ndarray]:
+    low, high = (_column(table, name, file, unit="keV") for name in ("ENERG_LO", "ENERG_HI"))
+    _increasing(low, high, file, "ENERG_LO")
     return low, high
 
 
-def _energy_scale(table: fits.BinTableHDU, name: str, file: Path) -> float:
-    unit = table.columns[name].unit if name in table.columns.names else None
-    return _scale(unit, "keV", file, name)
+def _increasing(low: np.ndarray, high: np.ndarray, file: FilePath, field: str) -> np.ndarray:
+    edges = np.append(low, high[-1:])
+    if low.size == 0 or not (np.diff(edges) > 0).all():
+        raise InputError("energies do not increase", file=file, field=field)
+    return edges
 
 
-def _scale(unit: str | None, wanted: str, file: Path, field: str) -> float:
+def _column(table: fits.BinTableHDU, name: str, file: FilePath, *, unit: str) -> np.ndarray:
+    """Return a column in the unit wanted; a column without unit has it already."""
     from astropy import units as u
 
-    if not unit:
-        return 1.0
-    try:
-        return float(u.Unit(unit).to(u.Unit(wanted)))
-    except (ValueError, u.UnitConversionError):
-        raise InputError(f"unit {unit!r} is not {wanted}", file=file, field=field) from None
-
-
-def _column(table: fits.BinTableHDU, name: str, file: Path, *, scale: float = 1.0) -> np.ndarray:
     if name not in [column.upper() for column in table.columns.names]:
         raise InputError(
             f"no such column, only {', '.join(table.columns.names)}", file=file, field=name
         )
+    given = table.columns[name].unit or unit
+    try:
+        scale = 1.0 if given.lower() == unit.lower() else u.Unit(given).to(u.Unit(unit))
+    except (ValueError, u.UnitConversionError):
+        raise InputError(f"unit {given!r} is not {unit}", file=file, field=name) from None
     values = np.asarray(table.data[name], dtype=float) * scale
     if not np.isfinite(values).all():
         raise InputError("holds NaN or infinity", file=file, field=name)
@@ -183,7 +175,7 @@ def _column(table: fits.BinTableHDU, name: str, file: Path, *, scale: float = 1.
 
 def _find(
     hdus: fits.HDUList,
-    file: Path,
+    file: FilePath,
     *,
     name: str,
     classes: tuple[str, ...],
@@ -201,7 +193,7 @@ def _find(
 
 
 @contextmanager
-def _open(file: Path) -> Iterator[fits.HDUList]:
+def _open(file: FilePath) -> Iterator[fits.HDUList]:
     """Open a FITS file whole; whatever is wrong with it is an `InputError`."""
     from astropy.io import fits
 
