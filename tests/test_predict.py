@@ -128,6 +128,7 @@ def test_a_run_a_model_or_one_fold(run: Path, toy_survey: xr.Dataset) -> None:
     assert ensemble.scatter == 0.234
     assert load_ensemble(run, model="N_phot").name == "N_phot"
     assert load_ensemble(run / "models" / "N_phot").scatter == 0.1
+    assert load_ensemble(run / "models" / "N_phot" / "fold-1").scatter == 0.1
     index = np.array([3, 7, 8])
     parts = [
         load_ensemble(run / "models" / "icm-3band" / f"fold-{k}").predict(toy_survey, index)
@@ -226,6 +227,7 @@ def test_min_visible_is_told(
         (["--model", "icm-9band"], "'icm-9band' isn't in this run; it has N_phot, icm-3band"),
         (["--model", "N_phot"], "model N_phot: reads no maps"),
         (["--ra", "150"], "outside"),
+        (["--nh", "-1"], "--nh: is -1"),
         (["--mask", "gone.fits"], "gone.fits: no such file"),
         (["--image-bands", "0.5-1.2,1.2-2.0,2.0-8"], "band 2-7 keV isn't there"),
         (["--image-bands", "soft"], "'soft' is not a band"),
@@ -259,6 +261,8 @@ def test_what_is_missing_is_named(
         ([run, tmp_path / "gone.zarr"], "no such survey"),
         ([run, store, "--index", "96"], "toy.zarr has 96 clusters, 0 to 95"),
         ([run, store, "--index", "x"], "'x' is no cluster"),
+        ([run, store, "--mask", image], "--mask: a SURVEY has its own"),
+        ([run, "--images", image, "--index", "0"], "--index: only a SURVEY has an index"),
     ]:
         called = icmass("predict", *args)
         assert called.status == 2 and message in called.err, called.err

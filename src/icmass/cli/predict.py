@@ -57,57 +57,79 @@ def repeat_options(args: list[str]) -> list[str]:
     return out
 
 
+Option = typer.Option
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL_OR_RUN", help="A run's folder, or a saved model's.")
+]
+Survey = Annotated[
+    Path | None, typer.Argument(metavar="SURVEY", help="A survey, X.zarr, or give --images.")
+]
+Images = Annotated[
+    list[Path] | None,
+    Option(metavar="IMG...", help="FITS counts images, one a band (after MODEL_OR_RUN)."),
+]
+Expmap = Annotated[
+    list[Path] | None,
+    Option(
+        metavar="MAP...",
+        help="Exposure map, seconds at the survey-average area: one for all, or one an image.",
+    ),
+]
+Mask = Annotated[Path | None, Option(help="Mask image, 1 = use.")]
+Ra = Annotated[float | None, Option(help="Right ascension, degrees.")]
+Dec = Annotated[float | None, Option(help="Declination, degrees.")]
+Redshift = Annotated[float | None, Option(help="Redshift of the cluster.")]
+ImageBands = Annotated[
+    str | None,
+    Option(
+        metavar="LO-HI,...",
+        help="Bands of the images in keV; default: of header (EMIN1, EMAX1) or file name.",
+    ),
+]
+Nh = Annotated[float, Option(help="Galactic column density, 1e20 cm^-2.")]
+MinVisible = Annotated[float, Option(help="Least visible fraction within 0.5 comoving Mpc/h.")]
+Seed = Annotated[int, Option(min=0, help="Seed of the photons' places in their pixels.")]
+Name = Annotated[
+    str | None, Option("--model", help="Which model of a run; default: its best network.")
+]
+Index = Annotated[
+    list[str] | None,
+    Option(metavar="I...", help="Clusters of the survey: 3, or 0-9; default: all."),
+]
+Device = Annotated[str, Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
+
+
 def predict(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL_OR_RUN", help="A run's folder, or a saved model's.")
-    ],
-    survey: Annotated[
-        Path | None, typer.Argument(metavar="SURVEY", help="A survey, X.zarr, or give --images.")
-    ] = None,
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="IMG...", help="FITS counts images, one a band (after MODEL_OR_RUN)."),
-    ] = None,
-    expmap: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="MAP...",
-            help="Exposure map, seconds at the survey-average area: one for all, or one an image.",
-        ),
-    ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Mask image, 1 = use.")] = None,
-    ra: Annotated[float | None, typer.Option(help="Right ascension, degrees.")] = None,
-    dec: Annotated[float | None, typer.Option(help="Declination, degrees.")] = None,
-    redshift: Annotated[float | None, typer.Option(help="Redshift of the cluster.")] = None,
-    image_bands: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LO-HI,...",
-            help="Bands of the images in keV; default: of header (EMIN1, EMAX1) or file name.",
-        ),
-    ] = None,
-    nh: Annotated[float, typer.Option(help="Galactic column density, 1e20 cm^-2.")] = 3.5,
-    min_visible: Annotated[
-        float, typer.Option(help="Least visible fraction within 0.5 comoving Mpc/h.")
-    ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Seed of the photons' places in their pixels.")] = 0,
-    name: Annotated[
-        str | None,
-        typer.Option("--model", help="Which model of a run; default: its best network."),
-    ] = None,
-    index: Annotated[
-        list[str] | None,
-        typer.Option(metavar="I...", help="Clusters of the survey: 3, or 0-9; default: all."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    model: Model,
+    survey: Survey = None,
+    images: Images = None,
+    expmap: Expmap = None,
+    mask: Mask = None,
+    ra: Ra = None,
+    dec: Dec = None,
+    redshift: Redshift = None,
+    image_bands: ImageBands = None,
+    nh: Nh = 3.5,
+    min_visible: MinVisible = 0.5,
+    seed: Seed = 0,
+    name: Name = None,
+    index: Index = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Predict M500c of the clusters of a survey, or of a real cluster from its images."""
     from icmass.estimators.ensemble import load_ensemble
 
     if (survey is None) == (not images):
         raise InputError("give either a SURVEY or --images", field="input")
-    place = _required({"--ra": ra, "--dec": dec, "--redshift": redshift}) if images else ()
+    where = {"--ra": ra, "--dec": dec, "--redshift": redshift}
+    if images:
+        _refuse({"--index": index}, "only a SURVEY has an index")
+        place = _required(where)
+    else:
+        more = {"--expmap": expmap, "--mask": mask, "--image-bands": image_bands}
+        _refuse({**where, **more}, "a SURVEY has its own; it goes with --images")
     ensemble = load_ensemble(model, model=name, device=device)
     if survey is not None:
         data, rows = _open(survey, index)
@@ -120,6 +142,11 @@ def predict(
         typer.echo(json.dumps(found, indent=1))
     else:
         print_prediction(found)
+
+
+def _refuse(options: dict[str, object], why: str) -> None:
+    if given := [name for name, value in options.items() if value is not None]:
+        raise InputError(why, field=", ".join(given), mend="leave it out")
 
 
 def _required(options: dict[str, float | None]) -> list[float]:

@@ -207,7 +207,7 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
         members=members,
         training=_common([Training.read(folder) for folder in folders], path),
         folder=path,
-        scatter=_results(path.parent.parent).get(name, {}).get("sigma_lnm"),
+        scatter=_scatter(path, name),
         unfinished=tuple(unfinished),
     )
 
@@ -219,8 +219,9 @@ def _folds(path: Path) -> list[Path]:
 
 def _members(path: Path) -> list[Path]:
     """Return the folders of finished models: config.json is the last file to be written."""
-    single = [path] if (path / "config.json").is_file() else []
-    return [f for f in _folds(path) if (f / "config.json").is_file()] or single
+    files = ("config.json", "model.safetensors")
+    finished = [f for f in [path, *_folds(path)] if all((f / name).is_file() for name in files)]
+    return finished[1:] if len(finished) > 1 and finished[0] == path else finished
 
 
 def _results(run: Path) -> dict[str, dict[str, Any]]:
@@ -234,6 +235,14 @@ def _results(run: Path) -> dict[str, dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         what = f"damaged ({type(error).__name__})"
         raise InputError(what, file=file, mend="run the benchmark again with --resume") from None
+
+
+def _scatter(path: Path, name: str) -> float | None:
+    """Return an estimator's cross-validated scatter from the run that a model folder is in."""
+    for run in list(path.resolve().parents)[1:3]:
+        if (run / "models").is_dir():
+            return _results(run).get(name, {}).get("sigma_lnm")
+    return None
 
 
 def _choose(run: Path, model: str | None) -> str:

@@ -123,6 +123,8 @@ def survey_from_images(
         If an image, a map or the position cannot be used.
     """
     ra, dec = _check_position(ra, dec, redshift)
+    if not 0 <= nh < 1000:
+        raise InputError(f"is {nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3.5")
     loaded = read_images(images, exposure_maps, mask=mask, image_bands=image_bands)
     tiles = {band: _tile(band, loaded.bands) for band in grid.bands}
     frame = cluster_frame(ra, dec, redshift=redshift, grid=grid)
