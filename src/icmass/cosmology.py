@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from astropy import constants
@@ -45,6 +45,8 @@ class Cosmology(BaseModel):
 
     def comoving_distance(self, redshift: np.ndarray | float) -> np.ndarray:
         """Return the line-of-sight comoving distance [comoving Mpc/h]."""
+        if isinstance(redshift, float):
+            return _distance_mpc(self, redshift) * self.h
         return self.astropy.comoving_distance(redshift).to_value(u.Mpc) * self.h
 
     def arcmin_per_mpc_h(self, redshift: np.ndarray | float) -> np.ndarray:
@@ -53,9 +55,7 @@ class Cosmology(BaseModel):
 
     def critical_density(self, redshift: np.ndarray | float) -> np.ndarray:
         """Return the critical density [h^2 Msun / physical Mpc^3]."""
-        hubble = 100 * u.km / u.s / u.Mpc
-        rho = (3 * hubble**2 / (8 * np.pi * constants.G)).to_value(u.Msun / u.Mpc**3)
-        return rho * self.efunc(redshift) ** 2
+        return _critical_density_today() * self.efunc(redshift) ** 2
 
     def r500c(self, m500c: np.ndarray | float, redshift: np.ndarray | float) -> np.ndarray:
         """Return R500c [comoving Mpc/h] of a halo of M500c [Msun/h]."""
@@ -84,3 +84,14 @@ class Cosmology(BaseModel):
             yield
         finally:
             col.current_cosmo = before
+
+
+@lru_cache(maxsize=4096)
+def _distance_mpc(cosmology: Cosmology, redshift: float) -> np.ndarray:
+    return cosmology.astropy.comoving_distance(redshift).to_value(u.Mpc)
+
+
+@lru_cache(maxsize=1)
+def _critical_density_today() -> float:
+    hubble = 100 * u.km / u.s / u.Mpc
+    return float((3 * hubble**2 / (8 * np.pi * constants.G)).to_value(u.Msun / u.Mpc**3))
