@@ -1,0 +1,156 @@
+"""Galleries of maps: mass across, redshift down, R500c dashed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from scipy.ndimage import gaussian_filter
+
+from icmass.report.style import MSUN_H, WIDTH, new_figure
+from icmass.survey.catalog import counts
+
+N_COLUMNS, N_ROWS = 4, 3
+SMOOTHING_PIXELS = 1.2  # of 128 a side; scaled with the map's size
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which clusters a gallery shows: their indices, and their mass and redshift."""
+
+    cluster: np.ndarray  # (rows, columns)
+    log10_m500c: np.ndarray  # (rows, columns), log10 of M500c [Msun/h]
+    redshift: np.ndarray  # (rows, columns)
+
+
+def choose_clusters(survey: xr.Dataset, rows: int = N_ROWS, columns: int = N_COLUMNS) -> Choice:
+    """Pick the clusters nearest to a grid of masses and redshifts: no eye is involved.
+
+    Masses are evenly spaced in log between the 2nd and the 98th percentile; redshifts are the
+    lowest, the middle and the highest (by rank) of the survey.
+    """
+    log_m = np.log10(survey["m500c"].values)
+    z = survey["redshift"].values
+    rows, columns = min(rows, len(z)), min(columns, max(1, len(z) // rows))
+    low, high = np.percentile(log_m, [2, 98])
+    masses = np.linspace(low, high, columns)
+    redshifts = np.quantile(z, np.linspace(0, 1, rows), method="nearest")
+    cost_z = max(float(np.ptp(z)) / 20, 1e-6)
+    cost_m = max(float(np.ptp(log_m)) / 20, 1e-6)
+    free = np.ones(len(z), bool)
+    chosen = np.zeros((rows, columns), int)
+    for i, j in np.ndindex(rows, columns):
+        far = ((log_m - masses[j]) / cost_m) ** 2 + ((z - redshifts[i]) / cost_z) ** 2
+        chosen[i, j] = np.argmin(np.where(free, far, np.inf))
+        free[chosen[i, j]] = False
+    return Choice(chosen, log_m[chosen], z[chosen])
+
+
+def draw_gallery(survey: xr.Dataset, choice: Choice) -> Figure:
+    """Draw the photon counts of the chosen clusters, all bands, on one asinh stretch."""
+    maps = _counts_of(survey, choice).sum(2)
+    top = max(float(np.percentile(maps[maps > 0], 99.7)) if maps.any() else 1.0, 3.0)
+    norm = AsinhNorm(linear_width=1.0, vmin=0, vmax=top)
+    figure, panels = _panels(choice, spare=1.15)
+    for (i, j), axes in np.ndenumerate(panels):
+        image = axes.imshow(
+            maps[i, j], origin="lower", extent=_extent(survey), cmap="inferno", norm=norm
+        )
+        _decorate(axes, survey, choice, (i, j))
+    ticks = [t for t in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= top]
+    place: dict[str, Any] = {"ax": list(panels.flat), "location": "top", "aspect": 45, "pad": 0.02}
+    bar = figure.colorbar(image, **place, extend="max", ticks=ticks, format="%d")
+    bar.minorticks_off()
+    bands = survey["band"].values
+    low, high = str(bands[0]).split("-")[0], str(bands[-1]).split("-")[-1]
+    bar.set_label(f"counts per pixel, {low}-{high} keV (asinh scale)")
+    return figure
+
+
+def draw_colour_gallery(survey: xr.Dataset, choice: Choice) -> Figure:
+    """Draw the same clusters in colour: soft band red, medium green, hard blue.
+
+    Each band is smoothed and divided by its mean over the clusters shown, so that white is the
+    typical spectrum of this gallery; brightness is asinh-stretched.
+    """
+    bands = _counts_of(survey, choice).astype(float)
+    sigma = SMOOTHING_PIXELS * bands.shape[-1] / 128
+    bands = gaussian_filter(bands, (0, 0, 0, sigma, sigma))
+    sky = np.median(bands, axis=(-2, -1), keepdims=True)
+    bands = np.maximum(bands - sky, 0)
+    mean = bands.mean(axis=(0, 1, 3, 4), keepdims=True)
+    bands = bands / np.where(mean > 0, mean, 1)
+    brightness = bands.mean(2, keepdims=True)
+    scale = np.percentile(brightness, 99.5) or 1.0
+    soft = 0.03 * scale
+    stretched = np.arcsinh(brightness / soft) / np.arcsinh(scale / soft)
+    colour = bands * stretched / np.where(brightness > 0, brightness, 1)
+    colour = np.clip(np.moveaxis(colour, 2, -1), 0, 1)
+    figure, panels = _panels(choice, spare=0.6)
+    for (i, j), axes in np.ndenumerate(panels):
+        axes.imshow(colour[i, j], origin="lower", extent=_extent(survey))
+        _decorate(axes, survey, choice, (i, j))
+    return figure
+
+
+def _counts_of(survey: xr.Dataset, choice: Choice) -> np.ndarray:
+    """Return counts (rows, columns, band, y, x)."""
+    flat = choice.cluster.ravel()
+    order = np.argsort(flat)
+    found = counts(survey, flat[order])
+    back = np.empty_like(found)
+    back[order] = found
+    return back.reshape(*choice.cluster.shape, *found.shape[1:])
+
+
+def _extent(survey: xr.Dataset) -> tuple[float, float, float, float]:
+    x = survey["x"].values
+    half = float(x[-1] + (x[1] - x[0]) / 2)
+    return (-half, half, -half, half)
+
+
+def _panels(choice: Choice, spare: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its panels; `spare` inches of its height are not for maps."""
+    rows, columns = choice.cluster.shape
+    figure = new_figure(rows * (WIDTH - 0.5) / columns + spare)
+    figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure.supxlabel("projected offset  [comoving Mpc/h]", fontsize=9)
+    figure.supylabel("projected offset  [comoving Mpc/h]", fontsize=9)
+    figure.suptitle(
+        rf"top left: $\log_{{10}}\,M_{{500c}}$ [{MSUN_H}]   bottom right: redshift",
+        fontsize=8.5,
+    )
+    return figure, panels
+
+
+def _decorate(axes: Axes, survey: xr.Dataset, choice: Choice, place: tuple[int, int]) -> None:
+    """Write mass and redshift into a map, draw R500c, and keep ticks to the outer edge."""
+    half = _extent(survey)[1]
+    edge = [withStroke(linewidth=2, foreground="black")]
+    label: dict[str, Any] = {
+        "color": "white",
+        "fontsize": 7.5,
+        "path_effects": edge,
+        "transform": axes.transAxes,
+    }
+    axes.text(0.05, 0.95, f"{choice.log10_m500c[place]:.2f}", ha="left", va="top", **label)
+    axes.text(0.95, 0.05, f"z {choice.redshift[place]:.2f}", ha="right", va="bottom", **label)
+    if "r500c" in survey:
+        radius = float(survey["r500c"][choice.cluster[place]])
+        circle = Circle((0, 0), radius, fill=False, ls=(0, (4, 3)), lw=0.9, color="white")
+        axes.add_patch(circle)
+    step = 1 if half < 2 else 2
+    axes.set(xticks=[-step, 0, step], yticks=[-step, 0, step], xlim=(-half, half))
+    axes.set_ylim(-half, half)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=2, pad=1.5)
+    axes.label_outer()

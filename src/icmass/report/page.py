@@ -1,0 +1,182 @@
+"""One self-contained HTML page from what is in a run."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from icmass import __version__
+from icmass.benchmark.published import published_sigma
+from icmass.errors import InputError
+from icmass.report import markup
+from icmass.report.facts import commands, made_on, resolved_configuration, survey_facts
+from icmass.report.figures import Plate, make_figures
+from icmass.report.source import Run, read_run
+from icmass.report.words import headline
+
+PAGE = "report.html"
+
+
+def write_report(run: Path) -> Path:
+    """Draw the figures of a run and write its page.
+
+    Parameters
+    ----------
+    run : path
+        A folder that `icmass benchmark` wrote.
+
+    Returns
+    -------
+    path
+        ``RUN/report.html``: one file, no network, no scripts.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run, or cannot be written to.
+    """
+    read = read_run(Path(run))
+    text = render(read, make_figures(read))
+    page = read.path / PAGE
+    draft = page.with_name(PAGE + ".partial")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(page)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot be written ({error.strerror or error})", file=page, mend="free some space"
+        ) from None
+    return page
+
+
+def render(run: Run, plates: list[Plate]) -> str:
+    """Return the page's HTML."""
+    said = headline(run.results, published_sigma)
+    held = files("icmass.report")
+    sections = [
+        _result_section(run, plates, said[1:]),
+        _survey_section(run, plates),
+        _predicted_section(run, plates),
+        markup.section(
+            "How far the proxies agree with one another",
+            markup.paragraph(
+                "Proxies whose residuals at fixed mass are correlated carry the same errors and "
+                "gain little from being combined; opposite signs cancel."
+            ),
+            _plates(plates, "correlation", "one"),
+        ),
+        _definitions_section(),
+        _provenance_section(run),
+    ]
+    return Template(held.joinpath("template.html").read_text(encoding="utf-8")).substitute(
+        title=escape(_title(run)),
+        css=held.joinpath("style.css").read_text(encoding="utf-8"),
+        lead=markup.paragraph(said[0], "lead"),
+        sections="\n".join(sections),
+    )
+
+
+def _title(run: Run) -> str:
+    n = max((s.n or 0) for s in run.results.estimators)
+    clusters = f"{n:,} simulated clusters" if n else "simulated clusters"
+    return f"Masses of {clusters} from their X-ray photons"
+
+
+def _plates(plates: list[Plate], key: str, layout: str) -> str:
+    return markup.plates([p for p in plates if p.key == key], layout)
+
+
+def _result_section(run: Run, plates: list[Plate], said: list[str]) -> str:
+    return markup.section(
+        "How well each estimator does",
+        markup.bullets(said),
+        markup.score_table(run.results.estimators, published_sigma),
+        *(markup.absent(f"{name} failed: {why}") for name, why in run.results.failed.items()),
+        markup.paragraph(
+            "Bold: the smallest σ lnM of each group. Published: Ho et al. (2023), "
+            "doi 10.1093/mnras/stad2005, to be compared with σ paper.",
+            "note",
+        ),
+        _plates(plates, "bars", "one"),
+    )
+
+
+def _survey_section(run: Run, plates: list[Plate]) -> str:
+    return markup.section(
+        "What was simulated",
+        markup.absent(f"The survey could not be opened: {run.missing['survey']}.")
+        if run.survey is None
+        else "",
+        markup.facts(survey_facts(run)),
+        _plates(plates, "gallery", "two"),
+        _plates(plates, "overview", "one"),
+    )
+
+
+def _predicted_section(run: Run, plates: list[Plate]) -> str:
+    return markup.section(
+        "Predicted against true mass",
+        markup.paragraph(
+            "Each point is a cluster, predicted by the model that was not trained on its fold. "
+            "Dashed: equality. Solid line and band: median and 16th to 84th percentile in bins of "
+            "true mass. Beneath: the residual, ln predicted minus ln true. Masses are M500c in "
+            "Msun/h. A band that tilts at the ends is the price of a limited range: the expected "
+            "mass of a cluster is drawn towards the middle of the training set."
+        ),
+        _plates(plates, "predicted", "many"),
+        markup.paragraph("Can the stated errors be believed?", "lead"),
+        _plates(plates, "calibration", "one"),
+    )
+
+
+def _definitions_section() -> str:
+    return markup.section(
+        "How the scores are defined",
+        markup.facts(
+            [
+                (
+                    "σ lnM",
+                    "The common score: standard deviation of ln M predicted − ln M true over all "
+                    "clusters, each predicted by the fold that did not see it. Its error is from "
+                    "bootstrap resampling.",
+                ),
+                (
+                    "σ paper",
+                    "The score that Ho et al. (2023) give each kind. Proxies: residual scatter of "
+                    "ln proxy at fixed mass over the slope, per snapshot, in sample (for a set, "
+                    "1/√(αᵀC⁻¹α)), mean over snapshots. Networks: standard deviation of "
+                    "log10 M predicted − log10 M true, times ln 10, cross-validated.",
+                ),
+                ("Bias", "Mean of ln M predicted − ln M true."),
+                (
+                    "Coverage",
+                    "Per cent of the clusters whose true mass lies in the central 68 or 95 "
+                    "per cent interval of the prediction.",
+                ),
+                (
+                    "Ideal, observed",
+                    "Ideal proxies are true quantities of the simulated gas, without noise; "
+                    "observed proxies are counted on the maps that the networks see.",
+                ),
+            ]
+        ),
+    )
+
+
+def _provenance_section(run: Run) -> str:
+    configuration = resolved_configuration(run)
+    return markup.section(
+        "How to make it again",
+        markup.code_block(commands(run)),
+        markup.facts([*made_on(run), ("Page written by", f"icmass {__version__}")]),
+        markup.absent(f"{run.missing['config']}.") if "config" in run.missing else "",
+        ""
+        if configuration is None
+        else markup.folded(
+            "Configuration of the survey (as a file, `icmass simulate --config` takes it)",
+            configuration,
+        ),
+    )

@@ -1,0 +1,465 @@
+"""The report: every figure and the page, from a run made here of beta-model clusters."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from conftest import beta_model_survey
+from icmass.cli.app import main
+from icmass.errors import InputError
+from icmass.report.bars import draw_calibration, draw_scatter_bars
+from icmass.report.correlation import draw_correlation
+from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery
+from icmass.report.overview import draw_overview
+from icmass.report.page import write_report
+from icmass.report.scatter import draw_predicted, running_quantiles
+from icmass.report.source import Results, Score, read_run
+from icmass.report.style import Saved, house_style, save, symbol
+from icmass.report.words import headline
+
+N = 96
+MODELS = {
+    "L_X": ("ideal", 0.26),
+    "N_phot_r500": ("observed", 0.34),
+    "N_phot+N_phot_r500": ("observed", 0.30),
+    "icm-3band": ("network", 0.16),
+}
+
+
+@pytest.fixture(scope="module")
+def survey_path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("survey") / "toy.zarr"
+    beta_model_survey(n=N, n_pixels=32).to_zarr(path)
+    return path
+
+
+def make_run(folder: Path, survey_path: Path) -> Path:
+    """Write a run as `icmass benchmark` does, of estimators whose scatter is known."""
+    rng = np.random.default_rng(5)
+    true = rng.uniform(np.log(10**13.5), np.log(10**14.8), N)
+    rows = []
+    (folder / "predictions").mkdir(parents=True)
+    for name, (kind, sigma) in MODELS.items():
+        mean = true + sigma * rng.normal(size=N)
+        residual, std = mean - true, np.full(N, sigma)
+        row = {"name": name, "kind": kind, "inputs": [], "n": N, "n_parameters": 3}
+        row |= {"sigma_paper": sigma, "sigma_lnm": residual.std(), "crps": 0.1}
+        row |= {"sigma_lnm_error": residual.std() / np.sqrt(2 * N), "bias_lnm": residual.mean()}
+        row |= {"coverage68": np.mean(abs(residual) < std), "coverage95": 0.95}
+        rows.append(row | {"train_seconds": 1.5})
+        arrays = {"ln_m_true": true, "mean": mean, "std": std}
+        index = {"cluster": np.arange(N), "fold": np.arange(N) % 8}
+        np.savez(folder / "predictions" / f"{name}.npz", **index, **arrays)
+    results = {"survey": {"path": "toy.zarr", "preset": "test"}, "folds": 8, "estimators": rows}
+    scaling = {"names": ["T", "M_gas"], "correlation": [[1.0, -0.37], [-0.37, 1.0]]}
+    config = {"survey": str(survey_path), "folds": 8, "seed": 3}
+    for name, document in (("results", results), ("scaling", scaling), ("config", config)):
+        (folder / f"{name}.json").write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, survey_path) -> Path:
+    return make_run(tmp_path / "run", survey_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, survey_path) -> Path:
+    folder = make_run(tmp_path_factory.mktemp("finished") / "run", survey_path)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Draw figures, but spare the time to render them."""
+
+    def blank(figure: Figure, folder: Path, stem: str) -> Saved:
+        folder.mkdir(exist_ok=True)
+        saved = Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
+        for file in (saved.png, saved.svg):
+            file.write_text("<svg/>")
+        return saved
+
+    monkeypatch.setattr("icmass.report.figures.save", blank)
+
+
+def edit(file: Path, change) -> None:
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+
+
+class Reader(HTMLParser):
+    """Collects text, tags and what they load; tags must close in order."""
+
+    void = frozenset({"meta", "img", "br", "link", "hr", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.loaded: list[str] = []
+        self.alternatives: list[str | None] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loaded += [v for k, v in attrs if k in ("src", "href", "srcset", "data", "action")]
+        assert not [k for k, _ in attrs if k.startswith("on")]
+        if tag == "img":
+            self.alternatives.append(dict(attrs).get("alt"))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+def parse(page: Path) -> Reader:
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    reader.close()
+    assert reader.open == []
+    reader.text = " ".join(reader.text.split())
+    return reader
+
+
+def test_the_page_is_one_file_that_loads_nothing(finished):
+    page = parse(finished / "report.html")
+    assert page.loaded and all(item.startswith("data:image/") for item in page.loaded)
+    assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
+    style = (finished / "report.html").read_text().split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style and "@import" not in style
+    assert all(page.alternatives)
+
+
+def test_every_figure_is_saved_and_shown(finished):
+    stems = {"gallery", "gallery-colour", "overview", "scatter-bars", "calibration"}
+    stems |= {"residual-correlation", "predicted-L_X", "predicted-N_phot_r500"}
+    stems |= {"predicted-N_phot-N_phot_r500", "predicted-icm-3band"}
+    for ending in (".png", ".svg"):
+        assert {f.stem for f in (finished / "figures").glob(f"*{ending}")} == stems
+    page = parse(finished / "report.html")
+    assert page.tags.count("img") == len(stems)
+
+
+def test_the_page_says_what_the_results_say(finished, toy_survey):
+    text = parse(finished / "report.html").text
+    rows = json.loads((finished / "results.json").read_text())["estimators"]
+    for row in rows:
+        assert f"{100 * row['sigma_lnm']:.1f} ± {100 * row['sigma_lnm_error']:.1f}" in text
+    assert "26.33" in text and "16.18" in text  # published L_X and three-band network
+    assert "icmass benchmark toy.zarr" in text
+    assert "0.066 to 0.213, 3 snapshots" in text
+    # h = 0.704: the same masses in Msun are -log10 h = 0.1524 dex larger
+    low, high = np.log10([toy_survey["m500c"].min(), toy_survey["m500c"].max()])
+    assert (
+        f"{low:.2f} to {high:.2f} [Msun/h], {low + 0.1524:.2f} to {high + 0.1524:.2f} [Msun]"
+        in text
+    )
+
+
+def test_the_same_run_gives_the_same_page(run, quick):
+    before = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == before
+
+
+def test_the_same_figure_gives_the_same_bytes(finished, tmp_path):
+    read = read_run(finished)
+    with house_style():
+        figure = draw_predicted(read.results.estimators[-1], read.predictions["icm-3band"])
+    again = save(figure, tmp_path, "predicted-icm-3band")
+    for file in (again.png, again.svg):
+        assert file.read_bytes() == (finished / "figures" / file.name).read_bytes()
+
+
+def test_texts_of_a_run_never_become_markup(run, quick):
+    evil = '<script>alert(1)</script><img src=x onerror="alert(2)">$&{title}'
+
+    def poison(document):
+        document["estimators"][0]["name"] = evil
+        document["survey"] |= {"preset": evil, "version": evil, "path": evil}
+        document |= {"failed": {evil: evil}, "command": evil}
+        document |= {"versions": {evil: evil}, "machine": {"system": evil, "device": evil}}
+
+    edit(run / "results.json", poison)
+    edit(run / "config.json", lambda document: document.update(survey=evil))
+    page = parse(write_report(run))
+    assert "script" not in page.tags
+    assert all(item.startswith("data:image/") for item in page.loaded)
+    assert evil in page.text
+
+
+def test_a_name_cannot_lead_out_of_the_run(run, quick):
+    (run.parent / "outside.npz").write_bytes((run / "predictions" / "L_X.npz").read_bytes())
+
+    def lead_out(document):
+        document["estimators"][0]["name"] = "../../outside"
+
+    edit(run / "results.json", lead_out)
+    held = read_run(run)
+    assert "../../outside" not in held.predictions
+    write_report(run)
+    assert {f.parent for f in run.parent.rglob("*.svg")} == {run / "figures"}
+
+
+def test_pickled_predictions_are_refused(run, quick):
+    file = run / "predictions" / "icm-3band.npz"
+    with np.load(file) as held:
+        arrays = dict(held)
+    np.savez(file, **arrays | {"mean": np.array([{"a": 1}] * N, object)})
+    assert "icm-3band" not in read_run(run).predictions
+    assert "icm-3band.npz is not readable" in parse(write_report(run)).text
+
+
+def test_what_is_missing_is_said_in_its_place(run, quick):
+    (run / "predictions" / "L_X.npz").unlink()
+    (run / "predictions" / "icm-3band.npz").write_bytes(b"PK but not an archive")
+    (run / "scaling.json").write_text('{"names": ["T", "M_gas"], "correlation": [[1]]}')
+    edit(run / "config.json", lambda document: document.update(survey="/nowhere/gone.zarr"))
+    page = parse(write_report(run))
+    assert "predictions/L_X.npz is missing from the run" in page.text
+    assert "predictions/icm-3band.npz is not readable" in page.text
+    assert "gone.zarr: no such survey" in page.text
+    assert "scaling.json holds no residual correlations" in page.text
+    assert page.tags.count("img") == 4  # bars, calibration, two estimators
+
+
+def test_a_run_of_results_alone_still_gives_a_page(run, tmp_path, quick):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "results.json").write_text((run / "results.json").read_text())
+    page = parse(write_report(alone))
+    assert "config.json is missing" in page.text
+    assert page.tags.count("img") == 2
+
+
+def test_scores_that_are_not_numbers_become_dashes(run, quick):
+    def blank(document):
+        document["estimators"][0] |= {"sigma_lnm": None, "sigma_lnm_error": None, "n": None}
+        document["estimators"][0] |= {"coverage68": float("nan"), "sigma_paper": float("inf")}
+
+    edit(run / "results.json", blank)
+    page = parse(write_report(run))
+    assert "nan" not in page.text and "inf " not in page.text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "results.json: is missing"),
+        ("{", "results.json: is not JSON"),
+        ("[]", "results.json: document"),
+        ('{"folds": 8, "estimators": []}', "results.json: estimators"),
+        ('{"folds": 8, "estimators": [{"name": "T"}]}', "estimators.0.kind"),
+    ],
+)
+def test_what_is_no_run_ends_in_one_line(tmp_path, monkeypatch, capsys, content, said):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["icmass", "report", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    line = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said in line and line.count("\n") == 1
+    assert [f.name for f in tmp_path.iterdir()] == (["results.json"] if content else [])
+
+
+def test_the_command_prints_the_page(run, quick, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["icmass", "report", str(run)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().out.strip() == str(run / "report.html")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(run):
+    (run / "figures").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="figures"):
+        write_report(run)
+    assert not list(run.glob("report.html*"))
+
+
+# Words
+
+
+def _results(*rows: dict) -> Results:
+    base = {"n": 3000, "sigma_lnm_error": 0.003}
+    return Results.model_validate({"folds": 8, "estimators": [base | row for row in rows]})
+
+
+def _network(sigma: float, **more) -> dict:
+    return {"name": "icm-3band", "kind": "network", "sigma_lnm": sigma, **more}
+
+
+def _proxy(sigma: float) -> dict:
+    return {"name": "N_phot_r500", "kind": "observed", "sigma_lnm": sigma}
+
+
+@pytest.mark.parametrize(
+    ("network", "proxy", "said", "unsaid"),
+    [
+        (0.17, 0.34, "50 per cent less scatter", "more scatter"),
+        (0.34, 0.17, "100 per cent more scatter", "less scatter"),
+        (0.300, 0.304, "cannot tell from none", "less scatter"),
+    ],
+)
+def test_the_comparison_follows_the_numbers(network, proxy, said, unsaid):
+    text = " ".join(headline(_results(_network(network), _proxy(proxy)), lambda name: None))
+    assert said in text and unsaid not in text
+
+
+@pytest.mark.parametrize(
+    ("coverage", "said"),
+    [(0.68, "as it should be"), (0.75, "too large"), (0.60, "too small")],
+)
+def test_calibration_follows_the_numbers(coverage, said):
+    text = " ".join(headline(_results(_network(0.17, coverage68=coverage)), lambda name: None))
+    assert said in text
+
+
+def test_a_small_run_is_called_small():
+    small = _results(_network(0.17, n=200))
+    assert "200 clusters" in headline(small, lambda name: None)[-1]
+    large = _results(_network(0.17))
+    assert not any("too small" in said for said in headline(large, lambda name: None))
+
+
+# Figures
+
+
+def test_running_quantiles_are_those_of_the_scatter_put_in():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 20000)
+    y = 0.3 * rng.normal(size=x.size) + x
+    middle, low, median, high = running_quantiles(x, y - x, n_bins=5)
+    # 4000 in a bin: error of a median 1.25 s / sqrt(n) = 0.006, of a 16th percentile 0.007
+    np.testing.assert_allclose(median, 0, atol=0.025)
+    np.testing.assert_allclose(high, 0.3 * 0.9945, atol=0.03)
+    np.testing.assert_allclose(low, -0.3 * 0.9945, atol=0.03)
+    np.testing.assert_allclose(middle, [0.1, 0.3, 0.5, 0.7, 0.9], atol=0.02)
+
+
+def test_sparse_bins_are_left_out():
+    x = np.append(np.linspace(0, 0.1, 50), 1.0)
+    assert running_quantiles(x, x, n_bins=5).shape == (4, 1)
+
+
+def test_a_gallery_shows_each_cluster_once_with_mass_growing(toy_survey):
+    choice = choose_clusters(toy_survey)
+    assert choice.cluster.shape == (3, 4)
+    assert np.unique(choice.cluster).size == 12
+    assert (np.diff(choice.log10_m500c, axis=1) > 0).all()
+    assert (np.diff(choice.redshift, axis=0) > 0).all()
+    index = choice.cluster.ravel()
+    found = np.log10(toy_survey["m500c"].values[index])
+    np.testing.assert_allclose(choice.log10_m500c.ravel(), found)
+
+
+def test_a_gallery_of_a_few_clusters_is_smaller(toy_survey):
+    assert choose_clusters(toy_survey.isel(cluster=slice(0, 2))).cluster.size <= 2
+
+
+def test_a_gallery_shows_the_counts_of_its_clusters(toy_survey):
+    choice = choose_clusters(toy_survey)
+    with house_style():
+        figure = draw_gallery(toy_survey, choice)
+    shown = [axes.get_images()[0].get_array() for axes in figure.axes if axes.get_images()]
+    held = toy_survey["maps"].sum(("component", "band")).values[choice.cluster.ravel()]
+    np.testing.assert_array_equal(np.array(shown), held)
+
+
+def _figures(survey, read) -> dict[str, Figure]:
+    scores = read.results.estimators
+    choice = choose_clusters(survey)
+    names = ["T", "L_X", "L_X_soft", "M_gas", "N_phot", "N_phot_r500", "N_phot_2r500"]
+    return {
+        "gallery": draw_gallery(survey, choice),
+        "colour": draw_colour_gallery(survey, choice),
+        "overview": draw_overview(survey),
+        "bars": draw_scatter_bars(scores, lambda name: 0.2),
+        "calibration": draw_calibration(scores),
+        "correlation": draw_correlation(names, np.eye(7), lambda a, b: 0.5),
+        "predicted": draw_predicted(scores[-1], read.predictions["icm-3band"]),
+    }
+
+
+def test_all_that_is_drawn_stays_inside_its_figure(toy_survey, finished):
+    with house_style():
+        for name, figure in _figures(toy_survey, read_run(finished)).items():
+            figure.draw_without_rendering()
+            drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+            assert min(drawn.x0, drawn.y0) > -0.02, name
+            assert drawn.x1 < width + 0.02 and drawn.y1 < height + 0.02, name
+
+
+def test_tick_labels_do_not_overlap(toy_survey, finished):
+    figures = _figures(toy_survey, read_run(finished))
+    del figures["correlation"]  # slanted: their boxes overlap where their letters do not
+    with house_style():
+        for name, figure in figures.items():
+            figure.draw_without_rendering()
+            for axes in figure.axes:
+                left, right = sorted(axes.get_xlim())
+                ticks = [t for t in axes.xaxis.get_major_ticks() if left <= t.get_loc() <= right]
+                labels = [tick.label1 for tick in ticks if tick.label1.get_visible()]
+                boxes = [label.get_window_extent() for label in labels]
+                ends = sorted((box.x0, box.x1) for box in boxes)
+                gaps = [b[0] - a[1] for a, b in itertools.pairwise(ends)]
+                assert all(gap > 1 for gap in gaps), (name, gaps)
+
+
+def test_axes_of_plots_have_labels_with_units(toy_survey, finished):
+    with house_style():
+        figures = _figures(toy_survey, read_run(finished))
+    predicted = figures["predicted"].axes
+    assert "M_\\odot/h" in predicted[0].get_ylabel() and "M_\\odot/h" in predicted[1].get_xlabel()
+    assert "per cent" in figures["bars"].axes[0].get_xlabel()
+    assert "per cent" in figures["calibration"].axes[0].get_xlabel()
+    for axes in figures["overview"].axes[:3]:
+        assert axes.get_xlabel() and axes.get_ylabel()
+    for name in ("gallery", "colour"):
+        said = {text.get_text() for text in figures[name].texts}
+        assert "projected offset  [comoving Mpc/h]" in said
+
+
+def test_drawing_leaves_no_state_behind(toy_survey, finished, tmp_path):
+    before = dict(matplotlib.rcParams)
+    with house_style():
+        figure = draw_overview(toy_survey)
+    save(figure, tmp_path, "overview")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_report_does_not_import_pyplot_or_torch():
+    code = (
+        "import sys, icmass.report.page; print('matplotlib.pyplot' in sys.modules, "
+        "'torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("name", ["$x", "a$b$c", r"\frac{", "x_{", "{}", "<b>"])
+def test_any_name_can_be_drawn(name, tmp_path):
+    score = Score(name=name, kind="network", n=10, sigma_lnm=0.2)
+    with house_style():
+        figure = draw_scatter_bars([score], lambda _: None)
+    assert save(figure, tmp_path, "bars").svg.stat().st_size > 0
+    assert symbol("T+L_X") == "$T$ + $L_X$"
