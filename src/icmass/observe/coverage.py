@@ -67,5 +67,11 @@ def draw_coverage(
     for i in np.flatnonzero((expected_counts > config.mask_counts) & off_centre):
         growth = np.cbrt(expected_counts[i] / config.mask_counts)
         radius = config.mask_radius_arcsec * growth / arcsec_per_mpc_h
-        coverage = coverage * (np.hypot(x - sources.x[i], y - sources.y[i]) > radius)
+        rows, cols = (_near(centre, at, radius) for at in (sources.y[i], sources.x[i]))
+        hole = np.hypot(x[:, cols] - sources.x[i], y[rows] - sources.y[i]) <= radius
+        coverage[rows, cols][hole] = 0
     return coverage.astype(np.float16)
+
+
+def _near(centre: np.ndarray, at: float, radius: float) -> slice:
+    return slice(*np.searchsorted(centre, [at - radius, at + radius]))
