@@ -27,7 +27,7 @@ from scipy.special import ndtr, ndtri
 from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.telescope.ogip import read_arf, read_rmf
-from icmass.telescope.response import Redistribution
+from icmass.telescope.response import Redistribution, quantile_levels
 
 PROBABILITIES = [0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.16, 0.3]
 PROBABILITIES += [0.5, 0.7, 0.84, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
@@ -96,7 +96,7 @@ def redistribution_table(rmf: Redistribution, tolerance: float = 0.01) -> dict[s
     """Return nodes of the quantiles of PI - energy; errors as Kolmogorov-Smirnov distances."""
     energy = 0.5 * (rmf.energy_edges_kev[1:] + rmf.energy_edges_kev[:-1])
     scores = ndtri(np.array(PROBABILITIES))
-    levels = np.linspace(0, 1, rmf.quantiles_kev.shape[1])
+    levels = quantile_levels(rmf.quantiles_kev.shape[1])
     exact = np.array([np.interp(PROBABILITIES, levels, row) for row in rmf.quantiles_kev])
     offset = exact - energy[:, None]
 
@@ -184,8 +184,8 @@ SOURCES = {
     "vignetting": "CORRVIGN of an eFEDS source ARF (survey average over the field of view)",
     "redistribution": "eROSITA on-axis RMF, TM0, 2023-01-17: quantiles rounded to eV",
     "psf": "rc 8.5 +- 0.4 arcsec at 1 keV measured from AGN in the eFEDS images; its growth with "
-    "energy as the half-energy widths 28 and 40 arcsec at 1 and 7 keV of the survey average in "
-    "Merloni et al. 2012 (arXiv:1209.3114)",
+    "energy as the pre-launch survey averages, half-energy width 28 and 40 arcsec at 1 and 7 keV, "
+    "Merloni et al. 2012 (arXiv:1209.3114); wings end at 15 arcmin, what lies beyond is inside",
     "background": "eFEDS images: rates in seven bands, particles from the filter-wheel-closed "
     "spectrum; outside 0.3-7 keV extrapolated; excess variance 12-14 % in cells of 2-4 arcmin",
 }

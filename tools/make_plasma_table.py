@@ -43,7 +43,7 @@ def integrate_pieces(
 
 
 def spectrum(lines: fits.FITS_rec, coco: fits.FITS_rec, edges_kev: np.ndarray) -> np.ndarray:
-    """Sum lines and continua of one temperature in bins, shape (2, n_e): H, He and traces; metals."""
+    """Sum one temperature in bins, shape (2, n_e): H, He and traces; metals."""
     result = np.zeros((2, edges_kev.size - 1))
     line_kev = HC_KEV_ANGSTROM / lines["Lambda"].astype(float)
     heavy = np.isin(lines["Element"], METALS)

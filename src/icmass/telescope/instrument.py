@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from icmass.errors import InputError
 from icmass.telescope.background import Background
@@ -82,35 +81,56 @@ class Instrument:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _AreaFacts(_Part):
+class _Table(_Part):
+    """Columns of equal length beside an increasing energy."""
+
     energy_kev: list[float]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        n = len(self.energy_kev)
+        if n < 2 or not (np.diff(self.energy_kev) > 0).all():
+            raise ValueError("energy_kev must increase over two values or more")
+        for name in type(self).model_fields:
+            column = getattr(self, name)
+            if isinstance(column, list) and name != "probability" and len(column) != n:
+                raise ValueError(f"{name} has {len(column)} values, energy_kev has {n}")
+        return self
+
+
+class _AreaFacts(_Table):
     onaxis_cm2: list[float]
 
 
-class _VignettingFacts(_Part):
-    energy_kev: list[float]
+class _VignettingFacts(_Table):
     survey: list[float]
 
 
-class _RedistributionFacts(_Part):
+class _RedistributionFacts(_Table):
     probability: list[float]
-    energy_kev: list[float]
     offset_ev: list[list[float]]
     channel_range_kev: tuple[float, float]
 
+    @model_validator(mode="after")
+    def _one_offset_a_probability(self) -> Self:
+        p = self.probability
+        if not (np.diff([0.0, *p, 1.0]) > 0).all():
+            raise ValueError("probability must increase between 0 and 1")
+        if any(len(row) != len(p) for row in self.offset_ev):
+            raise ValueError(f"every row of offset_ev must have {len(p)} values")
+        return self
 
-class _PSFFacts(_Part):
-    energy_kev: list[float]
+
+class _PSFFacts(_Table):
     core_arcsec: list[float]
     slope: float
     max_radius_arcsec: float
 
 
-class _BackgroundFacts(_Part):
-    energy_kev: list[float]
+class _BackgroundFacts(_Table):
     sky_1e4: list[float]
     particles_1e4: list[float]
     excess_fraction: float
@@ -130,7 +150,6 @@ class _Facts(_Part):
     background: _BackgroundFacts
 
 
-@lru_cache(maxsize=8)
 def load_instrument(
     name: str = "erosita",
     *,
@@ -153,11 +172,36 @@ def load_instrument(
     Returns
     -------
     Instrument
-        Loaded once; the same arguments give the same object.
+        A built-in one is loaded once; files are read every time.
     """
     if vignetting not in ("survey", "onaxis"):
         raise InputError(f"{vignetting!r} is not survey or onaxis", field="vignetting")
-    facts = _read_facts(name)
+    if name.endswith(".json"):
+        instrument = _from_facts(_read_file(name), vignetting)
+    else:
+        instrument = _built_in(name, vignetting)
+    if arf is None and rmf is None:
+        return instrument
+    return replace(
+        instrument,
+        area=instrument.area if arf is None else read_arf(arf),
+        redistribution=instrument.redistribution if rmf is None else read_rmf(rmf),
+    )
+
+
+@lru_cache(maxsize=8)
+def _built_in(name: str, vignetting: Vignetting) -> Instrument:
+    folder = resources.files("icmass.telescope") / "data"
+    known = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".json"))
+    if name not in known:
+        raise InputError(
+            f"no such instrument: {name!r}", field="instrument", mend=f"use {', '.join(known)}"
+        )
+    text = (folder / f"{name}.json").read_text(encoding="utf-8")
+    return _from_facts(_Facts.model_validate_json(text), vignetting)
+
+
+def _from_facts(facts: _Facts, vignetting: Vignetting) -> Instrument:
     factor_energy = np.array(facts.vignetting.energy_kev)
     factor = np.array(facts.vignetting.survey)
     area = Area(np.array(facts.area.energy_kev), np.array(facts.area.onaxis_cm2))
@@ -167,10 +211,8 @@ def load_instrument(
     table = facts.redistribution
     return Instrument(
         name=facts.name,
-        area=read_arf(arf) if arf is not None else area,
-        redistribution=read_rmf(rmf)
-        if rmf is not None
-        else redistribution_from_facts(
+        area=area,
+        redistribution=redistribution_from_facts(
             np.array(table.energy_kev),
             np.array(table.probability),
             np.array(table.offset_ev),
@@ -204,23 +246,14 @@ def _background(
     return Background(energy, sky, particles, facts.excess_fraction, facts.cell_arcmin)
 
 
-def _read_facts(name: str) -> _Facts:
-    folder = resources.files("icmass.telescope") / "data"
-    if name.endswith(".json"):
-        file = Path(name)
-        if not file.is_file():
-            raise InputError("no such file", file=name, field="instrument")
-        text = file.read_text(encoding="utf-8")
-    else:
-        known = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".json"))
-        if name not in known:
-            raise InputError(
-                f"no such instrument: {name!r}", field="instrument", mend=f"use {', '.join(known)}"
-            )
-        text = (folder / f"{name}.json").read_text(encoding="utf-8")
+def _read_file(name: str) -> _Facts:
+    if not os.path.isfile(name):
+        raise InputError("no such file", file=name, field="instrument")
+    with open(name, encoding="utf-8") as stream:
+        text = stream.read()
     try:
         return _Facts.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]) or "JSON"
         raise InputError(first["msg"], file=name, field=field) from None

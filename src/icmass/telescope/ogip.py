@@ -41,8 +41,8 @@ def read_arf(file: FilePath) -> Area:
     """
     with _open(file) as hdus:
         table = _find(hdus, file, name="SPECRESP", classes=("SPECRESP",))
-        low, high = _energy_bins(table, file)
         area = _column(table, "SPECRESP", file, unit="cm2")
+        low, high = _energy_bins(table, file)
     if (area < 0).any():
         raise InputError("the area is negative", file=file, field="SPECRESP")
     if not (area > 0).any():
@@ -202,7 +202,7 @@ def _open(file: FilePath) -> Iterator[fits.HDUList]:
     broken = (OSError, EOFError, ValueError, TypeError, IndexError, UserWarning, zlib.error)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*truncated.*")
+            warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
             with fits.open(file, memmap=False, lazy_load_hdus=False) as hdus:
                 yield hdus
     except broken as error:

@@ -10,10 +10,15 @@ from scipy.special import ndtri
 
 from icmass.errors import InputError
 
-N_QUANTILES = 1024
+N_STEPS = 1024
 """Steps of probability that a row of a redistribution is kept in."""
 
 _LOOKUP_STEP_KEV = 0.001
+
+
+def quantile_levels(n_q: int = N_STEPS + 1) -> np.ndarray:
+    """Return the probabilities of the quantiles, dense in both tails: sin^2 from 0 to 1."""
+    return np.sin(np.linspace(0, np.pi / 2, n_q)) ** 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Redistribution:
     energy_edges_kev : ndarray, shape (n + 1,)
         Edges of the bins of photon energy, increasing [keV].
     quantiles_kev : ndarray, shape (n, n_q)
-        PI energy at probabilities ``linspace(0, 1, n_q)`` [keV]; uniform between them.
+        PI energy at the probabilities `quantile_levels` [keV], linear in the step between them.
     detected : ndarray, shape (n,)
         Probability to be measured at all.
     """
@@ -92,7 +97,7 @@ class Redistribution:
         """
         row = self._rows(energy_kev)
         n_q = self.quantiles_kev.shape[1]
-        level = rng.random(row.shape) * (n_q - 1)
+        level = np.arcsin(np.sqrt(rng.random(row.shape))) * ((n_q - 1) * 2 / np.pi)
         below = level.astype(np.intp)
         index = row * n_q + below
         low = self._flat[index]
@@ -133,7 +138,7 @@ class Redistribution:
         rows = np.arange(len(q))
         low, high = q[rows, below], q[rows, below + 1]
         part = np.clip((pi_kev - low) / np.maximum(high - low, 1e-12), 0, 1)
-        return (below + part) / (q.shape[1] - 1)
+        return np.sin((below + part) / (q.shape[1] - 1) * (np.pi / 2)) ** 2
 
 
 def redistribution_from_facts(
@@ -165,8 +170,8 @@ def redistribution_from_facts(
     edges = np.arange(energy_kev[0], energy_kev[-1] + step_kev, step_kev)
     centre = 0.5 * (edges[1:] + edges[:-1])
     offset = np.array([np.interp(centre, energy_kev, column) for column in offset_ev.T]).T / 1000
-    eps = 0.25 / N_QUANTILES
-    score = ndtri(np.clip(np.linspace(0, 1, N_QUANTILES + 1), eps, 1 - eps))
+    levels = quantile_levels()
+    score = ndtri(np.clip(levels, 0.25 * levels[1], 1 - 0.25 * levels[1]))
     known = ndtri(probability)
     quantiles = np.array([np.interp(score, known, row) for row in offset]) + centre[:, None]
     return Redistribution(edges, np.clip(quantiles, *range_kev), np.ones(centre.size))
@@ -187,8 +192,8 @@ def redistribution_from_matrix(
         Probability of each channel.
     """
     detected = matrix.sum(axis=1)
-    levels = np.linspace(0, 1, N_QUANTILES + 1)
-    quantiles = np.empty((len(matrix), N_QUANTILES + 1))
+    levels = quantile_levels()
+    quantiles = np.empty((len(matrix), levels.size))
     for row, values in enumerate(matrix):
         if detected[row] <= 0:
             quantiles[row] = channel_edges_kev[0]
