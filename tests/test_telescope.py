@@ -275,6 +275,11 @@ class TestRedistribution:
         rng = np.random.default_rng(0)
         assert load_instrument().redistribution.sample(np.zeros(0), rng).shape == (0,)
 
+    def test_a_photon_a_few_eV_outside_is_taken(self):
+        rmf = redistribution_from_matrix(EDGES_KEV, CHANNELS_KEV, two_peaks())
+        pi = rmf.sample(np.array([0.295, 8.005]), np.random.default_rng(25))
+        assert np.isfinite(pi).all()
+
     @pytest.mark.parametrize("energy", [0.01, 50.0, np.nan])
     def test_a_photon_outside_is_refused(self, energy):
         with pytest.raises(InputError, match="energy_kev"):

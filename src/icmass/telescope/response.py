@@ -15,6 +15,9 @@ N_STEPS = 1024
 
 _LOOKUP_STEP_KEV = 0.001
 
+_MARGIN_KEV = 0.01
+"""Photons so little outside the range, drawn from a bin that straddles its end, are taken."""
+
 
 def quantile_levels(n_q: int = N_STEPS + 1) -> np.ndarray:
     """Return the probabilities of the quantiles, dense in both tails: sin^2 from 0 to 1."""
@@ -73,12 +76,14 @@ class Redistribution:
     def _rows(self, energy_kev: np.ndarray | float) -> np.ndarray:
         energy = np.asarray(energy_kev, dtype=float)
         low, high = self.energy_edges_kev[[0, -1]]
-        if energy.size and not (energy.min() >= low and energy.max() <= high):
+        low_end, high_end = low - _MARGIN_KEV, high + _MARGIN_KEV
+        if energy.size and not (energy.min() >= low_end and energy.max() <= high_end):
             raise InputError(
                 f"photons must lie within {low:g}-{high:g} keV, the range of the response",
                 field="energy_kev",
             )
-        return self._lookup[((energy - low) * (1 / _LOOKUP_STEP_KEV)).astype(np.intp)]
+        cell = ((energy - low) * (1 / _LOOKUP_STEP_KEV)).astype(np.intp)
+        return self._lookup[np.clip(cell, 0, self._lookup.size - 1)]
 
     def sample(self, energy_kev: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the measured energies of photons.
