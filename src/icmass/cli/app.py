@@ -10,6 +10,7 @@ import typer
 
 from icmass import __version__
 from icmass.cli.benchmark import benchmark
+from icmass.cli.demo import demo
 from icmass.cli.info import info
 from icmass.cli.predict import SeveralValues, predict
 from icmass.cli.rate import rate
@@ -67,9 +68,10 @@ def _one_line(error: BaseException) -> str:
     return str(error)
 
 
+app.command()(demo)
 app.command()(simulate)
 app.command()(info)
+app.command()(benchmark)
+app.command()(report)
 app.command(cls=SeveralValues)(predict)
 app.command()(rate)
-app.command()(report)
-app.command()(benchmark)

@@ -73,5 +73,18 @@ def photon_counts(
     return found
 
 
+def aperture_areas(r500c: np.ndarray, *, n_pixels: int, half_width: float) -> dict[str, np.ndarray]:
+    """Return the pixels in the map and in each aperture, named as the counts of `photon_counts`.
+
+    Of a map that is only partly seen, `photon_counts` of its coverage gives the part that is.
+    """
+    _, radius = _by_radius(n_pixels, float(half_width))
+    found = {"n_phot": np.full(len(r500c), float(n_pixels**2))}
+    for name, factor in APERTURES.items():
+        edge = factor * r500c * (1 + 1e-12)
+        found[name] = np.searchsorted(radius, edge, side="right").astype("f8")
+    return found
+
+
 def _accumulator(dtype: np.dtype) -> str:
     return "u4" if dtype.kind == "u" and dtype.itemsize <= 2 else "f8"

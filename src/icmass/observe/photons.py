@@ -64,16 +64,16 @@ def gas_photons(
     The photon rate at the telescope is the integral of n_e n_H Lambda(E (1+z)) A(E) over
     4 pi D_C^2 (1+z), with D_C the comoving distance: XSPEC's apec normalisation
     1e-14 EM / (4 pi [D_A (1+z)]^2) written out. Each photon falls to one of the two rows of
-    the plasma table that bracket its shell's temperature, with the weight of the linear
-    interpolation in log kT, so that the spectrum is the interpolated one.
+    the plasma table that bracket its shell's temperature, with the weight of the table's
+    own interpolation, so that the spectrum is the interpolated one; temperatures beyond the table
+    (below 0.1 keV, far out in groups) take its last row.
     """
     folded = folder.plasma(gas.kt_kev.min(), gas.kt_kev.max(), halo.redshift)
     distance = float(cosmology.comoving_distance(halo.redshift)) / cosmology.h * _MPC_CM
     scale = exposure / (4 * np.pi * distance**2 * (1 + halo.redshift))
-    log_grid = np.log(folder.table.kt_kev)
-    place = np.interp(np.log(gas.kt_kev), log_grid, np.arange(len(log_grid))) - folded.first_row
-    row = np.clip(place.astype(np.int64), 0, len(folded.hhe) - 2)
-    upper = place - row
+    grid = folder.table.kt_kev
+    row, upper = folder.table.weights(np.clip(gas.kt_kev, grid[0], grid[-1]))
+    row = row - folded.first_row
     weight = scale * gas.emission_measure
     expected = np.stack(
         [

@@ -60,7 +60,7 @@ class Folder:
     def plasma(self, kt_min_kev: float, kt_max_kev: float, redshift: float) -> FoldedPlasma:
         """Fold the rows of the plasma table that bracket a range of temperatures."""
         grid = self.table.kt_kev
-        lo = int(np.clip(np.searchsorted(grid, kt_min_kev) - 1, 0, len(grid) - 2))
+        lo = int(np.clip(np.searchsorted(grid, kt_min_kev, side="right") - 1, 0, len(grid) - 2))
         hi = int(np.clip(np.searchsorted(grid, kt_max_kev), lo + 1, len(grid) - 1))
         observed = self._rest_middle / (1 + redshift)
         response = np.interp(observed, self._middle, self._response, left=0, right=0)

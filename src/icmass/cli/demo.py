@@ -1,0 +1,50 @@
+"""`icmass demo`: the whole chain in minutes."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+N_CLUSTERS = 800
+FOLDS = 4
+SEED = 1
+EPOCHS = 40
+PROXIES = "T,L_X,M_gas,T+M_gas,N_phot,N_phot_r500,N_phot_2r500"
+NETWORKS = "icm-1band,icm-3band"
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the survey and the run.")] = Path(
+        "icmass-demo"
+    ),
+    n: Annotated[int, typer.Option("--n", min=200, help="Number of clusters.")] = N_CLUSTERS,
+) -> None:
+    """Simulate a survey, train and score estimators, write one page: minutes on two cores.
+
+    What is there already is kept: a finished survey is used again, an unfinished run goes on.
+    """
+    from icmass.cli.benchmark import benchmark
+    from icmass.cli.simulate import simulate
+
+    begin = time.monotonic()
+    survey, run = out / "demo.zarr", out / "run"
+    out.mkdir(parents=True, exist_ok=True)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if not survey.exists():
+        typer.echo(f"1. Simulating {n} clusters (preset demo, seed {SEED})")
+        simulate(out=survey, n=n, preset="demo", seed=SEED, workers=cores or 1, resume=True)
+    typer.echo(f"2. Training and scoring estimators on {FOLDS} folds of the box")
+    benchmark(
+        survey,
+        out=run,
+        models=f"{PROXIES},{NETWORKS}",
+        folds=FOLDS,
+        seed=SEED,
+        max_epochs=EPOCHS,
+        resume=run.exists(),
+    )
+    typer.echo(f"icmass demo took {time.monotonic() - begin:.0f} s")
