@@ -308,8 +308,8 @@ def _network(sigma: float, **more) -> dict:
     return {"name": "icm-3band", "kind": "network", "sigma_lnm": sigma, **more}
 
 
-def _proxy(sigma: float) -> dict:
-    return {"name": "N_phot_r500", "kind": "observed", "sigma_lnm": sigma}
+def _proxy(sigma: float, name: str = "N_phot") -> dict:
+    return {"name": name, "kind": "observed", "sigma_lnm": sigma}
 
 
 @pytest.mark.parametrize(
@@ -323,6 +323,13 @@ def _proxy(sigma: float) -> dict:
 def test_the_comparison_follows_the_numbers(network, proxy, said, unsaid):
     text = " ".join(headline(_results(_network(network), _proxy(proxy)), lambda name: None))
     assert said in text and unsaid not in text
+
+
+def test_a_count_that_is_told_the_radius_is_called_so():
+    rows = _network(0.17), _proxy(0.4), _proxy(0.15, "N_phot_r500+N_phot_2r500")
+    blind, told = headline(_results(*rows), lambda name: None)[1:]
+    assert "N_phot)" in blind and "less scatter" in blind and "true R500c" not in blind
+    assert "N_phot_r500+N_phot_2r500" in told and "more scatter" in told and "true R500c" in told
 
 
 @pytest.mark.parametrize(

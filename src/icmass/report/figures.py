@@ -113,8 +113,8 @@ def _survey_plans(run: Run) -> Iterator[_Plan]:
     yield _Plan(
         "gallery", "gallery-colour", "The same clusters in colour",
         "Soft band red, medium green, hard blue, each smoothed, less its median over the map and "
-        "divided by its mean over these maps: white is their typical spectrum, blue points are "
-        "hard sources such as absorbed AGN.",
+        "twice its noise. White is the mean spectrum within R500c of these clusters, blue is "
+        "harder, red is softer. Brightness is stretched to the peak of each map (asinh).",
         colours,
     )  # fmt: skip
     yield _Plan(

@@ -18,7 +18,7 @@ from icmass.report.style import MSUN_H, WIDTH, new_figure
 from icmass.survey.catalog import counts
 
 N_COLUMNS, N_ROWS = 4, 3
-SMOOTHING_PIXELS = 1.2  # of 128 a side; scaled with the map's size
+SMOOTHING_PIXELS = 2.5  # of 128 a side; scaled with the map's size
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def draw_gallery(survey: xr.Dataset, choice: Choice) -> Figure:
     """Draw the photon counts of the chosen clusters, all bands, on one asinh stretch."""
     maps = _counts_of(survey, choice).sum(2)
     top = max(float(np.percentile(maps[maps > 0], 99.7)) if maps.any() else 1.0, 3.0)
-    norm = AsinhNorm(linear_width=1.0, vmin=0, vmax=top)
+    norm = AsinhNorm(linear_width=0.5, vmin=0, vmax=top)
     figure, panels = _panels(choice, spare=1.15)
     for (i, j), axes in np.ndenumerate(panels):
         image = axes.imshow(
@@ -77,27 +77,39 @@ def draw_gallery(survey: xr.Dataset, choice: Choice) -> Figure:
 def draw_colour_gallery(survey: xr.Dataset, choice: Choice) -> Figure:
     """Draw the same clusters in colour: soft band red, medium green, hard blue.
 
-    Each band is smoothed and divided by its mean over the clusters shown, so that white is the
-    typical spectrum of this gallery; brightness is asinh-stretched.
+    Each band is smoothed; its median over the map and twice its noise are subtracted. Divided by
+    what is left of it within R500c of all clusters shown, white is their mean spectrum. Each map
+    is asinh-stretched up to its own peak.
     """
     bands = _counts_of(survey, choice).astype(float)
     sigma = SMOOTHING_PIXELS * bands.shape[-1] / 128
-    bands = gaussian_filter(bands, (0, 0, 0, sigma, sigma))
-    sky = np.median(bands, axis=(-2, -1), keepdims=True)
-    bands = np.maximum(bands - sky, 0)
-    mean = bands.mean(axis=(0, 1, 3, 4), keepdims=True)
-    bands = bands / np.where(mean > 0, mean, 1)
-    brightness = bands.mean(2, keepdims=True)
-    scale = np.percentile(brightness, 99.5) or 1.0
-    soft = 0.03 * scale
-    stretched = np.arcsinh(brightness / soft) / np.arcsinh(scale / soft)
-    colour = bands * stretched / np.where(brightness > 0, brightness, 1)
+    net = gaussian_filter(bands, (0, 0, 0, sigma, sigma))
+    net -= np.median(net, axis=(-2, -1), keepdims=True)
+    noise = 1.4826 * np.median(np.abs(net), axis=(-2, -1), keepdims=True)
+    seen = np.maximum(net - 2 * noise, 0)
+    weight = _sum_in_r500c(survey, choice, seen)
+    seen, noise = seen / weight, noise / weight
+    brightness = seen.mean(2, keepdims=True)
+    peak = np.percentile(brightness, 99.8, axis=(-2, -1), keepdims=True)
+    knee = np.maximum(noise.mean(2, keepdims=True), 1e-3 * peak)
+    knee = np.where(knee > 0, knee, 1.0)
+    stretched = np.arcsinh(brightness / knee) / np.arcsinh(np.maximum(peak / knee, 4))
+    colour = seen * stretched / np.where(brightness > 0, brightness, 1)
     colour = np.clip(np.moveaxis(colour, 2, -1), 0, 1)
     figure, panels = _panels(choice, spare=0.6)
     for (i, j), axes in np.ndenumerate(panels):
         axes.imshow(colour[i, j], origin="lower", extent=_extent(survey))
         _decorate(axes, survey, choice, (i, j))
     return figure
+
+
+def _sum_in_r500c(survey: xr.Dataset, choice: Choice, bands: np.ndarray) -> np.ndarray:
+    """Return the sum of each band within R500c over all clusters chosen, (1, 1, band, 1, 1)."""
+    y, x = np.meshgrid(survey["y"].values, survey["x"].values, indexing="ij")
+    radius = survey["r500c"].values[choice.cluster] if "r500c" in survey else np.array(0.5)
+    inside = np.hypot(x, y) < np.broadcast_to(radius, choice.cluster.shape)[..., None, None]
+    total = (bands * inside[:, :, None]).sum(axis=(0, 1, 3, 4), keepdims=True)
+    return np.where(total > 0, total, np.abs(total).max() or 1.0)
 
 
 def _counts_of(survey: xr.Dataset, choice: Choice) -> np.ndarray:

@@ -159,7 +159,8 @@ def _definitions_section() -> str:
                 (
                     "Ideal, observed",
                     "Ideal proxies are true quantities of the simulated gas, without noise; "
-                    "observed proxies are counted on the maps that the networks see.",
+                    "observed proxies are counted on the maps that the networks see, those within "
+                    "R500c or 2 R500c inside the true radius.",
                 ),
             ]
         ),

@@ -59,8 +59,8 @@ def draw_predicted(score: Score, predicted: Predicted) -> Figure:
     figure = new_figure(PANEL_HEIGHT, PANEL_WIDTH)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
     true, residual = predicted.ln_m_true, predicted.mean - predicted.ln_m_true
-    size = float(np.clip(4000 / true.size, 2, 14))
-    dots = {"s": size, "alpha": float(np.clip(400 / true.size, 0.15, 0.6)), "color": colour}
+    size = float(np.clip(6000 / true.size, 3, 14))
+    dots = {"s": size, "alpha": float(np.clip(900 / true.size, 0.3, 0.6)), "color": colour}
     band = running_quantiles(true, residual)
     low, high = _range(true, predicted.mean)
     shown = np.clip(predicted.mean, low, high)
