@@ -162,8 +162,8 @@ def _image_warnings(ensemble: Ensemble, survey: xr.Dataset) -> list[str]:
     if facts and facts["visible_fraction"] < MIN_VISIBLE:
         found.append(
             f"Only {facts['visible_fraction']:.0%} of the cluster within {APERTURE_MPC_H} Mpc/h "
-            f"is visible (accepted with --min-visible {facts['min_visible']:g}): the mass rests "
-            "on photons that were not seen."
+            f"is visible (accepted with --min-visible {facts['min_visible']:g}). The model was not "
+            "trained on clusters hidden like this: neither the mass nor its error can be relied on."
         )
     if facts and facts["exposure_maps_differ"] > MAPS_ALIKE:
         found.append(
