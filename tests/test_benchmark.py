@@ -206,7 +206,7 @@ def test_default_models(survey_path: Path) -> None:
 
 def test_a_network_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     survey_path = tmp_path / "toy.zarr"
-    beta_model_survey(n=160, n_pixels=32, seed=8).to_zarr(survey_path)
+    beta_model_survey(n=60, n_pixels=32, seed=8).to_zarr(survey_path)
 
     def kill(step: Step) -> None:
         if step.done == 1 and "epoch 1" in step.said:

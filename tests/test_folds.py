@@ -69,9 +69,10 @@ def test_fewer_folds_are_groups_of_octants() -> None:
     np.testing.assert_array_equal(two, eight // 4)
 
 
-def test_box_of_the_survey_decides() -> None:
+@pytest.mark.parametrize("config", [{"box_mpc_h": 704.0}, {"halos": {"box_mpc_h": 704.0}}])
+def test_box_of_the_survey_decides(config: dict[str, object]) -> None:
     survey = later_selves()
-    survey.attrs["config"] = json.dumps({"box_mpc_h": 704.0})
+    survey.attrs["config"] = json.dumps(config)
     with pytest.raises(InputError, match="fold 1 of 8 holds none"):
         octant_folds(survey, 8)
 

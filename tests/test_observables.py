@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import timeit
 
 import numpy as np
@@ -10,8 +11,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.proxies.observables import photon_counts
+from icmass.proxies.names import has_background, log_proxies
+from icmass.proxies.observables import aperture_areas, net_photon_counts, photon_counts
 
 NAMES = ("n_phot", "n_phot_r500", "n_phot_2r500")
 
@@ -82,3 +85,75 @@ def test_speed() -> None:
     photon_counts(maps, 0.8, half_width=2.3)
     seconds = min(timeit.repeat(lambda: photon_counts(maps, 0.8, half_width=2.3), number=20)) / 20
     assert seconds < 1e-3  # 0.13 ms on a quiet core
+
+
+def symmetric_maps(r500c: np.ndarray, background: float) -> np.ndarray:
+    """Return expected counts of 300 photons spread evenly over R500c, on an even background."""
+    centre = (np.arange(64) + 0.5) * 4.6 / 64 - 2.3
+    inside = np.hypot(centre[:, None], centre) <= r500c[:, None, None]
+    return background + 300 * inside / inside.sum(axis=(1, 2), keepdims=True)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_net_photons_are_those_of_the_source(masked: bool) -> None:
+    r500c = np.linspace(0.4, 1.3, 30)
+    coverage = np.ones((30, 64, 64))
+    if masked:
+        coverage[:, :, :32] = 0  # half of a symmetric cluster tells of the whole
+    counts = photon_counts(symmetric_maps(r500c, 1.7) * coverage, r500c, half_width=2.3)
+    whole = aperture_areas(r500c, n_pixels=64, half_width=2.3)
+    seen = photon_counts(coverage, r500c, half_width=2.3)
+    net = net_photon_counts(counts, whole=whole, seen=seen)
+    np.testing.assert_allclose(net["n_phot_r500"], 300)
+    np.testing.assert_allclose(net["n_phot_2r500"], 300)
+    if not masked:
+        for name in NAMES:
+            np.testing.assert_array_equal(whole[name], seen[name])
+
+
+def background_alone(n: int, config: dict[str, object]) -> xr.Dataset:
+    """Return maps that hold nothing but an even background, and so know no mass."""
+    rng = np.random.default_rng(0)
+    r500c = Cosmology().r500c(np.exp(rng.uniform(np.log(3e13), np.log(6e14), n)), 0.2)
+    counts = photon_counts(rng.poisson(2.0, (n, 32, 32)), r500c, half_width=2.3)
+    centre = (np.arange(32) + 0.5) * 4.6 / 32 - 2.3
+    return xr.Dataset(
+        {
+            "r500c": ("cluster", r500c),
+            "exposure": ("cluster", np.full(n, 2000.0)),
+            **{name: ("cluster", values) for name, values in counts.items()},
+        },
+        {"x": ("x", centre)},
+        {"config": json.dumps(config)},
+    )
+
+
+def test_background_does_not_tell_of_the_mass() -> None:
+    n = 400
+    survey = background_alone(n, {})
+    assert has_background(survey)
+    ln_r = np.log(survey["r500c"].values)
+    for name in ("N_phot_r500", "N_phot_2r500"):
+        ln_n = log_proxies(survey, [name])[:, 0]
+        assert abs(np.corrcoef(ln_n, ln_r)[0, 1]) < 4 / np.sqrt(n)
+        raw = np.log(survey[name.lower()].values)
+        assert np.corrcoef(raw, ln_r)[0, 1] > 0.97  # what must not pass for a mass
+
+
+def test_without_background_counts_are_as_they_are() -> None:
+    survey = background_alone(20, {"observe": {"background": False}})
+    assert not has_background(survey)
+    found = log_proxies(survey, ["N_phot", "N_phot_2r500"])
+    np.testing.assert_allclose(found[:, 0], np.log(survey["n_phot"].values + 1))
+    np.testing.assert_allclose(found[:, 1], np.log(survey["n_phot_2r500"].values + 1))
+
+
+def test_coverage_of_a_survey_is_taken_from_it() -> None:
+    survey = background_alone(600, {})
+    half = np.ones((600, 32, 32), "f2")
+    half[:, :16] = 0
+    halved = {name: survey[name] / 2 for name in NAMES}
+    found = log_proxies(
+        survey.assign(coverage=(("cluster", "y", "x"), half), **halved), ["N_phot_r500"]
+    )
+    np.testing.assert_allclose(found, log_proxies(survey, ["N_phot_r500"]), rtol=1e-6)

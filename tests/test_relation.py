@@ -63,7 +63,8 @@ def test_is_an_estimator() -> None:
     assert relation.inputs == ("T", "M_gas", "redshift")
     counts = ProxyRelation.from_name("N_phot_r500")
     assert counts.kind == "observed"
-    assert set(counts.inputs) == {"n_phot_r500", "n_phot", "exposure", "redshift"}
+    apertures = {"n_phot_r500", "n_phot_2r500", "r500c"}
+    assert set(counts.inputs) == {*apertures, "n_phot", "exposure", "redshift"}
     with pytest.raises(InputError, match="no such proxy"):
         ProxyRelation.from_name("icm-3band")
 

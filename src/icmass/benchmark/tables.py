@@ -22,8 +22,9 @@ NOTES = (
     "CRPS: continuous ranked probability score of ln M500c, times 100; smaller is better.",
     f"Published: {SOURCE}. Its N_phot,500c is beside N_phot_2r500 (its radius comes out at 2 "
     "R500c); icm networks are beside the published networks of the same bands.",
-    "N_phot_r500 and N_phot_2r500 know the true R500c: where there is background, the area of "
-    "the aperture alone tells of the mass.",
+    "N_phot: all photons of the map. N_phot_r500, N_phot_2r500: photons within the true R500c or "
+    "2 R500c in projection; where the survey has background, net of the local one outside 2 R500c, "
+    "for otherwise the background in an aperture that knows R500c would tell of the mass.",
 )
 
 

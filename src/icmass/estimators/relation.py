@@ -19,6 +19,7 @@ from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
+from icmass.proxies.observables import APERTURES
 from icmass.proxies.scaling import MIN_CLUSTERS, RedshiftNormalisation
 
 FORMAT = 1
@@ -57,10 +58,11 @@ class ProxyRelation:
 
     Notes
     -----
-    Photon counts are first put on one exposure and scaled by the redshift normalisation of Ho et
-    al. (2023), fitted on the training clusters alone. Of the models ``linear`` (1, f, z),
-    ``evolving`` (and z^2, f z) and ``quadratic`` (and f_i f_j), in the standardised ln proxies f
-    and redshift z, the one of the lowest BIC is kept. The standard deviation is constant or
+    Photon counts are first put on one exposure, those in apertures net of the local background
+    (`log_proxies`), and scaled by the redshift normalisation of Ho et al. (2023), fitted on the
+    training clusters alone. Of the models ``linear`` (1, f, z), ``evolving`` (and z^2, f z) and
+    ``quadratic`` (and f_i f_j), in the standardised ln proxies f and redshift z, the one of the
+    lowest BIC is kept. The standard deviation is constant or
     exp(c0 + c1 mean + c2 z), again by BIC, plus the uncertainty of the coefficients.
 
     Examples
@@ -75,9 +77,11 @@ class ProxyRelation:
         self.kind: Kind = kind_of(self.proxies)
         self.counts = any(PROXIES[name].counts for name in self.proxies)
         variables = [PROXIES[name].variable for name in self.proxies]
+        if any(variable in APERTURES for variable in variables):
+            variables += [*APERTURES, "r500c"]
         if self.counts:
-            variables += [v for v in ("n_phot", "exposure") if v not in variables]
-        self.inputs: tuple[str, ...] = (*variables, "redshift")
+            variables += ["n_phot", "exposure"]
+        self.inputs: tuple[str, ...] = tuple(dict.fromkeys([*variables, "redshift"]))
         self.terms = "linear"
         self._array: dict[str, np.ndarray] = {}
         self._about: dict[str, Any] = {}

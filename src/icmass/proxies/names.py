@@ -10,9 +10,18 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.proxies.observables import (
+    APERTURES,
+    aperture_areas,
+    net_photon_counts,
+    photon_counts,
+)
+from icmass.survey.catalog import survey_config
 
 REFERENCE_EXPOSURE_S = 2000.0
 """Photon counts are put on this exposure: the one of Ho et al. (2023)."""
+SOFTENING = 20.0
+"""Photons at which a net number is softened: about the background's noise within R500c in 2 ks."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +101,77 @@ def read_scalar(survey: xr.Dataset, variable: str, index: np.ndarray | None = No
     return values
 
 
+def has_background(survey: xr.Dataset) -> bool:
+    """Say whether a survey's maps hold background: they do unless its configuration says no."""
+    return bool(survey_config(survey).get("observe", {}).get("background", True))
+
+
 def log_proxies(
     survey: xr.Dataset, names: Sequence[str], index: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the natural logarithm of proxies, shape (n, len(names)).
 
-    Counts N become ln((N + 1) 2000 s / exposure), so that a cluster without a photon has a value:
+    Photons N become ln((N + 1) 2000 s / exposure), so that a cluster without a photon has a value:
     at the few hundred photons of a typical cluster the one added changes less than 1 per cent.
+    Where the survey has background, the photons in apertures are net of the local background, see
+    `net_photon_counts`, and softened: (N + sqrt(N^2 + 4 20^2))/2 stands for N + 1, which is N
+    where it is much more than the 20 photons of the background's noise, and never negative.
     """
+    photons = {}
+    if any(PROXIES[name].counts for name in names):
+        photons = _photons(survey, names, index)
     columns = []
     for name in names:
-        proxy = PROXIES[name]
-        values = read_scalar(survey, proxy.variable, index)
-        low = values < 0 if proxy.counts else values <= 0
-        if low.any():
-            must = "must not be negative" if proxy.counts else "must be positive"
+        if PROXIES[name].counts:
+            columns.append(np.log(photons[PROXIES[name].variable]))
+            continue
+        values = read_scalar(survey, PROXIES[name].variable, index)
+        if (values <= 0).any():
             raise InputError(
-                f"{must}, and isn't for {low.sum()} of {len(low)} clusters",
-                field=f"variable {proxy.variable}",
+                f"must be positive, and isn't for {np.sum(values <= 0)} of {len(values)} clusters",
+                field=f"variable {PROXIES[name].variable}",
             )
-        if proxy.counts:
-            values = (values + 1) * REFERENCE_EXPOSURE_S / read_scalar(survey, "exposure", index)
         columns.append(np.log(values))
     return np.stack(columns, axis=1)
+
+
+def _photons(
+    survey: xr.Dataset, names: Sequence[str], index: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return the photons of the named proxies in 2 ks by variable, all positive."""
+    wanted = [PROXIES[name].variable for name in names if PROXIES[name].counts]
+    net = has_background(survey) and any(variable in APERTURES for variable in wanted)
+    if net:
+        wanted = [*{*wanted, *APERTURES, "n_phot"}]
+    counts = {variable: read_scalar(survey, variable, index) for variable in wanted}
+    for variable, values in counts.items():
+        if (values < 0).any():
+            raise InputError(
+                f"is negative for {np.sum(values < 0)} of {len(values)} clusters",
+                field=f"variable {variable}",
+            )
+    made = {variable: values + 1 for variable, values in counts.items()}
+    if net:
+        whole, seen = _areas(survey, index)
+        for variable, values in net_photon_counts(counts, whole=whole, seen=seen).items():
+            made[variable] = (values + np.sqrt(values**2 + 4 * SOFTENING**2)) / 2
+    scale = REFERENCE_EXPOSURE_S / read_scalar(survey, "exposure", index)
+    return {variable: values * scale for variable, values in made.items()}
+
+
+def _areas(
+    survey: xr.Dataset, index: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the pixels of the map and its apertures: all, and those seen."""
+    r500c = read_scalar(survey, "r500c", index)
+    x = survey["x"].values
+    half_width = round(float(x[-1] + (x[-1] - x[-2]) / 2), 6)
+    whole = aperture_areas(r500c, n_pixels=len(x), half_width=half_width)
+    if "coverage" not in survey:
+        return whole, whole
+    members = np.arange(survey.sizes["cluster"]) if index is None else np.asarray(index)
+    parts = []
+    for part in np.array_split(np.arange(len(members)), max(len(members) // 256, 1)):
+        coverage = survey["coverage"].isel(cluster=members[part]).values
+        parts.append(photon_counts(coverage, r500c[part], half_width=half_width))
+    return whole, {name: np.concatenate([part[name] for part in parts]) for name in whole}

@@ -75,7 +75,8 @@ def octant_folds(survey: xr.Dataset, n_folds: int = OCTANTS) -> np.ndarray:
 
 def box_side(survey: xr.Dataset) -> float:
     """Return the side of the survey's simulation box [comoving Mpc/h]."""
-    return float(survey_config(survey).get("box_mpc_h", BOX_MPC_H))
+    config = survey_config(survey)
+    return float(config.get("halos", config).get("box_mpc_h", BOX_MPC_H))
 
 
 def split(fold: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
