@@ -13,7 +13,7 @@ from icmass.observe.rates import count_rates
 from icmass.observe.spectra import Folder
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.telescope.instrument import load_instrument
-from icmass.universe.agn import Sources
+from icmass.universe.agn import AgnConfig, Sources, draw_agn, unresolved_field_flux
 from icmass.universe.gas import EDGES, Gas
 from icmass.universe.halos import LATENTS, Halo
 
@@ -144,3 +144,24 @@ def test_background_has_the_measured_rate_and_excess_variance(folder):
         spread = np.hypot(1 / np.sqrt(expected), background.excess_fraction / np.sqrt(cells))
         assert totals.mean() == pytest.approx(expected, rel=4 * spread / np.sqrt(150))
         assert totals.std() / expected == pytest.approx(spread, rel=0.25)
+
+
+def test_faint_field_agn_are_not_counted_twice(folder):
+    """Their rate, by hand from the number counts, is what background and sources share."""
+    config = AgnConfig(satellites=0, central_duty_cycle=0, field_flux_max=6.5e-15)
+    rng = np.random.default_rng(10)
+    halo = halo_at(0.07)
+    side = 4.6 * float(COSMO.arcmin_per_mpc_h(0.07))
+    found = np.zeros(3)
+    for _ in range(60):
+        photons = agn_photons(draw_agn(halo, config, COSMO, 2.3, rng), folder, 2000.0, rng)
+        seen = photons.detected(folder.instrument, 1.0, rng, psf=False)
+        found += [((seen.energy >= lo) & (seen.energy < hi)).sum() for lo, hi in BANDS]
+    per_flux = folder.agn_band_rates(1.9, 0.2, BANDS)
+    rates = per_flux * unresolved_field_flux(config) / 3600
+    expected = rates * 60 * 2000 * side**2
+    assert (np.abs(found - expected) < 5 * np.sqrt(expected * 3) + 0.01 * expected).all()
+    # by hand: 151 deg^-2 per 1e-14, slope 1.58, from 2e-15 to 6.5e-15
+    assert unresolved_field_flux(config) == pytest.approx(
+        151 * 1e-14 * (0.65**0.42 - 0.2**0.42) / 0.42, rel=1e-3
+    )

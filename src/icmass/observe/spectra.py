@@ -90,6 +90,17 @@ class Folder:
         counts = folded[:, -1].copy()
         return folded / counts[:, None], counts
 
+    def agn_band_rates(
+        self, photon_index: float, absorbed_fraction: float, bands: tuple[tuple[float, float], ...]
+    ) -> np.ndarray:
+        """Return the mean count rate of AGN per unit 0.5-2 keV flux in PI bands, (band,)."""
+        cumulative, counts = self.agn
+        rows = self.agn_row(np.full(2, photon_index), np.array([False, True]))
+        mix = np.array([1 - absorbed_fraction, absorbed_fraction])
+        spectrum = mix @ (np.diff(cumulative[rows], axis=1) * counts[rows, None])
+        seen = self.instrument.redistribution.band_probability
+        return np.array([spectrum @ seen(self._middle, lo, hi) for lo, hi in bands])
+
     @staticmethod
     def agn_row(photon_index: np.ndarray, absorbed: np.ndarray) -> np.ndarray:
         """Return the row of `agn` for each source."""

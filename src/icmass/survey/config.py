@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -47,7 +47,7 @@ class ObserveConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     instrument: str = "erosita"
-    vignetting: str = Field("survey", pattern="^(survey|onaxis)$")
+    vignetting: Literal["survey", "onaxis"] = "survey"
     arf: str | None = None
     rmf: str | None = None
     exposure_s: float | tuple[float, float] = 2000.0

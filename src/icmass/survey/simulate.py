@@ -15,7 +15,7 @@ from icmass.observe.spectra import Folder
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import SurveyConfig
 from icmass.telescope.instrument import load_instrument
-from icmass.universe.agn import draw_agn
+from icmass.universe.agn import draw_agn, unresolved_field_flux
 from icmass.universe.gas import Gas, make_gas
 from icmass.universe.halos import LATENTS, Halo, HaloPopulation
 
@@ -60,6 +60,10 @@ class Simulator:
         )
         self.population = HaloPopulation(config.halos, config.cosmology)
         self.grid = Grid(observe.n_pixels, observe.half_width_mpc_h, observe.bands)
+        per_flux = self.folder.agn_band_rates(
+            config.agn.photon_index, config.agn.absorbed_fraction, observe.bands
+        )
+        self._field_rates = per_flux * unresolved_field_flux(config.agn) / 3600
 
     @property
     def variables(self) -> list[str]:
@@ -158,6 +162,7 @@ class Simulator:
                 arcmin_per_mpc_h=arcmin,
                 coverage=coverage,
                 rng=of_background,
+                apart=self._field_rates if config.agn else 0.0,
             )
         return maps, coverage
 

@@ -146,7 +146,8 @@ def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
         },
     )
     n, chunk = plan["n_clusters"], plan["chunk"]
-    data, encoding = {}, {}
+    data: dict[str, Any] = {}
+    encoding: dict[str, dict[str, Any]] = {}
     for name in names:
         variable = small[name]
         shape = (n, *variable.shape[1:])
@@ -156,7 +157,7 @@ def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
         encoding[name] = {"chunks": chunks}
         if _is_image(name):
             codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-            encoding[name] |= {"compressors": [codec]}
+            encoding[name]["compressors"] = [codec]
     return xr.Dataset(data, small.coords, small.attrs), encoding
 
 
@@ -181,7 +182,7 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
     path = _part(Path(partial), start)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:
-        np.savez(stream, **scalars)
+        np.savez(stream, allow_pickle=False, **scalars)
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)

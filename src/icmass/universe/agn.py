@@ -40,6 +40,10 @@ class AgnConfig(BaseModel):
         they reproduce the counts of the eFEDS field within its errors.
     field_flux_min, field_flux_max : float
         Range of fluxes drawn [erg/s/cm^2]; fainter ones are part of the unresolved background.
+    field_flux_unresolved : float
+        Field sources fainter than this [erg/s/cm^2] were not masked when the sky background was
+        measured, so they are taken out of it: the eFEDS catalogue's limit, Brunner et al. 2022,
+        A&A 661, A1.
     photon_index, photon_index_scatter : float
         Mean and scatter of the power law's photon index.
     absorbed_fraction, absorbed_nh_1e20 : float
@@ -65,6 +69,7 @@ class AgnConfig(BaseModel):
     field_slope_bright: float = 2.5
     field_flux_min: float = Field(2e-15, gt=0)
     field_flux_max: float = Field(1e-12, gt=0)
+    field_flux_unresolved: float = Field(6.5e-15, gt=0)
     photon_index: float = 1.9
     photon_index_scatter: float = Field(0.2, ge=0, lt=1)
     absorbed_fraction: float = Field(0.2, ge=0, le=1)
@@ -98,6 +103,16 @@ def field_counts_above(flux: np.ndarray | float, config: AgnConfig) -> np.ndarra
     scale = config.field_norm_deg2 * config.field_break / 1e-14
     a, b = config.field_slope_faint - 1, config.field_slope_bright - 1
     return scale * np.where(s > 1, np.maximum(s, 1) ** -b / b, 1 / b + (s**-a - 1) / a)
+
+
+def unresolved_field_flux(config: AgnConfig) -> float:
+    """Return the mean flux of drawn field AGN too faint to be masked [erg/s/cm^2/deg^2]."""
+    hi = min(config.field_flux_unresolved, config.field_flux_max)
+    if hi <= config.field_flux_min:
+        return 0.0
+    flux = np.geomspace(config.field_flux_min, hi, 400)
+    above = field_counts_above(flux, config)
+    return float(np.sum((above[:-1] - above[1:]) * np.sqrt(flux[:-1] * flux[1:])))
 
 
 def draw_agn(
