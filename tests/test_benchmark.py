@@ -288,6 +288,21 @@ def test_command_with_bad_input(
     assert not out.exists()
 
 
+def test_command_interrupted(
+    survey_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "_cross_validate", interrupt)
+    out = tmp_path / "run"
+    assert call(monkeypatch, survey_path, "--models", "T", "--folds", "2", "--out", out) == 130
+    assert "--resume goes on from here" in capsys.readouterr().err
+
+
 def test_command_without_a_survey(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,10 @@ def main() -> None:
             raise
         print(f"icmass: {_one_line(error)}", file=sys.stderr)
         sys.exit(130 if isinstance(error, KeyboardInterrupt) else 2)
+    except SystemExit as end:
+        if end.code == 130:  # typer turns Ctrl-C into this, without a word
+            print(f"icmass: {_one_line(KeyboardInterrupt())}", file=sys.stderr)
+        raise
 
 
 def _one_line(error: BaseException) -> str:
