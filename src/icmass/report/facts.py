@@ -138,8 +138,12 @@ def made_on(run: Run) -> list[tuple[str, str]]:
         for pair in (
             ("Machine", ", ".join(str(part) for part in parts if part)),
             ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-            ("Fitting took", f"{seconds:,.0f} s, all estimators and folds" if seconds else ""),
-            ("Command given", run.results.command or ""),
+            (
+                "Fitting took",
+                f"{seconds:,.{0 if seconds > 10 else 1}f} s, all estimators and folds"
+                if seconds
+                else "",
+            ),
         )
         if pair[1]
     ]

@@ -31,10 +31,10 @@ def bullets(texts: Sequence[str]) -> str:
     return f"<ul>\n{items}\n</ul>" if texts else ""
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return named facts, both plain text."""
+def facts(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
+    """Return named facts, both plain text; of kind ``terms`` if they are definitions."""
     rows = "\n".join(f"<dt>{escape(a)}</dt><dd>{escape(b)}</dd>" for a, b in pairs)
-    return f'<dl class="facts">\n{rows}\n</dl>'
+    return f'<dl class="{f"facts {kind}".strip()}">\n{rows}\n</dl>'
 
 
 def code_block(text: str) -> str:
@@ -118,7 +118,8 @@ def _row(score: Score, reference: float | None, is_best: bool) -> str:
 def _percent(value: float | None, error: float | None, sign: str = "", digits: int = 1) -> str:
     if value is None:
         return "–"
-    text = f"{100 * value:{sign}.{digits}f}".replace("-", "−")
+    rounded = round(100 * value, digits) or 0.0  # no minus before a zero
+    text = f"{rounded:{sign if rounded else ''}.{digits}f}".replace("-", "−")
     return f'{text} <span class="error">± {100 * error:.1f}</span>' if error is not None else text
 
 

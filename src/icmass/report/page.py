@@ -160,9 +160,10 @@ def _definitions_section() -> str:
                     "Ideal, observed",
                     "Ideal proxies are true quantities of the simulated gas, without noise; "
                     "observed proxies are counted on the maps that the networks see, those within "
-                    "R500c or 2 R500c inside the true radius.",
+                    "R500c or 2 R500c inside the true radius and net of the local background.",
                 ),
-            ]
+            ],
+            "terms",
         ),
     )
 

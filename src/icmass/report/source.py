@@ -58,7 +58,6 @@ class Results(BaseModel):
     failed: dict[str, str] = Field(default_factory=dict)
     machine: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
-    command: str | None = None
 
 
 class Scaling(BaseModel):

@@ -11,6 +11,7 @@ from icmass.report.style import group_of
 
 Published = Callable[[str], float | None]
 FEW_CLUSTERS = 1000
+_TOLD = "Such a count is told R500c, and so a part of the answer, which an observer is not."
 _TELL = 2.0  # standard errors at which two scatters count as different
 
 
@@ -25,6 +26,8 @@ def headline(results: Results, published: Published) -> list[str]:
     said = [_opening(best)]
     if networks:
         said += _against_counts(best, observed)
+    elif "r500" in best.name:
+        said.append(_TOLD)
     luminosity = next((s for s in scored if s.name == "L_X"), None)
     if luminosity is not None and luminosity is not best:
         said.append(_against(best, luminosity, "the true X-ray luminosity, known without noise"))
@@ -50,7 +53,7 @@ def _against_counts(best: Score, observed: Sequence[Score]) -> list[str]:
     if told:
         said.append(
             _against(best, _best(told), "the best count inside the true R500c or twice it")
-            + " Such a count is told R500c, and so a part of the answer, which an observer is not."
+            + f" {_TOLD}"
         )
     return said
 
