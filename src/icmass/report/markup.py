@@ -11,7 +11,7 @@ from icmass.report.source import Score
 from icmass.report.style import GROUPS, symbol_html
 from icmass.report.words import Published
 
-_LARGEST_SVG = 400_000  # bytes; a heavier figure is embedded as pixels
+_LARGE_SVG = 400_000  # bytes; beyond, the smaller of vectors and pixels is embedded
 
 
 def section(heading: str, *parts: str) -> str:
@@ -62,7 +62,8 @@ def _card(plate: Plate) -> str:
     title = escape(plate.title)
     if plate.saved is None:
         return f"<figure>{absent(f'{plate.title}: {plate.problem}')}</figure>"
-    file = plate.saved.svg if plate.saved.svg.stat().st_size < _LARGEST_SVG else plate.saved.png
+    svg, png = plate.saved.svg, plate.saved.png
+    file = svg if svg.stat().st_size < max(_LARGE_SVG, png.stat().st_size) else png
     caption = f"<figcaption><b>{title}.</b> {escape(plate.caption)}</figcaption>"
     image = f'<img src="{data_uri(file)}" alt="{title}" loading="lazy">'
     return f"<figure>\n{image}\n{caption if plate.caption else ''}</figure>"

@@ -135,7 +135,7 @@ def symbol_html(name: str) -> str:
     Examples
     --------
     >>> symbol_html("T+L_X")
-    '<i>T</i> + <i>L</i><sub>X</sub>'
+    '<span><i>T</i></span> + <span><i>L</i><sub>X</sub></span>'
     """
     parts = name.split("+")
     if not all(part in _SYMBOLS for part in parts):
@@ -146,7 +146,8 @@ def symbol_html(name: str) -> str:
 def _proxy_html(part: str) -> str:
     letter, _, index = part.partition("_")
     index = index.replace("_", ", ").replace("r500", "R500c")
-    return f"<i>{letter}</i><sub>{index}</sub>" if index else f"<i>{letter}</i>"
+    subscript = f"<sub>{index}</sub>" if index else ""
+    return f"<span><i>{letter}</i>{subscript}</span>"
 
 
 def group_of(name: str, kind: str) -> str:

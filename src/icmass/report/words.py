@@ -11,7 +11,7 @@ from icmass.report.style import group_of
 
 Published = Callable[[str], float | None]
 FEW_CLUSTERS = 1000
-_TOLD = "Such a count is told R500c, and so a part of the answer, which an observer is not."
+_TOLD = "A count inside R500c is told the true radius, a part of the answer; an observer is not."
 _TELL = 2.0  # standard errors at which two scatters count as different
 
 
