@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import load_plasma_table
+from icmass.survey.config import EFEDS_GAS
 from icmass.universe.agn import AgnConfig, draw_agn, field_counts_above
 from icmass.universe.gas import EDGES, Gas, GasConfig, make_gas
 from icmass.universe.halos import LATENTS, SNAPSHOTS, Halo, HaloConfig, HaloPopulation
@@ -193,6 +194,21 @@ def test_ideal_relations_are_magneticums(sample):
     assert found[0, 1] == pytest.approx(-0.3, abs=0.2)
     assert found[0, 2] == pytest.approx(-0.55, abs=0.2)
     assert found[1, 2] == pytest.approx(0.5, abs=0.2)
+
+
+def test_efeds_gas_has_the_luminosities_observed_there():
+    """L(0.5-2 keV)/E^2 = 0.43e44 erg/s at 2e14 Msun/h, slope 1.55: Liu+22 with Chiu+22 masses."""
+    table, config = load_plasma_table(), GasConfig(**EFEDS_GAS)
+    rows = []
+    for halo in draw_halos(800):
+        gas = make_gas(halo, config, COSMO, np.random.default_rng([9, halo.halo_id]))
+        inside = gas.inside_r500
+        cooling = table.cooling_function(gas.kt_kev[inside], gas.abundance[inside], 0.5, 2.0)
+        soft = gas.emission_measure[inside] @ cooling / 1e44
+        rows.append((np.log(halo.m500c / 2e14), np.log(soft / COSMO.efunc(halo.redshift) ** 2)))
+    slope, norm = np.polyfit(*np.array(rows).T, 1)
+    assert np.exp(norm) == pytest.approx(0.43, rel=0.1)
+    assert slope == pytest.approx(1.55, abs=0.1)
 
 
 def test_cool_cores_are_relaxed(sample):

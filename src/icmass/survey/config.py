@@ -93,6 +93,11 @@ class SurveyConfig(BaseModel):
     observe: ObserveConfig = ObserveConfig()
 
 
+#: Gas whose L(0.5-2 keV)/E^2 = 0.43e44 (M/2e14 Msun/h)^1.55 erg/s is that of the eFEDS clusters
+#: (Liu et al. 2022, A&A 661, A2) at weak-lensing masses (Chiu et al. 2022, A&A 661, A11), and whose
+#: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
+EFEDS_GAS = {"f_gas": 0.087, "f_gas_slope": 0.27, "t_kev": 2.7, "t_slope": 0.60}
+
 #: What each preset changes, and in a word what it is for.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "erosita": ("2 ks with PSF, energy resolution, sky and particle background", {}),
@@ -110,9 +115,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "demo": ("erosita in 64 pixels: small and quick", {"observe": {"n_pixels": 64}}),
     "efeds": (
-        "the eFEDS field: bands of its images, its exposures, masked sources and field edges",
+        "the eFEDS field: bands of its images, its exposures, masked sources and field edges; gas "
+        "with the luminosities and temperatures of the clusters observed there",
         {
             "halos": {"redshift_range": [0.05, 0.6]},
+            "gas": EFEDS_GAS,
             "observe": {
                 "bands": [[0.6, 1.1], [1.1, 2.2], [2.2, 7.0]],
                 "exposure_s": [1200.0, 3000.0],

@@ -61,7 +61,7 @@ class GasConfig(BaseModel):
     f_gas: float = Field(0.097, gt=0, lt=0.3)
     f_gas_slope: float = 0.14
     f_gas_scatter: float = Field(0.100, ge=0, lt=1)
-    hot_fraction: float = Field(0.85, gt=0, le=1)
+    hot_fraction: float = Field(0.86, gt=0, le=1)
     t_kev: float = Field(3.24, gt=0.2, lt=20)
     t_slope: float = 0.643
     t_scatter: float = Field(0.075, ge=0, lt=1)
