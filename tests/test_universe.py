@@ -197,7 +197,7 @@ def test_ideal_relations_are_magneticums(sample):
 
 
 def test_efeds_gas_has_the_luminosities_observed_there():
-    """L(0.5-2 keV)/E^2 = 0.43e44 erg/s at 2e14 Msun/h, slope 1.55: Liu+22 with Chiu+22 masses."""
+    """L(0.5-2 keV)/E^2 = 0.43e44 erg/s at 2e14 Msun/h, slope 1.55: Liu+22 with Chiu+23 masses."""
     table, config = load_plasma_table(), GasConfig(**EFEDS_GAS)
     rows = []
     for halo in draw_halos(800):
