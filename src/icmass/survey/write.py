@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array
 import numpy as np
 import xarray as xr
@@ -25,6 +26,10 @@ from icmass.errors import InputError
 from icmass.survey.catalog import blank_survey, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator, simulator
+
+#: One thread a worker. Dask would also have the C library give freed memory back at once, which
+#: costs more time in page faults than the simulation takes.
+_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
 
 Progress = Callable[[int, int], None]
 
@@ -203,9 +208,10 @@ def _run(
     target = str(partial.resolve())
     local = None
     if scheduler is None:
-        local = LocalCluster(
-            n_workers=min(workers, len(todo)), threads_per_worker=1, dashboard_address=None
-        )
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}):
+            local = LocalCluster(
+                n_workers=min(workers, len(todo)), threads_per_worker=1, dashboard_address=None
+            )
     try:
         with Client(scheduler or local) as client:
             futures = client.map(
