@@ -61,9 +61,9 @@ def test_paper_network_starts_as_keras_does() -> None:
         assert (layer.bias == 0).all()
 
 
-@pytest.mark.parametrize(("n_channels", "n_pixels"), [(1, 64), (3, 64), (4, 48), (3, 32)])
+@pytest.mark.parametrize(("n_channels", "n_pixels"), [(1, 64), (3, 64), (4, 49), (3, 32)])
 def test_compact_network_takes_small_maps(n_channels: int, n_pixels: int) -> None:
-    network = CompactNetwork(n_channels=n_channels, n_scalars=2)
+    network = CompactNetwork(n_channels=n_channels, n_scalars=2, n_pixels=n_pixels)
     output = network(torch.zeros(5, n_channels, n_pixels, n_pixels), torch.zeros(5, 2))
     assert output.shape == (5, 2)
     assert 50_000 < sum(p.numel() for p in network.parameters()) < 150_000
@@ -71,7 +71,22 @@ def test_compact_network_takes_small_maps(n_channels: int, n_pixels: int) -> Non
 
 def test_compact_network_sees_the_scalars() -> None:
     torch.manual_seed(0)
-    network = CompactNetwork(n_channels=1, n_scalars=2).eval()
+    network = CompactNetwork(n_channels=1, n_scalars=2, n_pixels=64).eval()
     maps = torch.rand(1, 1, 64, 64).expand(3, -1, -1, -1)
     mean = network(maps, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))[:, 0]
     assert len(set(mean.tolist())) == 3
+
+
+def test_compact_network_knows_where_the_centre_is() -> None:
+    torch.manual_seed(0)
+    network = CompactNetwork(n_channels=1, n_scalars=2, n_pixels=64).eval()
+    maps = torch.zeros(2, 1, 64, 64)
+    maps[0, 0, 30:34, 30:34] = maps[1, 0, 22:26, 22:26] = 50.0
+    with torch.no_grad():
+        here, there = network(maps, torch.zeros(2, 2))[:, 0].tolist()
+        network.distance.zero_()
+        network.pooling.weight.zero_()
+        blind_here, blind_there = network(maps, torch.zeros(2, 2))[:, 0].tolist()
+    # without the two means against it, the same blob elsewhere is the same
+    assert blind_here == pytest.approx(blind_there, abs=1e-6)
+    assert abs(here - there) > 1e-3

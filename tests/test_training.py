@@ -229,6 +229,14 @@ def test_one_cycle_rises_then_falls_to_zero() -> None:
     assert {rate_factor("constant", step, 200) for step in range(200)} == {1.0}
 
 
+def test_small_surveys_are_passed_more_often() -> None:
+    recipe = replace(RECIPE, batch_size=64, max_epochs=50, min_steps=1000)
+    assert recipe.epochs(2560) == 50
+    assert recipe.epochs(300) == 200
+    one = trainer(replace(RECIPE, max_epochs=1, min_steps=9))
+    assert len(one.run(data(50, 0), data(20, 1))) == 3
+
+
 def test_precision_may_change_within_a_process() -> None:
     assert make_accelerator("cpu", "no").mixed_precision == "no"
     assert make_accelerator("cpu", "bf16").mixed_precision in ("no", "bf16")

@@ -52,7 +52,7 @@ class Design:
         """Return the untrained network."""
         if self.encoding is PaperEncoding:
             return PaperNetwork(n_pixels=n_pixels)
-        return CompactNetwork(n_channels=n_channels, n_scalars=2)
+        return CompactNetwork(n_channels=n_channels, n_scalars=2, n_pixels=n_pixels)
 
 
 PAPER_RECIPE = Recipe(
@@ -65,7 +65,8 @@ PAPER_RECIPE = Recipe(
 )
 COMPACT_RECIPE = Recipe(
     batch_size=64,
-    max_epochs=80,
+    max_epochs=50,
+    min_steps=1000,
     patience=None,
     learning_rate=4e-3,
     schedule="one-cycle",

@@ -83,7 +83,7 @@ class NetworkEstimator:
         if max_epochs is not None:
             if max_epochs < 1:
                 raise InputError(str(max_epochs), field="max_epochs", mend="give 1 or more")
-            self.recipe = replace(self.recipe, max_epochs=max_epochs)
+            self.recipe = replace(self.recipe, max_epochs=max_epochs, min_steps=0)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.history: list[Epoch] = []
         self.network: nn.Module | None = None

@@ -37,6 +37,8 @@ class Recipe:
     ----------
     batch_size, max_epochs : int
         Clusters a step, and passes over the training clusters.
+    min_steps : int
+        More passes, if that is what it takes to make so many steps: for small surveys.
     patience : int or None
         Stop after this many epochs without a lower validation loss.
     learning_rate : float
@@ -64,6 +66,7 @@ class Recipe:
     max_epochs: int
     patience: int | None
     learning_rate: float
+    min_steps: int = 0
     schedule: Literal["constant", "one-cycle"] = "constant"
     loss: Literal["squared", "gaussian"] = "squared"
     kernel_l2: float = 0.0
@@ -72,6 +75,11 @@ class Recipe:
     augment: bool = False
     precision: Literal["no", "bf16"] = "no"
     adam_eps: float = 1e-8
+
+    def epochs(self, n_clusters: int) -> int:
+        """Return the most passes over so many training clusters."""
+        steps_per_epoch = math.ceil(n_clusters / self.batch_size)
+        return max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
 
 
 @dataclass(frozen=True)
@@ -230,7 +238,8 @@ class Trainer:
         held = [(sample.to(device), target.to(device)) for sample, target in (train, validation)]
         mark = self._mark(*train, *validation)
         self._resume(mark)
-        while not self._finished():
+        n_epochs = self.recipe.epochs(len(train[0]))
+        while not self._finished(n_epochs):
             start, epoch = time.perf_counter(), len(self.history)
             with seeded(self.seed, epoch):
                 train_loss = self._train_epoch(*held[0], epoch)
@@ -255,12 +264,12 @@ class Trainer:
         self.network.eval()
         return self.history
 
-    def _finished(self) -> bool:
+    def _finished(self, n_epochs: int) -> bool:
         n = len(self.history)
         last_best = max((e.epoch for e in self.history if e.best), default=0)
         patience = self.recipe.patience
         stopped = patience is not None and n - last_best >= patience
-        return n >= self.recipe.max_epochs or stopped
+        return n >= n_epochs or stopped
 
     def _train_epoch(self, sample: Sample, target: torch.Tensor, epoch: int) -> float:
         recipe, device = self.recipe, target.device
@@ -271,7 +280,7 @@ class Trainer:
         total = torch.zeros((), device=device)
         self.wrapped.train()
         for i, index in enumerate(batches):
-            step, n_steps = epoch * len(batches) + i, recipe.max_epochs * len(batches)
+            step, n_steps = epoch * len(batches) + i, recipe.epochs(len(sample)) * len(batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * rate_factor(recipe.schedule, step, n_steps)
             part = sample.take(index)
