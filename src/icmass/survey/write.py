@@ -7,6 +7,7 @@ done when its file in ``parts/`` exists: that file holds the chunk's scalar vari
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import warnings
@@ -194,6 +195,22 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
     return stop - start
 
 
+def _attempt(partial: str, plan: dict[str, Any], start: int) -> int | Exception:
+    """Write a chunk; give an error back instead of raising it, so that Dask does not report it."""
+    try:
+        return write_chunk(partial, plan, start)
+    except (InputError, OSError, MemoryError) as error:
+        return error
+
+
+def _counted(result: int | Exception, partial: Path) -> int:
+    if isinstance(result, OSError):
+        raise OSError(result.errno, result.strerror, result.filename or str(partial))
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
 def _run(
     partial: Path, plan: dict[str, Any], todo: list[int], workers: int, scheduler: str | None
 ) -> Iterator[int]:
@@ -201,7 +218,7 @@ def _run(
         return
     if scheduler is None and workers == 1:
         for start in todo:
-            yield write_chunk(str(partial), plan, start)
+            yield _counted(_attempt(str(partial), plan, start), partial)
         return
     from distributed import Client, LocalCluster, as_completed
 
@@ -210,15 +227,18 @@ def _run(
     if scheduler is None:
         with dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}):
             local = LocalCluster(
-                n_workers=min(workers, len(todo)), threads_per_worker=1, dashboard_address=None
+                n_workers=min(workers, len(todo)),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
             )
     try:
         with Client(scheduler or local) as client:
             futures = client.map(
-                write_chunk, [target] * len(todo), [plan] * len(todo), todo, pure=False
+                _attempt, [target] * len(todo), [plan] * len(todo), todo, pure=False
             )
             for future in as_completed(futures):
-                yield future.result()
+                yield _counted(future.result(), partial)
                 future.release()
     finally:
         if local is not None:
