@@ -12,7 +12,7 @@ import typer
 N_CLUSTERS = 800
 FOLDS = 4
 SEED = 1
-EPOCHS = 40
+EPOCHS = 60
 PROXIES = "T,L_X,M_gas,T+M_gas,N_phot,N_phot_r500,N_phot_2r500"
 NETWORKS = "icm-1band,icm-3band"
 
