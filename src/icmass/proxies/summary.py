@@ -122,8 +122,16 @@ def published_scatter(
         Draws the halos of the bootstrap.
     """
     table = ProxyTable.of(survey, names)
-    draws = [fit.sigma() for fit in table.bootstrap(rng)]
-    return table.fit().sigma(), float(np.nanstd(draws))
+    return table.fit().sigma(), _half_width([fit.sigma() for fit in table.bootstrap(rng)])
+
+
+def _half_width(draws: Sequence[float]) -> float:
+    """Return half the width of the central 68 per cent of bootstrap draws.
+
+    A slope near zero in one draw makes its scatter huge, and with it a standard deviation.
+    """
+    low, high = np.nanpercentile(draws, [15.87, 84.13])
+    return float(high - low) / 2
 
 
 def relation_over_redshift(
@@ -186,13 +194,13 @@ def scaling_summary(
     table = ProxyTable.of(survey, names)
     fit = table.fit()
     draws = table.bootstrap(rng)
-    from_draws = {name: np.std([d.sigma([name]) for d in draws], ddof=1) for name in names}
+    from_draws = {name: _half_width([d.sigma([name]) for d in draws]) for name in names}
     ideal = [name for name in names if PROXIES[name].kind == "ideal"]
     return {
         "names": list(names),
         "relations": [asdict(relation_over_redshift(survey, name, rng)) for name in ideal],
         "sigma": {name: fit.sigma([name]) for name in names},
-        "sigma_error": {name: float(from_draws[name]) for name in names},
+        "sigma_error": from_draws,
         "correlation": fit.correlation.tolist(),
         "correlation_error": np.std([d.correlation for d in draws], axis=0, ddof=1).tolist(),
         "snapshots": [
