@@ -262,14 +262,16 @@ def test_it_goes_on_from_its_checkpoint(toy_survey: xr.Dataset, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_comes_near_the_scatter_of_the_toy(name: str) -> None:
-    # counts scatter by 0.35 at slope 1.3 in mass: 0.27; the prior (0.87 wide) takes 5 per cent off
+    # Counts alone (scatter 0.35, slope 1.3, prior 0.87 wide) give 0.26. The toy's profiles also
+    # follow R500c without scatter, so a network that sees their size may go below, but not below
+    # what some 2000 photons tell of the size: 2 per cent of the radius, 0.06 of the mass.
     survey = beta_model_survey(800, n_pixels=64)
     estimator = NetworkEstimator(name, seed=1)
     estimator.fit(survey, np.arange(600))
     test = np.arange(600, 800)
     prediction = estimator.predict(survey, test)
     residual = prediction.mean - np.log(survey["m500c"].values[test])
-    assert 0.2 < residual.std() < 0.33
+    assert 0.06 < residual.std() < 0.33
     assert 0.75 < (residual / prediction.std).std() < 1.3
 
 
