@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from astropy import constants
@@ -64,8 +65,13 @@ class Cosmology(BaseModel):
         return physical * (1 + np.asarray(redshift))
 
     @contextmanager
-    def colossus(self) -> Iterator[None]:
-        """Make this the current cosmology of colossus, and restore what was current before."""
+    def colossus(self) -> Iterator[Any]:
+        """Make this the current cosmology of colossus, and restore what was current before.
+
+        Yields
+        ------
+        colossus.cosmology.cosmology.Cosmology
+        """
         from colossus.cosmology import cosmology as col
 
         before = col.current_cosmo
@@ -81,7 +87,7 @@ class Cosmology(BaseModel):
             persistence="",
         )
         try:
-            yield
+            yield col.current_cosmo
         finally:
             col.current_cosmo = before
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from icmass.cosmology import Cosmology
 from icmass.universe.halos import Halo
+from icmass.universe.profiles import nfw_radii
 
 _MPC_CM = (1 * u.Mpc).to_value(u.cm)
 
@@ -20,8 +21,9 @@ class AgnConfig(BaseModel):
 
     Parameters
     ----------
-    central_duty_cycle : float
-        Probability that the central galaxy holds an active nucleus.
+    central_duty_cycle, central_duty_cycle_cool : float
+        Probability that the central galaxy holds an active nucleus, without and with a cool core
+        that feeds it (0.45 over all).
     central_log_l, central_scatter_dex : float
         Median log10 L [erg/s] of an active central nucleus, rest frame, and its scatter.
     satellites, satellites_slope : float
@@ -52,7 +54,8 @@ class AgnConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    central_duty_cycle: float = Field(0.45, ge=0, le=1)
+    central_duty_cycle: float = Field(0.35, ge=0, le=1)
+    central_duty_cycle_cool: float = Field(0.60, ge=0, le=1)
     central_log_l: float = 42.6
     central_scatter_dex: float = Field(0.7, ge=0, lt=2)
     satellites: float = Field(1.5, ge=0)
@@ -121,9 +124,12 @@ def draw_agn(
     cosmology: Cosmology,
     half_width: float,
     rng: np.random.Generator,
+    *,
+    cool_core: bool = False,
 ) -> Sources:
     """Draw every AGN that can reach a map of half side `half_width` [comoving Mpc/h]."""
-    central = _central_luminosity(config, rng)
+    duty = config.central_duty_cycle_cool if cool_core else config.central_duty_cycle
+    central = _central_luminosity(config, duty, rng)
     members = _satellite_luminosities(halo, config, rng)
     sx, sy = _satellite_positions(len(members), halo, config, rng)
     flux_field = _field_fluxes(halo, config, cosmology, half_width, rng)
@@ -138,9 +144,11 @@ def draw_agn(
     return Sources(x, y, flux, index, absorbed)
 
 
-def _central_luminosity(config: AgnConfig, rng: np.random.Generator) -> np.ndarray:
+def _central_luminosity(
+    config: AgnConfig, duty_cycle: float, rng: np.random.Generator
+) -> np.ndarray:
     log_l = config.central_log_l + config.central_scatter_dex * rng.standard_normal()
-    return np.array([10**log_l]) if rng.random() < config.central_duty_cycle else np.empty(0)
+    return np.array([10**log_l]) if rng.random() < duty_cycle else np.empty(0)
 
 
 @lru_cache(maxsize=8)
@@ -158,18 +166,10 @@ def _satellite_luminosities(halo: Halo, config: AgnConfig, rng: np.random.Genera
     return 10 ** np.interp(rng.random(rng.poisson(mean)), cumulative, log_l)
 
 
-@lru_cache(maxsize=8)
-def _nfw_table(concentration: float, extent: float) -> tuple[np.ndarray, np.ndarray]:
-    x = np.linspace(0, extent, 400)
-    mass = np.log(1 + concentration * x) - concentration * x / (1 + concentration * x)
-    return x, mass / mass[-1]
-
-
 def _satellite_positions(
     n: int, halo: Halo, config: AgnConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    x, enclosed = _nfw_table(config.concentration, config.extent)
-    radius = np.interp(rng.random(n), enclosed, x) * halo.r500c
+    radius = nfw_radii(rng.random(n), config.concentration, config.extent) * halo.r500c
     mu, phi = rng.uniform(-1, 1, n), rng.uniform(0, 2 * np.pi, n)
     projected = radius * np.sqrt(1 - mu**2)
     return projected * np.cos(phi), projected * np.sin(phi)

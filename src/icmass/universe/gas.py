@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,6 +55,14 @@ class GasConfig(BaseModel):
         Scatter in ln of the emission measure at fixed gas mass.
     axis_q, axis_s, axis_scatter : float
         Mean intermediate and minor axis over the major one, and their scatter.
+    lopsidedness : float
+        Median offset of the shell at R500c from the centre, over R500c. It grows with radius as
+        r / (r + 0.3 R500c) and lies along the longest axis, that of infall; centroid shifts of
+        observed clusters are of this size (Lovisari et al. 2017, ApJ 846, 51).
+    lopsidedness_scatter : float
+        Scatter in ln of that offset; the disturbed have the larger ones.
+    abundance_table : {"angr", "lodd", "aspl"}
+        Solar abundances: Anders & Grevesse 1989, Lodders 2003, Asplund et al. 2009.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,11 +97,14 @@ class GasConfig(BaseModel):
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
     axis_scatter: float = Field(0.07, ge=0, lt=0.3)
+    lopsidedness: float = Field(0.05, ge=0, lt=0.5)
+    lopsidedness_scatter: float = Field(0.6, ge=0, lt=2)
+    abundance_table: Literal["angr", "lodd", "aspl"] = "angr"
 
 
 @dataclass(frozen=True)
 class Gas:
-    """The gas of one halo in n ellipsoidal shells.
+    """The gas of one halo in n ellipsoidal shells, without its substructures.
 
     Attributes
     ----------
@@ -104,12 +116,14 @@ class Gas:
         Temperature [keV] and abundance [solar].
     axes : ndarray, shape (3, 3)
         Maps a unit sphere onto the ellipsoid; the third row is the line of sight.
+    centres : ndarray, shape (n, 3)
+        Offset of the shells' centres over R500c; the third is along the line of sight.
     m_gas : float
-        Gas mass inside R500c [Msun/h].
+        Gas mass inside R500c [Msun/h], with that of the substructures.
     t_mass_weighted : float
         Gas-mass-weighted temperature inside R500c [keV].
-    latents : dict of float
-        What was drawn: core radius, slopes, core state, clumping, axis ratios.
+    shape : dict of float
+        Core radius, slopes, core state, clumping, axis ratios, offset: what made the shells.
     """
 
     edges: np.ndarray
@@ -117,9 +131,10 @@ class Gas:
     kt_kev: np.ndarray
     abundance: np.ndarray
     axes: np.ndarray
+    centres: np.ndarray
     m_gas: float
     t_mass_weighted: float
-    latents: dict[str, float]
+    shape: dict[str, float]
 
     @property
     def inside_r500(self) -> np.ndarray:
@@ -131,10 +146,50 @@ class Gas:
 EDGES = np.concatenate([np.geomspace(2e-3, 1, 81), np.geomspace(1, 5, 25)[1:]])
 _MIDDLE = np.sqrt(EDGES[1:] * EDGES[:-1])
 _VOLUME = 4 * np.pi / 3 * np.diff(EDGES**3)
+_INSIDE = EDGES[1:] <= 1 + 1e-9
 
 
-def make_gas(halo: Halo, config: GasConfig, cosmology: Cosmology, rng: np.random.Generator) -> Gas:
-    """Draw the gas of a halo: its mass and temperature follow the scaling relations.
+def gas_mass(m500c: np.ndarray | float, config: GasConfig, residual: float = 0.0) -> np.ndarray:
+    """Return the gas mass inside R500c [Msun/h]; `residual` in units of the scatter."""
+    ln_mass = np.log(np.asarray(m500c) / PIVOT)
+    exponent = config.f_gas_slope * ln_mass + config.f_gas_scatter * residual
+    return config.f_gas * np.asarray(m500c) * np.exp(exponent)
+
+
+def gas_temperature(
+    m500c: np.ndarray | float, efunc: float, config: GasConfig, residual: float = 0.0
+) -> np.ndarray:
+    """Return the mass-weighted temperature inside R500c [keV]; `residual` as in `gas_mass`."""
+    ln_mass = np.log(np.asarray(m500c) / PIVOT)
+    exponent = config.t_slope * ln_mass + config.t_scatter * residual
+    return config.t_kev * efunc ** (2 / 3) * np.exp(exponent)
+
+
+def electron_density(
+    m_gas: np.ndarray | float, r500_cm: np.ndarray | float, weight: float, h: float
+) -> np.ndarray:
+    """Return n_e [cm^-3] where the profile is 1, if it holds `m_gas` [Msun/h] in `weight` R500c^3."""
+    volume = weight * np.asarray(r500_cm) ** 3
+    return np.asarray(m_gas) / h * _MSUN_G / (volume * MU_E * _PROTON_G)
+
+
+def r500c_cm(r500c: np.ndarray | float, redshift: float, h: float) -> np.ndarray:
+    """Return a length given in comoving Mpc/h in physical cm."""
+    return np.asarray(r500c) / (1 + redshift) / h * _MPC_CM
+
+
+def make_gas(
+    halo: Halo, config: GasConfig, cosmology: Cosmology, substructure_gas: float = 0.0
+) -> Gas:
+    """Return the gas of a halo, as its latents have it.
+
+    Parameters
+    ----------
+    halo : Halo
+    config : GasConfig
+    cosmology : Cosmology
+    substructure_gas : float
+        Gas mass inside R500c that belongs to substructures [Msun/h]; the shells hold the rest.
 
     Returns
     -------
@@ -142,66 +197,59 @@ def make_gas(halo: Halo, config: GasConfig, cosmology: Cosmology, rng: np.random
         Normalised so that the gas mass inside R500c is f_gas M500c and the mass-weighted
         temperature inside R500c that of the T-M relation, each with the halo's residual.
     """
-    ln_mass = np.log(halo.m500c / PIVOT)
-    shape, drawn = _draw_shape(halo, ln_mass, config, rng)
-    density = vikhlinin_density(_MIDDLE, outer=config.outer, **shape)
-    inside = EDGES[1:] <= 1 + 1e-9
-    m_gas = (
-        config.f_gas
-        * halo.m500c
-        * np.exp(config.f_gas_slope * ln_mass + config.f_gas_scatter * halo.latents["gas_mass"])
-    )
+    shape = _shape(halo, config)
+    profile = {key: shape[key] for key in ("core", "alpha", "beta", "epsilon")}
+    density = vikhlinin_density(_MIDDLE, outer=config.outer, **profile)
     mass_weight = density * _VOLUME
-    r500_cm = halo.r500c / (1 + halo.redshift) / cosmology.h * _MPC_CM
-    grams = m_gas / cosmology.h * _MSUN_G
-    n_e = density * grams / (mass_weight[inside].sum() * r500_cm**3 * MU_E * _PROTON_G)
+    m_gas = float(gas_mass(halo.m500c, config, halo.latents["gas_mass"]))
+    smooth = max(m_gas - substructure_gas, 0.5 * m_gas)
+    r500_cm = float(r500c_cm(halo.r500c, halo.redshift, cosmology.h))
+    n_e = density * electron_density(smooth, r500_cm, mass_weight[_INSIDE].sum(), cosmology.h)
 
-    t500 = config.t_kev * float(cosmology.efunc(halo.redshift)) ** (2 / 3)
-    t500 *= np.exp(config.t_slope * ln_mass + config.t_scatter * halo.latents["temperature"])
-    kt = vikhlinin_temperature(_MIDDLE, drop=drawn["temperature_drop"])
-    kt *= t500 / np.average(kt[inside], weights=mass_weight[inside])
+    efunc = float(cosmology.efunc(halo.redshift))
+    t500 = float(gas_temperature(halo.m500c, efunc, config, halo.latents["temperature"]))
+    kt = vikhlinin_temperature(_MIDDLE, drop=shape["temperature_drop"])
+    kt *= t500 / np.average(kt[_INSIDE], weights=mass_weight[_INSIDE])
 
-    rise = config.abundance_core * drawn["cool_core"]
+    rise = config.abundance_core * shape["cool_core"]
     abundance = config.abundance + rise / (1 + (_MIDDLE / config.abundance_radius) ** 2)
     n_hot = config.hot_fraction * n_e
-    emission = n_hot**2 / NE_NH * _VOLUME * r500_cm**3 * np.exp(drawn["ln_clumping"])
-    axes = _random_axes(drawn["axis_q"], drawn["axis_s"], rng)
-    return Gas(EDGES, emission, kt, abundance, axes, float(m_gas), float(t500), drawn)
+    emission = n_hot**2 / NE_NH * _VOLUME * r500_cm**3 * np.exp(shape["ln_clumping"])
+    axes = halo.orientation * np.array([1.0, shape["axis_q"], shape["axis_s"]])
+    axes /= np.cbrt(shape["axis_q"] * shape["axis_s"])
+    reach = 1.3 * shape["offset"] * _MIDDLE / (_MIDDLE + 0.3)
+    centres = reach[:, None] * halo.orientation[:, 0]
+    return Gas(EDGES, emission, kt, abundance, axes, centres, m_gas, t500, shape)
 
 
-def _draw_shape(
-    halo: Halo, ln_mass: float, config: GasConfig, rng: np.random.Generator
-) -> tuple[dict[str, float], dict[str, float]]:
-    normal = rng.standard_normal(7)
-    relaxed = (halo.latents["concentration"] - halo.latents["accretion"]) / np.sqrt(3)
+def disturbance(halo: Halo) -> float:
+    """Return how disturbed a halo is, of unit variance: recent accretion and chance."""
+    return 0.6 * halo.latents["accretion"] + 0.8 * halo.latents["sloshing"]
+
+
+def _shape(halo: Halo, config: GasConfig) -> dict[str, float]:
+    latents = halo.latents
+    ln_mass = np.log(halo.m500c / PIVOT)
+    relaxed = (latents["concentration"] - latents["accretion"]) / np.sqrt(3)
     s = config.cool_core_sharpness
-    rank = ndtr(s * relaxed + np.sqrt(1 - s**2) * normal[0])
+    rank = ndtr(s * relaxed + np.sqrt(1 - s**2) * latents["core_state"])
     cool = bool(rank > 1 - config.cool_core_fraction)
-    alpha = (config.alpha_cool if cool else config.alpha_other) + config.alpha_scatter * normal[1]
-    beta = config.beta + config.beta_slope * ln_mass + config.beta_scatter * normal[2]
-    core = config.core * np.exp(
-        config.core_slope * ln_mass + config.core_scatter * halo.latents["core_radius"]
-    )
-    shape = {
-        "core": float(np.clip(core, 0.02, 0.8)),
-        "alpha": float(np.clip(alpha, 0, 1.9)),
+    alpha = config.alpha_cool if cool else config.alpha_other
+    beta = config.beta + config.beta_slope * ln_mass + config.beta_scatter * latents["slope"]
+    core = config.core_slope * ln_mass + config.core_scatter * latents["core_radius"]
+    epsilon = config.epsilon + config.epsilon_scatter * latents["steepening"]
+    axis_q = np.clip(config.axis_q + config.axis_scatter * latents["axis_q"], 0.45, 1)
+    axis_s = np.clip(config.axis_s + config.axis_scatter * latents["axis_s"], 0.4, axis_q)
+    offset = config.lopsidedness * np.exp(config.lopsidedness_scatter * disturbance(halo))
+    return {
+        "core": float(np.clip(config.core * np.exp(core), 0.02, 0.8)),
+        "alpha": float(np.clip(alpha + config.alpha_scatter * latents["cusp"], 0, 1.9)),
         "beta": float(np.clip(beta, 0.42, 0.9)),
-        "epsilon": float(np.clip(config.epsilon + config.epsilon_scatter * normal[3], 0, 5)),
-    }
-    axis_q = np.clip(config.axis_q + config.axis_scatter * normal[5], 0.45, 1)
-    axis_s = np.clip(config.axis_s + config.axis_scatter * normal[6], 0.4, axis_q)
-    drawn = {
-        **shape,
+        "epsilon": float(np.clip(epsilon, 0, 5)),
         "cool_core": float(cool),
         "temperature_drop": config.drop_cool if cool else config.drop_other,
-        "ln_clumping": config.clumping_scatter * float(normal[4]),
+        "ln_clumping": config.clumping_scatter * latents["clumping"],
         "axis_q": float(axis_q),
         "axis_s": float(axis_s),
+        "offset": float(min(offset, 0.4)),
     }
-    return shape, drawn
-
-
-def _random_axes(q: float, s: float, rng: np.random.Generator) -> np.ndarray:
-    lengths = np.array([1.0, q, s]) / np.cbrt(q * s)
-    rotation, upper = np.linalg.qr(rng.standard_normal((3, 3)))
-    return rotation * np.sign(np.diag(upper)) * lengths

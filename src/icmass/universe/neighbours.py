@@ -1,15 +1,49 @@
-"""Halos around a cluster and along its line of sight."""
+"""Neighbours: the halos around a cluster and along its line of sight."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from icmass.cosmology import Cosmology
+from icmass.universe.halos import Halo
+from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
+from icmass.universe.substructure import Clumps
+
+
+class NeighbourConfig(BaseModel):
+    """Which other halos are drawn.
+
+    Parameters
+    ----------
+    log_m500c_min : float
+        Least log10 M500c [Msun/h] of a neighbour; 15.9 for none.
+    depth : float
+        Halos within this distance along the line of sight, before and behind [comoving Mpc/h].
+    margin : float
+        Halos beyond the edge of the map by up to this much [comoving Mpc/h].
+    exclusion : float
+        None closer than this, over R500c: there they are substructures.
+    velocity_scatter : float
+        Scatter of peculiar velocities along the line of sight about the mean infall [km/s]: random
+        motions of halos in simulations (Sheth & Diaferio 2001, MNRAS 322, 901).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    log_m500c_min: float = Field(12.3, ge=11.8, le=15.9)
+    depth: float = Field(50.0, gt=0, le=80)
+    margin: float = Field(0.7, ge=0)
+    exclusion: float = Field(2.0, ge=0)
+    velocity_scatter: float = Field(350.0, ge=0)
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Other halos around a cluster.
+    """Other halos around a cluster, n of them.
 
     Attributes
     ----------
@@ -27,3 +61,105 @@ class Neighbours:
     z: np.ndarray
     m500c: np.ndarray
     v_los: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.m500c)
+
+    @property
+    def clumps(self) -> Clumps:
+        """Their gas, all of it."""
+        offset = np.stack([self.x, self.y, self.z], axis=1)
+        return Clumps(offset, self.m500c, np.ones(len(self)), np.full(len(self), np.inf))
+
+
+def draw_neighbours(
+    halo: Halo,
+    config: NeighbourConfig,
+    cosmology: Cosmology,
+    half_width: float,
+    rng: np.random.Generator,
+) -> Neighbours:
+    """Draw the halos around a cluster.
+
+    Parameters
+    ----------
+    half_width : float
+        Half the side of the map [comoving Mpc/h].
+
+    Notes
+    -----
+    Their number density is n(M) (1 + b(M) b_cluster xi(r)), with xi the linear correlation function
+    of matter: the even part is uniform in the volume, the clustered part is drawn in radius.
+    Infall follows Yahil 1985, in The Virgo Cluster (ESO), 359:
+    v(r) = -(1/3) a H r Om(z)^0.55 D / (1 + D)^0.25, with D the mean overdensity within r that
+    b_cluster xi gives.
+    """
+    tables = _tables(config, cosmology, round(halo.redshift, 2))
+    bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
+    offset, mass = _places(tables, bias, half_width + config.margin, config.depth, rng)
+    distance = np.linalg.norm(offset, axis=1)
+    kept = distance > config.exclusion * halo.r500c
+    offset, distance = offset[kept], distance[kept]
+    density = bias * np.interp(distance, RADIUS, tables.mean_correlation)
+    z = halo.redshift
+    efunc = float(cosmology.efunc(z))
+    growth = (cosmology.om0 * (1 + z) ** 3 / efunc**2) ** 0.55
+    inwards = 100 * efunc / (1 + z) * growth / 3 * density / (1 + density) ** 0.25
+    v_los = config.velocity_scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
+    return Neighbours(*offset.T, mass[kept], v_los)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    density: float  # comoving (Mpc/h)^-3
+    mean_bias: float
+    bias: np.ndarray  # at LOG_MASS
+    mass_quantile: np.ndarray
+    biased_quantile: np.ndarray
+    volume: np.ndarray  # integral of xi dV within RADIUS [comoving (Mpc/h)^3]
+    mean_correlation: np.ndarray  # mean of xi within RADIUS
+
+
+def _places(
+    tables: _Tables, bias: float, side: float, depth: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return offsets (n, 3) [comoving Mpc/h] and M500c [Msun/h] of halos in the volume."""
+    n_even = rng.poisson(tables.density * 8 * side**2 * depth)
+    even = rng.uniform(-1, 1, (n_even, 3)) * (side, side, depth)
+    n_near = rng.poisson(tables.density * tables.mean_bias * bias * tables.volume[-1])
+    radius = np.interp(rng.random(n_near) * tables.volume[-1], tables.volume, RADIUS)
+    near = rng.standard_normal((n_near, 3))
+    near *= (radius / np.linalg.norm(near, axis=1))[:, None]
+    offset = np.concatenate([even, near])
+    log_mass = np.concatenate(
+        [
+            np.interp(rng.random(n_even), tables.mass_quantile, LOG_MASS),
+            np.interp(rng.random(n_near), tables.biased_quantile, LOG_MASS),
+        ]
+    )
+    inside = (np.abs(offset) <= (side, side, depth)).all(axis=1)
+    return offset[inside], 10 ** log_mass[inside]
+
+
+@lru_cache(maxsize=256)
+def _tables(config: NeighbourConfig, cosmology: Cosmology, redshift: float) -> _Tables:
+    halos = halo_abundance(cosmology, (redshift,))
+    density = halos.density[0] * (LOG_MASS >= config.log_m500c_min)
+    step = LOG_MASS[1] - LOG_MASS[0]
+    total, biased = (
+        np.concatenate([[0], np.cumsum((f[1:] + f[:-1]) / 2 * step)])
+        for f in (density, density * halos.bias[0])
+    )
+    xi = np.maximum(halos.correlation[0], 0)
+    shells = 4 * np.pi / 3 * np.diff(RADIUS**3) * (xi[1:] + xi[:-1]) / 2
+    core = 4 * np.pi / 3 * RADIUS[0] ** 3 * xi[0]
+    volume = core + np.concatenate([[0], np.cumsum(shells)])
+    return _Tables(
+        density=float(total[-1]),
+        mean_bias=float(biased[-1] / max(total[-1], 1e-300)),
+        bias=halos.bias[0],
+        mass_quantile=total / max(total[-1], 1e-300),
+        biased_quantile=biased / max(biased[-1], 1e-300),
+        volume=volume,
+        mean_correlation=volume / (4 * np.pi / 3 * RADIUS**3),
+    )

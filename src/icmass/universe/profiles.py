@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 
@@ -46,3 +48,30 @@ def vikhlinin_temperature(x: np.ndarray, *, drop: float) -> np.ndarray:
     """
     core = (x / 0.045) ** 1.9
     return (core + drop) / (core + 1) / (1 + (x / 0.6) ** 2) ** 0.45
+
+
+def nfw_radii(quantile: np.ndarray, concentration: float, extent: float) -> np.ndarray:
+    """Return radii over R500c that hold a part of the mass of an NFW halo.
+
+    Parameters
+    ----------
+    quantile : ndarray
+        Part of the mass within `extent`, 0 to 1.
+    concentration : float
+        R500c over scale radius.
+    extent : float
+        Radius over R500c within which all is.
+
+    Notes
+    -----
+    Navarro, Frenk & White 1997, ApJ 490, 493.
+    """
+    x, enclosed = _nfw_table(concentration, extent)
+    return np.interp(quantile, enclosed, x)
+
+
+@lru_cache(maxsize=64)
+def _nfw_table(concentration: float, extent: float) -> tuple[np.ndarray, np.ndarray]:
+    x = np.linspace(0, extent, 400)
+    mass = np.log(1 + concentration * x) - concentration * x / (1 + concentration * x)
+    return x, mass / mass[-1]

@@ -1,0 +1,73 @@
+"""Abundance, bias and clustering of halos, tabulated over mass and redshift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from icmass.cosmology import Cosmology
+
+#: Nodes of log10 M500c [Msun/h].
+LOG_MASS = np.linspace(11.8, 15.9, 206)
+#: Nodes of the separation [comoving Mpc/h].
+RADIUS = np.geomspace(0.3, 90, 61)
+
+
+@dataclass(frozen=True)
+class HaloAbundance:
+    """What halos there are at some redshifts.
+
+    Attributes
+    ----------
+    redshift : ndarray, shape (n_z,)
+    density : ndarray, shape (n_z, n_mass)
+        Halos per dex of M500c at `LOG_MASS` [comoving (Mpc/h)^-3].
+    above : ndarray, shape (n_z, n_mass)
+        Halos more massive than `LOG_MASS` [comoving (Mpc/h)^-3].
+    bias : ndarray, shape (n_z, n_mass)
+        Linear bias.
+    correlation : ndarray, shape (n_z, n_r)
+        Linear matter correlation function at `RADIUS`.
+    """
+
+    redshift: np.ndarray
+    density: np.ndarray
+    above: np.ndarray
+    bias: np.ndarray
+    correlation: np.ndarray
+
+    def node(self, redshift: float) -> int:
+        """Return the tabulated redshift nearest to one given."""
+        return int(np.abs(self.redshift - redshift).argmin())
+
+
+@lru_cache(maxsize=4)
+def halo_abundance(cosmology: Cosmology, redshifts: tuple[float, ...]) -> HaloAbundance:
+    """Tabulate the halos of a cosmology at some redshifts.
+
+    Notes
+    -----
+    colossus (Diemer 2018, ApJS 239, 35): mass function of Tinker et al. 2008, ApJ 688, 709, for
+    500c masses; bias of Tinker et al. 2010, ApJ 724, 878.
+    """
+    from colossus.lss import bias, mass_function
+
+    mass = 10**LOG_MASS
+    with cosmology.colossus() as colossus:
+        density = np.array(
+            [
+                mass_function.massFunction(
+                    mass, z, mdef="500c", model="tinker08", q_in="M", q_out="dndlnM"
+                )
+                for z in redshifts
+            ]
+        ) * np.log(10)
+        biases = [bias.haloBias(mass, z=z, mdef="500c", model="tinker10") for z in redshifts]
+        correlation = [colossus.correlationFunction(RADIUS, z) for z in redshifts]
+    step = LOG_MASS[1] - LOG_MASS[0]
+    pieces = (density[:, 1:] + density[:, :-1]) / 2 * step
+    above = np.zeros_like(density)
+    above[:, :-1] = np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1]
+    return HaloAbundance(np.array(redshifts), density, above, np.array(biases), np.array(correlation))

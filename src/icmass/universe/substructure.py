@@ -1,0 +1,104 @@
+"""Substructures: subhalos that still hold some gas of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from icmass.universe.halos import Halo
+from icmass.universe.profiles import nfw_radii
+
+
+class SubstructureConfig(BaseModel):
+    """Subhalos with gas; masses over that of the host.
+
+    The mass function is that of evolved subhalos of van den Bosch & Jiang 2016, MNRAS 458, 2870:
+    dN/dln m = 0.31 f_s m^slope exp(-50 m^4) with f_s the mass fraction in subhalos.
+
+    Parameters
+    ----------
+    mass_fraction : float
+        Median of f_s; 0 for none.
+    mass_fraction_scatter : float
+        Scatter of f_s in ln; it follows the accretion of late, as subhalos' mass fraction does
+        (van den Bosch, Tormen & Giocoli 2005, MNRAS 359, 1029).
+    slope : float
+        Slope of the mass function.
+    mass_min, mass_max : float
+        Range of subhalo masses over the host's.
+    concentration, extent : float
+        NFW concentration (R500c over scale radius) of the subhalos, less than the matter's, and
+        how far out they reach, over R500c.
+    stripping : float
+        A subhalo at r < R500c holds (r / R500c)^stripping of its gas, and none outside that
+        part of its own R500c: tides and ram pressure.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mass_fraction: float = Field(0.10, ge=0, lt=0.5)
+    mass_fraction_scatter: float = Field(0.5, ge=0, lt=2)
+    slope: float = Field(-0.82, gt=-2, lt=0)
+    mass_min: float = Field(0.01, gt=1e-4, lt=1)
+    mass_max: float = Field(0.5, gt=1e-3, le=1)
+    concentration: float = Field(2.0, gt=0)
+    extent: float = Field(2.0, gt=0.2, le=5)
+    stripping: float = Field(1.0, ge=0)
+
+
+@dataclass(frozen=True)
+class Clumps:
+    """Halos other than the main one, whose gas shines in the same map; n of them.
+
+    Attributes
+    ----------
+    offset : ndarray, shape (n, 3)
+        From the cluster [comoving Mpc/h]; the third is along the line of sight.
+    m500c : ndarray, shape (n,)
+        [Msun/h]; of subhalos, at infall.
+    gas_kept : ndarray, shape (n,)
+        Part of their gas density that is left.
+    reach : ndarray, shape (n,)
+        Radius over their own R500c to which they have gas.
+    """
+
+    offset: np.ndarray
+    m500c: np.ndarray
+    gas_kept: np.ndarray
+    reach: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.m500c)
+
+
+def draw_substructures(halo: Halo, config: SubstructureConfig, rng: np.random.Generator) -> Clumps:
+    """Draw the subhalos of a halo."""
+    ln_mass, cumulative, per_fraction = _mass_table(config)
+    fraction = config.mass_fraction * np.exp(
+        config.mass_fraction_scatter * halo.latents["accretion"]
+    )
+    n = rng.poisson(per_fraction * fraction)
+    mass = halo.m500c * np.exp(np.interp(rng.random(n), cumulative, ln_mass))
+    radius = nfw_radii(rng.random(n), config.concentration, config.extent)
+    direction = rng.standard_normal((n, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    depth = np.minimum(radius, 1)
+    return Clumps(
+        offset=direction * (radius * halo.r500c)[:, None],
+        m500c=mass,
+        gas_kept=depth**config.stripping,
+        reach=np.maximum(depth, 0.15),
+    )
+
+
+@lru_cache(maxsize=8)
+def _mass_table(config: SubstructureConfig) -> tuple[np.ndarray, np.ndarray, float]:
+    ln_mass = np.linspace(np.log(config.mass_min), np.log(config.mass_max), 300)
+    m = np.exp(ln_mass)
+    density = 0.31 * m**config.slope * np.exp(-50 * m**4)
+    pieces = (density[1:] + density[:-1]) / 2 * np.diff(ln_mass)
+    cumulative = np.concatenate([[0], np.cumsum(pieces)])
+    return ln_mass, cumulative / cumulative[-1], float(cumulative[-1])
