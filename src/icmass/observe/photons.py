@@ -10,11 +10,11 @@ from astropy import units as u
 from numba import njit
 
 from icmass.cosmology import Cosmology
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedPlasma, Folder
 from icmass.telescope.instrument import Instrument
 from icmass.universe.agn import Sources
-from icmass.universe.gas import Gas
-from icmass.universe.halos import Halo
+from icmass.universe.atmosphere import Atmosphere
+from icmass.universe.fluctuations import BrightnessField
 
 _MPC_CM = (1 * u.Mpc).to_value(u.cm)
 
@@ -50,14 +50,20 @@ class Photons:
 
 
 def gas_photons(
-    gas: Gas,
-    halo: Halo,
+    gas: Atmosphere,
+    redshift: float,
     folder: Folder,
     cosmology: Cosmology,
     exposure: float,
     rng: np.random.Generator,
+    field: BrightnessField | None = None,
 ) -> Photons:
     """Draw the photons of the gas that the telescope collects in `exposure` seconds.
+
+    Parameters
+    ----------
+    field : BrightnessField, optional
+        Fluctuations of the surface brightness: more photons are drawn, and thinned to it.
 
     Notes
     -----
@@ -68,9 +74,34 @@ def gas_photons(
     own interpolation, so that the spectrum is the interpolated one; temperatures beyond the table
     (below 0.1 keV, far out in groups) take its last row.
     """
-    folded = folder.plasma(gas.kt_kev.min(), gas.kt_kev.max(), halo.redshift)
-    distance = float(cosmology.comoving_distance(halo.redshift)) / cosmology.h * _MPC_CM
-    scale = exposure / (4 * np.pi * distance**2 * (1 + halo.redshift))
+    folded, row, expected = _expected(gas, redshift, folder, cosmology)
+    factor = np.ones((1, 1)) if field is None else field.factor / field.largest
+    more = 1.0 if field is None else field.largest
+    energy, x, y = _shoot(
+        rng.poisson(expected * (exposure * more)),
+        row,
+        folded.hhe,
+        folded.metals,
+        folder.table.energy_edges_kev,
+        gas.cubes,
+        gas.body,
+        gas.axes,
+        gas.centre,
+        factor,
+        1 / more,
+        1.0 if field is None else field.half_width,
+        rng,
+    )
+    return Photons(energy / (1 + redshift), x, y)
+
+
+def _expected(
+    gas: Atmosphere, redshift: float, folder: Folder, cosmology: Cosmology
+) -> tuple[FoldedPlasma, np.ndarray, np.ndarray]:
+    """Return folded spectra, their row for each shell, and photons per second (shell, part)."""
+    folded = folder.plasma(gas.kt_kev.min(), gas.kt_kev.max(), redshift)
+    distance = float(cosmology.comoving_distance(redshift)) / cosmology.h * _MPC_CM
+    scale = 1 / (4 * np.pi * distance**2 * (1 + redshift))
     grid = folder.table.kt_kev
     row, upper = folder.table.weights(np.clip(gas.kt_kev, grid[0], grid[-1]))
     row = row - folded.first_row
@@ -84,18 +115,7 @@ def gas_photons(
         ],
         axis=1,
     )
-    number = rng.poisson(expected)
-    energy, x, y = _shoot(
-        number,
-        row,
-        folded.hhe,
-        folded.metals,
-        folder.table.energy_edges_kev,
-        gas.edges**3,
-        np.ascontiguousarray(gas.axes[:2]) * halo.r500c,
-        rng,
-    )
-    return Photons(energy / (1 + halo.redshift), x, y)
+    return folded, row, expected
 
 
 @njit(cache=True)
@@ -112,27 +132,39 @@ def _energy(cumulative, edges, rng):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _shoot(number, row, hhe, metals, edges, radius_cubed, axes, rng):  # type: ignore[no-untyped-def]
+def _shoot(  # type: ignore[no-untyped-def]
+    number, row, hhe, metals, edges, cubes, body, axes, centre, factor, outside, half_width, rng
+):
     total = number.sum()
     energy, x, y = np.empty(total), np.empty(total), np.empty(total)
+    n_field = factor.shape[0]
+    scale = n_field / (2 * half_width)
     i = 0
     for shell in range(number.shape[0]):
-        inner = radius_cubed[shell]
-        width = radius_cubed[shell + 1] - inner
+        inner = cubes[shell, 0]
+        width = cubes[shell, 1] - inner
+        to_sky = axes[body[shell]]
         for part in range(4):
             rows = hhe if part < 2 else metals
             cumulative = rows[row[shell] + part % 2]
             for _ in range(number[shell, part]):
-                energy[i] = _energy(cumulative, edges, rng)
                 r = (inner + width * rng.random()) ** (1 / 3)
                 mu = 2 * rng.random() - 1
                 phi = 2 * np.pi * rng.random()
                 flat = r * np.sqrt(1 - mu * mu)
                 px, py, pz = flat * np.cos(phi), flat * np.sin(phi), r * mu
-                x[i] = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
-                y[i] = axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz
+                sx = to_sky[0, 0] * px + to_sky[0, 1] * py + to_sky[0, 2] * pz + centre[shell, 0]
+                sy = to_sky[1, 0] * px + to_sky[1, 1] * py + to_sky[1, 2] * pz + centre[shell, 1]
+                if n_field > 1:
+                    fx, fy = (sx + half_width) * scale, (sy + half_width) * scale
+                    inside = 0 <= fx < n_field and 0 <= fy < n_field
+                    keep = factor[int(fy), int(fx)] if inside else outside
+                    if rng.random() >= keep:
+                        continue
+                x[i], y[i] = sx, sy
+                energy[i] = _energy(cumulative, edges, rng)
                 i += 1
-    return energy, x, y
+    return energy[:i], x[:i], y[:i]
 
 
 def agn_photons(

@@ -1,7 +1,7 @@
 """A survey on disk: one Zarr store, described once here, opened as an `xarray.Dataset`.
 
-Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions).
-Every variable has ``units`` and ``long_name``.
+Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions), and
+``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``). Every variable has ``units`` and ``long_name``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ def _scalar(units: str, long_name: str, dtype: str = "f8") -> Variable:
     return Variable(("cluster",), dtype, units, long_name)
 
 
+def _galaxy(dtype: str, units: str, long_name: str) -> Variable:
+    return Variable(("galaxy",), dtype, units, long_name + ", of a galaxy above 10^9.5 Msun/h")
+
+
 VARIABLES: dict[str, Variable] = {
     "maps": Variable(
         ("cluster", "component", "band", "y", "x"), "u2", "count", "photon counts per pixel"
@@ -64,6 +68,20 @@ VARIABLES: dict[str, Variable] = {
         "1e44 erg/s", "X-ray luminosity of the gas inside R500c, rest-frame 0.5-2 keV"
     ),
     "M_gas": _scalar("Msun/h", "gas mass inside R500c"),
+    "M_star": _scalar("Msun/h", "stellar mass inside R500c"),
+    "sigma_v_true": _scalar(
+        "km/s", "line-of-sight velocity dispersion of galaxies within 2.3 comoving Mpc/h in 3D"
+    ),
+    "N_gal": _scalar("1", "galaxies in the cylinder of 1.25 comoving Mpc/h, 2000 km/s, clipped"),
+    "sigma_v": _scalar("km/s", "velocity dispersion of the galaxies that N_gal counts"),
+    "galaxy_offset": Variable(
+        ("cluster_edge",), "i8", "1", "galaxies of cluster i are offset[i] to offset[i + 1]"
+    ),
+    "galaxy_x": _galaxy("f4", "Mpc/h comoving", "projected offset from the cluster along x"),
+    "galaxy_y": _galaxy("f4", "Mpc/h comoving", "projected offset from the cluster along y"),
+    "galaxy_v": _galaxy("f4", "km/s", "line-of-sight velocity relative to the cluster"),
+    "galaxy_m_star": _galaxy("f4", "Msun/h", "stellar mass"),
+    "galaxy_member": _galaxy("u1", "1", "1 for a member of the cluster, 0 for an interloper"),
     "n_phot": _scalar("count", "photons in the map, all components"),
     "n_phot_r500": _scalar("count", "photons within a projected R500c"),
     "n_phot_2r500": _scalar("count", "photons within a projected 2 R500c"),
@@ -75,6 +93,11 @@ def variable_of(name: str) -> Variable:
     if name.startswith("latent_"):
         return _scalar("1", name.removeprefix("latent_").replace("_", " ") + " (latent)")
     return VARIABLES[name]
+
+
+def is_ragged(name: str) -> bool:
+    """Return whether a variable has a number of entries that differs between clusters."""
+    return bool({"galaxy", "cluster_edge"} & set(variable_of(name).dims))
 
 
 def blank_survey(
@@ -92,7 +115,7 @@ def blank_survey(
     Parameters
     ----------
     names : list of str
-        Variables to hold, of `VARIABLES` or ``latent_*``.
+        Variables to hold, of `VARIABLES` or ``latent_*``; none that is ragged.
     n_clusters, n_pixels : int
         Number of clusters and of pixels along a side of a map.
     half_width : float
@@ -198,6 +221,13 @@ def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.nd
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
     maps = survey["maps"].isel(cluster=index)
     return maps.sum("component", dtype="u2").transpose("cluster", "band", "y", "x").values
+
+
+def galaxies(survey: xr.Dataset, cluster: int) -> dict[str, np.ndarray]:
+    """Return the galaxies of one cluster: ``x``, ``y``, ``v``, ``m_star``, ``member``, each (n,)."""
+    start, stop = survey["galaxy_offset"][cluster : cluster + 2].values
+    names = [str(name) for name in survey.data_vars if survey[name].dims == ("galaxy",)]
+    return {name.removeprefix("galaxy_"): survey[name][start:stop].values for name in names}
 
 
 def survey_config(survey: xr.Dataset) -> dict[str, Any]:

@@ -13,8 +13,11 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.observe.coverage import CoverageConfig
 from icmass.universe.agn import AgnConfig
+from icmass.universe.fluctuations import FluctuationConfig
 from icmass.universe.gas import GasConfig
 from icmass.universe.halos import HaloConfig
+from icmass.universe.neighbours import NeighbourConfig
+from icmass.universe.substructure import SubstructureConfig
 
 
 class ObserveConfig(BaseModel):
@@ -89,6 +92,9 @@ class SurveyConfig(BaseModel):
     cosmology: Cosmology = Cosmology()
     halos: HaloConfig = HaloConfig()
     gas: GasConfig = GasConfig()
+    substructure: SubstructureConfig = SubstructureConfig()
+    neighbours: NeighbourConfig = NeighbourConfig()
+    fluctuations: FluctuationConfig = FluctuationConfig()
     agn: AgnConfig = AgnConfig()
     observe: ObserveConfig = ObserveConfig()
 

@@ -1,7 +1,7 @@
 """Writing a simulated survey: chunk by chunk, on any number of workers, resumable.
 
 The store grows under the name ``X.zarr.partial`` and gets its own name when it is whole. A chunk is
-done when its file in ``parts/`` exists: that file holds the chunk's scalar variables.
+done when its file in ``parts/`` exists: that file holds all of the chunk but its images.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from zarr.codecs import BloscCodec
 
 from icmass import __version__
 from icmass.errors import InputError
-from icmass.survey.catalog import blank_survey, variable_of
+from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator, simulator
 
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the simulation takes.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
+
+_RAGGED_CHUNK = 2**18  # entries per chunk of a ragged variable
 
 Progress = Callable[[int, int], None]
 
@@ -136,7 +138,7 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool) -> None:
 
 def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
     config = SurveyConfig.model_validate_json(plan["config"])
-    names = Simulator(config, plan["seed"]).variables
+    names = [n for n in Simulator(config, plan["seed"]).variables if not is_ragged(n)]
     small = blank_survey(
         names,
         n_clusters=1,
@@ -177,18 +179,19 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
     stop = min(start + plan["chunk"], plan["n_clusters"])
     clusters = [make.cluster(i) for i in range(start, stop)]
     group = zarr.open_group(partial, mode="r+")
-    scalars = {}
+    kept = {}
     for name in make.variables:
-        values = np.stack([cluster[name] for cluster in clusters])
-        if _is_image(name):
+        if is_ragged(name):
+            kept[name] = np.concatenate([np.atleast_1d(cluster[name]) for cluster in clusters])
+        elif _is_image(name):
             array = group[name]
-            array[start:stop] = values  # type: ignore[index]
+            array[start:stop] = np.stack([cluster[name] for cluster in clusters])  # type: ignore[index]
         else:
-            scalars[name] = values
+            kept[name] = np.stack([cluster[name] for cluster in clusters])
     path = _part(Path(partial), start)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **scalars)
+        np.savez(stream, allow_pickle=False, **kept)
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)
@@ -246,16 +249,54 @@ def _run(
 
 
 def _finish(partial: Path, plan: dict[str, Any]) -> None:
-    """Gather the scalar variables of all parts into the store."""
+    """Gather what the parts hold into the store."""
     starts = range(0, plan["n_clusters"], plan["chunk"])
-    parts = []
-    for start in starts:
-        with np.load(_part(partial, start), allow_pickle=False) as part:
-            parts.append({name: part[name] for name in part.files})
+    files = [_part(partial, start) for start in starts]
     group = zarr.open_group(str(partial), mode="r+")
-    for name in parts[0]:
-        group[name][:] = np.concatenate([part[name] for part in parts])  # type: ignore[index]
+    with np.load(files[0], allow_pickle=False) as part:
+        names = list(part.files)
+    for name in names:
+        if not is_ragged(name):
+            group[name][:] = np.concatenate(list(_read(files, name)))  # type: ignore[index]
+    if "galaxy_offset" in names:
+        numbers = np.concatenate(list(_read(files, "galaxy_offset")))
+        offset = np.concatenate([[0], np.cumsum(numbers)])
+        _ragged(group, "galaxy_offset", len(offset))[:] = offset
+        for name in names:
+            if variable_of(name).dims == ("galaxy",):
+                _fill(_ragged(group, name, int(offset[-1])), _read(files, name))
     shutil.rmtree(partial / "parts")
     with warnings.catch_warnings():  # consolidated metadata are an extension of Zarr 3
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(str(partial))
+
+
+def _read(files: list[Path], name: str) -> Iterator[np.ndarray]:
+    for file in files:
+        with np.load(file, allow_pickle=False) as part:
+            yield part[name]
+
+
+def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
+    variable = variable_of(name)
+    return group.create_array(
+        name,
+        shape=(size,),
+        chunks=(max(min(size, _RAGGED_CHUNK), 1),),
+        dtype=variable.dtype,
+        dimension_names=variable.dims,
+        attributes={"units": variable.units, "long_name": variable.long_name},
+        overwrite=True,
+    )
+
+
+def _fill(array: zarr.Array, pieces: Iterator[np.ndarray]) -> None:
+    """Write pieces one after the other, about a chunk at a time."""
+    at, held = 0, [np.empty(0, array.dtype)]
+    for piece in pieces:
+        held.append(piece)
+        if sum(map(len, held)) >= _RAGGED_CHUNK:
+            block = np.concatenate(held)
+            array[at : at + len(block)] = block
+            at, held = at + len(block), [np.empty(0, array.dtype)]
+    array[at:] = np.concatenate(held)

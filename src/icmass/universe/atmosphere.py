@@ -64,9 +64,7 @@ def clump_gas_mass(clumps: Clumps, halo: Halo, config: GasConfig) -> float:
     """Return the gas mass that clumps within R500c hold [Msun/h]."""
     near = np.linalg.norm(clumps.offset, axis=1) < halo.r500c
     weight = _profile(config) * _VOLUME
-    enclosed = np.interp(
-        clumps.reach[near], CLUMP_EDGES, np.concatenate([[0], np.cumsum(weight)])
-    )
+    enclosed = np.interp(clumps.reach[near], CLUMP_EDGES, np.concatenate([[0], np.cumsum(weight)]))
     share = enclosed / weight[_INSIDE].sum()
     return float(np.sum(gas_mass(clumps.m500c[near], config) * clumps.gas_kept[near] * share))
 
@@ -132,8 +130,6 @@ def _clump_shells(
     n_hot = config.hot_fraction * central * clumps.gas_kept
     squared = profile**2 / NE_NH * _VOLUME
     emission = (n_hot**2 * r500_cm**3)[:, None] * squared
-    emission *= np.clip(
-        (clumps.reach[:, None] - CLUMP_EDGES[:-1]) / np.diff(CLUMP_EDGES), 0, 1
-    )
+    emission *= np.clip((clumps.reach[:, None] - CLUMP_EDGES[:-1]) / np.diff(CLUMP_EDGES), 0, 1)
     efunc = float(cosmology.efunc(halo.redshift))
     return emission, gas_temperature(clumps.m500c, efunc, config), r500c

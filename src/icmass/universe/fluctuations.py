@@ -8,8 +8,6 @@ from functools import lru_cache
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-_KPC_PER_MPC = 1000.0
-
 
 class FluctuationConfig(BaseModel):
     """Fluctuations of the gas density, and through it of the surface brightness.

@@ -76,7 +76,7 @@ class GasConfig(BaseModel):
     t_scatter: float = Field(0.075, ge=0, lt=1)
     core: float = Field(0.25, gt=0.005, lt=1)
     core_slope: float = -0.15
-    core_scatter: float = Field(0.50, ge=0, lt=1.5)
+    core_scatter: float = Field(0.44, ge=0, lt=1.5)
     beta: float = Field(0.57, gt=0.3, lt=1.2)
     beta_slope: float = 0.04
     beta_scatter: float = Field(0.05, ge=0, lt=0.3)
@@ -93,7 +93,7 @@ class GasConfig(BaseModel):
     abundance: float = Field(0.27, ge=0, lt=2)
     abundance_core: float = Field(0.35, ge=0, lt=2)
     abundance_radius: float = Field(0.08, gt=0, lt=1)
-    clumping_scatter: float = Field(0.20, ge=0, lt=1)
+    clumping_scatter: float = Field(0.14, ge=0, lt=1)
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
     axis_scatter: float = Field(0.07, ge=0, lt=0.3)
@@ -168,7 +168,7 @@ def gas_temperature(
 def electron_density(
     m_gas: np.ndarray | float, r500_cm: np.ndarray | float, weight: float, h: float
 ) -> np.ndarray:
-    """Return n_e [cm^-3] where the profile is 1, if it holds `m_gas` [Msun/h] in `weight` R500c^3."""
+    """Return n_e [cm^-3] where the profile is 1; it holds `m_gas` [Msun/h] in `weight` R500c^3."""
     volume = weight * np.asarray(r500_cm) ** 3
     return np.asarray(m_gas) / h * _MSUN_G / (volume * MU_E * _PROTON_G)
 
@@ -215,8 +215,8 @@ def make_gas(
     abundance = config.abundance + rise / (1 + (_MIDDLE / config.abundance_radius) ** 2)
     n_hot = config.hot_fraction * n_e
     emission = n_hot**2 / NE_NH * _VOLUME * r500_cm**3 * np.exp(shape["ln_clumping"])
-    axes = halo.orientation * np.array([1.0, shape["axis_q"], shape["axis_s"]])
-    axes /= np.cbrt(shape["axis_q"] * shape["axis_s"])
+    axes = halo.orientation * np.array([1.0, shape["axis_ratio_q"], shape["axis_ratio_s"]])
+    axes /= np.cbrt(shape["axis_ratio_q"] * shape["axis_ratio_s"])
     reach = 1.3 * shape["offset"] * _MIDDLE / (_MIDDLE + 0.3)
     centres = reach[:, None] * halo.orientation[:, 0]
     return Gas(EDGES, emission, kt, abundance, axes, centres, m_gas, t500, shape)
@@ -249,7 +249,7 @@ def _shape(halo: Halo, config: GasConfig) -> dict[str, float]:
         "cool_core": float(cool),
         "temperature_drop": config.drop_cool if cool else config.drop_other,
         "ln_clumping": config.clumping_scatter * latents["clumping"],
-        "axis_q": float(axis_q),
-        "axis_s": float(axis_s),
+        "axis_ratio_q": float(axis_q),
+        "axis_ratio_s": float(axis_s),
         "offset": float(min(offset, 0.4)),
     }

@@ -41,9 +41,14 @@ class Box:
         return len(self.halo)
 
 
+def within(log_mass: np.ndarray, config: HaloConfig) -> np.ndarray:
+    """Return whether log10 M500c [Msun/h] is in the range of the survey."""
+    return (log_mass >= config.log_m500c_min) & (log_mass <= config.log_m500c_max)
+
+
 def selected_fraction(config: HaloConfig, cosmology: Cosmology) -> np.ndarray:
     """Return the part of the halos that the selection keeps, at `LOG_MASS`."""
-    inside = (LOG_MASS >= config.log_m500c_min) & (LOG_MASS <= config.log_m500c_max)
+    inside = within(LOG_MASS, config)
     if config.selection == "mass_function":
         return inside.astype(float)
     density = halo_abundance(cosmology, config.redshifts).density.sum(0)
@@ -66,7 +71,7 @@ def grow_box(config: HaloConfig, cosmology: Cosmology, rng: np.random.Generator)
     times = cosmology.astropy.lookback_time(np.array(config.redshifts)).to_value("Gyr")
     log_mass, innovations = _grow(config, cosmology, times, rng)
     kept = np.interp(log_mass, LOG_MASS, selected_fraction(config, cosmology))
-    kept *= (log_mass >= config.log_m500c_min) & (log_mass <= config.log_m500c_max)
+    kept *= within(log_mass, config)
     halo, snapshot = np.nonzero(rng.random(kept.shape) < kept)
     shuffled = rng.permutation(len(halo))
     halo, snapshot = halo[shuffled], snapshot[shuffled]

@@ -70,4 +70,6 @@ def halo_abundance(cosmology: Cosmology, redshifts: tuple[float, ...]) -> HaloAb
     pieces = (density[:, 1:] + density[:, :-1]) / 2 * step
     above = np.zeros_like(density)
     above[:, :-1] = np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1]
-    return HaloAbundance(np.array(redshifts), density, above, np.array(biases), np.array(correlation))
+    return HaloAbundance(
+        np.array(redshifts), density, above, np.array(biases), np.array(correlation)
+    )

@@ -144,7 +144,7 @@ def _places(
 @lru_cache(maxsize=256)
 def _tables(config: NeighbourConfig, cosmology: Cosmology, redshift: float) -> _Tables:
     halos = halo_abundance(cosmology, (redshift,))
-    density = halos.density[0] * (LOG_MASS >= config.log_m500c_min)
+    density = halos.density[0] * ~(config.log_m500c_min > LOG_MASS)
     step = LOG_MASS[1] - LOG_MASS[0]
     total, biased = (
         np.concatenate([[0], np.cumsum((f[1:] + f[:-1]) / 2 * step)])

@@ -9,7 +9,7 @@ import numpy as np
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig, random_rotation
-from icmass.universe.histories import Box, grow_box
+from icmass.universe.histories import Box, grow_box, within
 from icmass.universe.mass_function import LOG_MASS, halo_abundance
 
 _NAMES = (*LATENTS, *SHAPES)
@@ -89,7 +89,7 @@ class _LightCone:
         self.edges = np.linspace(lo, hi, _CONE_NODES + 1)
         nodes = (self.edges[1:] + self.edges[:-1]) / 2
         density = halo_abundance(cosmology, tuple(nodes.tolist())).density
-        inside = (LOG_MASS >= config.log_m500c_min) & (LOG_MASS <= config.log_m500c_max)
+        inside = within(LOG_MASS, config)
         density = density * inside
         if config.selection == "paper":
             density = density * _flatten(density.sum(0))

@@ -1,0 +1,125 @@
+"""What a survey's telescope makes of a scene: maps of counts, and how much of them is seen."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from icmass.observe.coverage import draw_coverage
+from icmass.observe.maps import Grid, background_map, bin_photons
+from icmass.observe.photons import Photons, agn_photons, gas_photons
+from icmass.observe.spectra import Folder
+from icmass.plasma.emissivity import load_plasma_table
+from icmass.survey.config import SurveyConfig
+from icmass.telescope.instrument import load_instrument
+from icmass.universe.agn import Sources, unresolved_field_flux
+from icmass.universe.fluctuations import BrightnessField
+from icmass.universe.scene import Scene
+
+
+class Observatory:
+    """The telescope of a survey, pointed at one scene after the other.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+
+    Attributes
+    ----------
+    table : PlasmaTable
+    instrument : Instrument
+    grid : Grid
+    """
+
+    def __init__(self, config: SurveyConfig) -> None:
+        observe = config.observe
+        self.config, self.cosmology = observe, config.cosmology
+        self.agn = config.agn
+        self.table = load_plasma_table()
+        self.instrument = load_instrument(
+            observe.instrument, vignetting=observe.vignetting, arf=observe.arf, rmf=observe.rmf
+        )
+        self.grid = Grid(observe.n_pixels, observe.half_width_mpc_h, observe.bands)
+        self.folder = lru_cache(maxsize=64)(self._folder)
+
+    def _folder(self, nh_1e20: float) -> Folder:
+        return Folder(self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20)
+
+    def unresolved_rates(self, nh_1e20: float) -> np.ndarray:
+        """Return the rate of field AGN within the measured sky [1/s/arcmin^2], (band,)."""
+        per_flux = self.folder(nh_1e20).agn_band_rates(
+            self.agn.photon_index, self.agn.absorbed_fraction, self.config.bands
+        )
+        return per_flux * unresolved_field_flux(self.agn) / 3600
+
+    def observe(
+        self,
+        scene: Scene,
+        sources: Sources,
+        field: BrightnessField | None,
+        *,
+        exposure: float,
+        nh_1e20: float,
+        of_exposure: np.random.Generator,
+        of_photons: np.random.Generator,
+        of_background: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return counts, uint16 (component, band, y, x), and the coverage (y, x) or None."""
+        config, grid = self.config, self.grid
+        redshift = scene.halo.redshift
+        folder = self.folder(nh_1e20)
+        arcmin = float(self.cosmology.arcmin_per_mpc_h(redshift))
+        coverage = self._coverage(sources, folder, exposure, arcmin, of_exposure)
+        maps = np.zeros((3, *grid.shape), np.uint16)
+        emitted = [
+            gas_photons(
+                scene.atmosphere, redshift, folder, self.cosmology, exposure, of_photons, field
+            )
+        ]
+        if config.agn:
+            emitted.append(agn_photons(sources, folder, exposure, of_photons))
+        for component, photons in enumerate(emitted):
+            seen = self._detected(photons, arcmin, of_photons)
+            maps[component] = bin_photons(seen, grid, coverage, of_photons)
+        if config.background:
+            maps[2] = background_map(
+                self.instrument.background,
+                grid,
+                exposure=exposure,
+                arcmin_per_mpc_h=arcmin,
+                coverage=coverage,
+                rng=of_background,
+                apart=self.unresolved_rates(nh_1e20) if config.agn else 0.0,
+            )
+        return maps, coverage
+
+    def _detected(self, photons: Photons, arcmin: float, rng: np.random.Generator) -> Photons:
+        return photons.detected(
+            self.instrument,
+            60 * arcmin,
+            rng,
+            psf=self.config.psf,
+            redistribution=self.config.redistribution,
+        )
+
+    def _coverage(
+        self,
+        sources: Sources,
+        folder: Folder,
+        exposure: float,
+        arcmin: float,
+        rng: np.random.Generator,
+    ) -> np.ndarray | None:
+        if self.config.coverage is None:
+            return None
+        rate = folder.agn[1][folder.agn_row(sources.photon_index, sources.absorbed)]
+        return draw_coverage(
+            self.config.coverage,
+            sources,
+            rate * sources.flux * exposure,
+            n_pixels=self.grid.n_pixels,
+            half_width=self.grid.half_width,
+            arcsec_per_mpc_h=60 * arcmin,
+            rng=rng,
+        )
