@@ -1,7 +1,8 @@
 """A survey on disk: one Zarr store, described once here, opened as an `xarray.Dataset`.
 
 Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions), and
-``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``). Every variable has ``units`` and ``long_name``.
+``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``).
+Every variable has ``units`` and ``long_name``.
 """
 
 from __future__ import annotations
@@ -224,7 +225,7 @@ def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.nd
 
 
 def galaxies(survey: xr.Dataset, cluster: int) -> dict[str, np.ndarray]:
-    """Return the galaxies of one cluster: ``x``, ``y``, ``v``, ``m_star``, ``member``, each (n,)."""
+    """Return ``x``, ``y``, ``v``, ``m_star`` and ``member`` of the galaxies of one cluster, (n,)."""
     start, stop = survey["galaxy_offset"][cluster : cluster + 2].values
     names = [str(name) for name in survey.data_vars if survey[name].dims == ("galaxy",)]
     return {name.removeprefix("galaxy_"): survey[name][start:stop].values for name in names}

@@ -106,7 +106,8 @@ def draw_neighbours(
     growth = (cosmology.om0 * (1 + z) ** 3 / efunc**2) ** 0.55
     inwards = 100 * efunc / (1 + z) * growth / 3 * density / (1 + density) ** 0.25
     v_los = config.velocity_scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
-    return Neighbours(*offset.T, mass[kept], v_los)
+    x, y, z = offset.T
+    return Neighbours(x, y, z, mass[kept], v_los)
 
 
 @dataclass(frozen=True)
