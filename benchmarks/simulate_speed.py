@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from icmass.survey.config import resolve_config
+from icmass.survey.presets import resolve_config
 from icmass.survey.simulate import Simulator
 
 EXPOSURES = {"phox": 4250, "erosita": 3050}

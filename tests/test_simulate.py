@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from icmass.errors import InputError
 from icmass.survey import write
 from icmass.survey.catalog import counts, open_survey, survey_bands
-from icmass.survey.config import PRESETS, resolve_config
+from icmass.survey.presets import PRESETS, resolve_config
 from icmass.survey.simulate import Simulator
 from icmass.survey.write import simulate_survey
 

@@ -36,7 +36,7 @@ def simulate(
     The content depends on the preset, the configuration and the seed alone, never on the workers
     or the chunks; a survey is the beginning of every larger one with the same seed.
     """
-    from icmass.survey.config import resolve_config
+    from icmass.survey.presets import resolve_config
     from icmass.survey.write import simulate_survey
 
     resolved = resolve_config(preset, config, tuple(assign or ()))

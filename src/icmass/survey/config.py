@@ -1,16 +1,12 @@
-"""The configuration of a simulated survey: one closed tree, and its presets."""
+"""The configuration of a simulated survey: one closed tree."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from icmass.cosmology import Cosmology
-from icmass.errors import InputError
 from icmass.observe.coverage import CoverageConfig
 from icmass.universe.agn import AgnConfig
 from icmass.universe.fluctuations import FluctuationConfig
@@ -84,11 +80,20 @@ class ObserveConfig(BaseModel):
 
 
 class SurveyConfig(BaseModel):
-    """Everything that decides what a simulated survey holds, but its size and seed."""
+    """Everything that decides what a simulated survey holds, but its size and seed.
+
+    Parameters
+    ----------
+    preset : str
+        The preset that it started from.
+    variants : tuple of str
+        Physics variants that were applied to it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: str = "erosita"
+    variants: tuple[str, ...] = ()
     cosmology: Cosmology = Cosmology()
     halos: HaloConfig = HaloConfig()
     gas: GasConfig = GasConfig()
@@ -103,106 +108,3 @@ class SurveyConfig(BaseModel):
 #: (Liu et al. 2022, A&A 661, A2) at the masses of Chiu et al. 2023, MNRAS 522, 1601, and whose
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
 EFEDS_GAS = {"f_gas": 0.087, "f_gas_slope": 0.27, "t_kev": 2.7, "t_slope": 0.60}
-
-#: What each preset changes, and in a word what it is for.
-PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "erosita": ("2 ks with PSF, energy resolution, sky and particle background", {}),
-    "phox": (
-        "ideal photons of a cluster's gas and AGN in 2 ks on axis, none of the field's",
-        {
-            "agn": {"field_norm_deg2": 0.0},
-            "observe": {
-                "vignetting": "onaxis",
-                "psf": False,
-                "redistribution": False,
-                "background": False,
-            },
-        },
-    ),
-    "demo": ("erosita in 64 pixels: small and quick", {"observe": {"n_pixels": 64}}),
-    "efeds": (
-        "the eFEDS field: bands of its images, its exposures, masked sources and field edges; gas "
-        "with the luminosities and temperatures of the clusters observed there",
-        {
-            "halos": {"redshift_range": [0.05, 0.6]},
-            "gas": EFEDS_GAS,
-            "observe": {
-                "bands": [[0.6, 1.1], [1.1, 2.2], [2.2, 7.0]],
-                "exposure_s": [1200.0, 3000.0],
-                "nh_1e20": 3.5,
-                "coverage": {},
-            },
-        },
-    ),
-}
-
-
-def resolve_config(
-    preset: str = "erosita", file: Path | None = None, assignments: tuple[str, ...] = ()
-) -> SurveyConfig:
-    """Build a configuration from a preset, then a YAML file, then ``key=value`` texts.
-
-    Raises
-    ------
-    InputError
-        For an unknown preset or key, a value of the wrong kind, an unreadable file.
-    """
-    if preset not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise InputError(f"unknown preset {preset!r}", field="--preset", mend=f"choose of {known}")
-    tree: dict[str, Any] = {"preset": preset}
-    _merge(tree, PRESETS[preset][1])
-    if file is not None:
-        _merge(tree, _read_yaml(file))
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise InputError(f"{text!r} is not key=value", field="--set")
-        branch: dict[str, Any] = {}
-        leaf = branch
-        *parents, last = key.split(".")
-        for parent in parents:
-            leaf = leaf.setdefault(parent, {})
-        leaf[last] = _parse(value)
-        _merge(tree, branch)
-    try:
-        return SurveyConfig.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "configuration"
-        given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
-        raise InputError(first["msg"] + given, file=file, field=field) from None
-
-
-def _parse(text: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"{text!r} is not a YAML value", field="--set") from None
-    if isinstance(value, str):  # YAML 1.1 takes 1e-14 for text
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"not a readable YAML file: {line}", file=file) from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise InputError("holds no mapping of keys", file=file, mend="write key: value lines")
-    return tree
-
-
-def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = deepcopy(value)
