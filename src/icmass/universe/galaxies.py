@@ -1,0 +1,378 @@
+"""Galaxies around a cluster: members, those of neighbouring halos, and the field between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from icmass.cosmology import Cosmology
+from icmass.universe.dynamics import (
+    concentration_500c,
+    dispersion_200c,
+    dispersion_profile,
+    nfw_mass,
+    r200c_over_r500c,
+)
+from icmass.universe.halos import Halo
+from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
+from icmass.universe.neighbours import Neighbours
+from icmass.universe.profiles import nfw_radii
+
+VELOCITY_WINDOW = 3785.0
+"""Galaxies within this line-of-sight velocity of the cluster are kept [km/s] (Ho et al. 2023)."""
+
+DEPTH = 50.0
+"""Field galaxies are drawn to this distance before and behind the cluster [comoving Mpc/h]."""
+
+_PIVOT_NUMBER = 1e14  # Msun/h, of the halo occupation
+_PIVOT_STARS = 2e14  # Msun/h, of the stellar mass inside R500c
+_M200_OVER_M500 = 1 / 0.665  # mean of Magneticum's clusters
+_NEIGHBOUR_C500 = 2.4  # concentration of the galaxies of neighbours
+
+
+class GalaxyConfig(BaseModel):
+    """Galaxies in and around clusters; stellar masses in Msun/h.
+
+    Parameters
+    ----------
+    number, number_slope, number_scatter : float
+        Satellites within R500c of a halo of M500c = 1e14 Msun/h, slope with M500c, scatter in ln at
+        fixed mass beside Poisson's; calibrated on the galaxy numbers of Ho et al. 2023.
+    concentration_ratio : float
+        Concentration of the galaxies over that of the mass: c200c of 2.6 to 3.6 in observed
+        clusters (Budzynski et al. 2012, MNRAS 423, 104; Hennig et al. 2017, MNRAS 467, 4015),
+        and 5 in mass.
+    concentration_scatter_dex : float
+        Scatter of log10 c at fixed mass, along the latent ``concentration`` (Diemer & Joyce 2019,
+        ApJ 871, 168).
+    extent : float
+        Members reach this radius over R500c, about R200m; beyond are neighbours and field.
+    axis_q, axis_s : float
+        Intermediate and minor axis of the members' distribution over the major one, as that of dark
+        matter (Jing & Suto 2002, ApJ 574, 538; Allgood et al. 2006, MNRAS 367, 1781).
+    velocity_axis : float
+        The velocity dispersion along an axis goes with this power of the axis' length: velocity
+        ellipsoids are rounder than halos and aligned (Kasun & Evrard 2005, ApJ 629, 781).
+    anisotropy : float
+        Velocity anisotropy beta of members (Mamon & Lokas 2005, MNRAS 363, 705, for a mean).
+    velocity_bias : float
+        Dispersion of galaxies over that of dark matter: 1 for galaxies selected by stellar mass
+        (Lau, Nagai & Kravtsov 2010, ApJ 708, 1419).
+    velocity_scatter : float
+        Scatter in ln of a halo's dispersion at fixed mass, along the latent ``velocity``;
+        calibrated on sigma_v_true of Ho et al. 2023.
+    field_density : float
+        Mean density of galaxies outside halos above 10^12.3 Msun/h [comoving (Mpc/h)^-3]; with
+        those inside, that of Baldry et al. 2012, MNRAS 421, 621.
+    field_bias : float
+        Linear bias of those galaxies: halos of 10^11 to 10^12.3 Msun/h (Tinker et al. 2010).
+    field_velocity : float
+        Scatter of their line-of-sight velocities about the mean infall [km/s].
+    log_m_star_min, log_m_star_break, alpha1, alpha2, second : float
+        Stellar mass function, a double Schechter function: least and break log10 stellar mass
+        [Msun/h], slopes and the second component's norm over the first one's (Baldry et al. 2012).
+    central_log_m_star, central_slope, central_scatter_dex : float
+        Central galaxies: log10 stellar mass [Msun/h] at M500c = 10^14.5 Msun, its slope with
+        M500c, scatter (Kravtsov, Vikhlinin & Meshcheryakov 2018, AstL 44, 8).
+    m_star_fraction, m_star_slope, m_star_evolution, m_star_scatter : float
+        Stellar mass inside R500c over M500c at 2e14 Msun/h and redshift 0.2, slope of the stellar
+        mass with M500c, change of its ln per unit redshift, scatter in ln: Magneticum (170
+        clusters above 10^13.5 Msun/h of Box2/hr).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: float = Field(40.0, ge=0, lt=1e3)
+    number_slope: float = Field(0.85, gt=0, lt=2)
+    number_scatter: float = Field(0.15, ge=0, lt=1)
+    concentration_ratio: float = Field(0.6, gt=0.1, lt=3)
+    concentration_scatter_dex: float = Field(0.16, ge=0, lt=1)
+    extent: float = Field(2.5, gt=1, le=5)
+    axis_q: float = Field(0.75, gt=0.3, le=1)
+    axis_s: float = Field(0.62, gt=0.3, le=1)
+    velocity_axis: float = Field(0.5, ge=0, le=1)
+    anisotropy: float = Field(0.2, gt=-2, lt=0.5)
+    velocity_bias: float = Field(1.0, gt=0.5, lt=2)
+    velocity_scatter: float = Field(0.07, ge=0, lt=1)
+    field_density: float = Field(0.0145, ge=0, lt=1)
+    field_bias: float = Field(0.8, ge=0, lt=5)
+    field_velocity: float = Field(300.0, ge=0, lt=2e3)
+    log_m_star_min: float = Field(9.5, gt=6, lt=11)
+    log_m_star_break: float = Field(10.51, gt=9, lt=12)
+    alpha1: float = Field(-0.35, gt=-2, lt=2)
+    alpha2: float = Field(-1.47, gt=-2, lt=2)
+    second: float = Field(0.2, ge=0)
+    central_log_m_star: float = Field(12.0, gt=9, lt=14)
+    central_slope: float = Field(0.39, ge=0, lt=2)
+    central_scatter_dex: float = Field(0.17, ge=0, lt=1)
+    m_star_fraction: float = Field(0.0298, gt=0, lt=0.2)
+    m_star_slope: float = Field(0.98, gt=0, lt=2)
+    m_star_evolution: float = Field(0.22, gt=-2, lt=2)
+    m_star_scatter: float = Field(0.123, ge=0, lt=1)
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """The galaxies in a cluster's map and velocity window, n of them.
+
+    Attributes
+    ----------
+    x, y, z : ndarray, shape (n,)
+        Offset from the cluster [comoving Mpc/h]; z along the line of sight.
+    v_los : ndarray, shape (n,)
+        Velocity along the line of sight relative to the cluster [km/s], as observed: peculiar
+        velocity and Hubble flow.
+    m_star : ndarray, shape (n,)
+        Stellar mass [Msun/h].
+    member : ndarray of bool, shape (n,)
+        Whether the galaxy is in the cluster's own halo.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    v_los: np.ndarray
+    m_star: np.ndarray
+    member: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Galaxies before they are cut: offsets (n, 3), peculiar velocities and stellar masses (n,)."""
+
+    offset: np.ndarray
+    velocity: np.ndarray
+    m_star: np.ndarray
+
+
+def ideal_m_star(halo: Halo, config: GalaxyConfig) -> float:
+    """Return the stellar mass inside R500c [Msun/h], of galaxies and the light between them.
+
+    It follows the halo's mass, redshift and latent ``stellar_mass``; the galaxies of
+    `draw_galaxies` are drawn apart from it and do not add up to it.
+    """
+    exponent = config.m_star_slope * np.log(halo.m500c / _PIVOT_STARS)
+    exponent += config.m_star_evolution * (halo.redshift - 0.2)
+    exponent += config.m_star_scatter * halo.latents["stellar_mass"]
+    return float(config.m_star_fraction * _PIVOT_STARS * np.exp(exponent))
+
+
+def hubble_flow(redshift: float, cosmology: Cosmology) -> float:
+    """Return a H(z) [km/s per comoving Mpc/h]."""
+    return 100 * float(cosmology.efunc(redshift)) / (1 + redshift)
+
+
+def satellite_number(
+    m500c: np.ndarray | float, config: GalaxyConfig, residual: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Return the expected satellites within R500c; `residual` in units of the scatter."""
+    mean = config.number * (np.asarray(m500c) / _PIVOT_NUMBER) ** config.number_slope
+    return mean * np.exp(config.number_scatter * np.asarray(residual))
+
+
+def draw_galaxies(
+    halo: Halo,
+    neighbours: Neighbours,
+    config: GalaxyConfig,
+    cosmology: Cosmology,
+    half_width: float,
+    rng: np.random.Generator,
+) -> Galaxies:
+    """Draw the galaxies in a map of half side `half_width` [comoving Mpc/h].
+
+    Parameters
+    ----------
+    halo : Halo
+    neighbours : Neighbours
+        The halos around it, whose galaxies are interlopers.
+    config : GalaxyConfig
+    cosmology : Cosmology
+    half_width : float
+        Half the side of the map [comoving Mpc/h].
+    rng : Generator
+
+    Returns
+    -------
+    Galaxies
+        Those with |x|, |y| <= `half_width` and \\|v_los\\| <= `VELOCITY_WINDOW`.
+    """
+    members = _draw_members(halo, config, cosmology, rng)
+    others = _draw_neighbour_galaxies(halo, neighbours, config, cosmology, rng)
+    field = _draw_field(halo, config, cosmology, half_width, rng)
+    parts = (members, others, field)
+    x, y, z = np.concatenate([p.offset for p in parts]).T
+    v_los = np.concatenate([p.velocity for p in parts])
+    v_los += hubble_flow(halo.redshift, cosmology) * z
+    m_star = np.concatenate([p.m_star for p in parts])
+    member = np.arange(len(x)) < len(members.velocity)
+    kept = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
+    kept &= np.abs(v_los) <= VELOCITY_WINDOW
+    return Galaxies(x[kept], y[kept], z[kept], v_los[kept], m_star[kept], member[kept])
+
+
+def _draw_members(
+    halo: Halo, config: GalaxyConfig, cosmology: Cosmology, rng: np.random.Generator
+) -> _Part:
+    """Draw the central and the satellites of the cluster's own halo."""
+    scatter = 10 ** (config.concentration_scatter_dex * halo.latents["concentration"])
+    c500 = concentration_500c(halo.m500c, halo.redshift, cosmology) * scatter
+    c_galaxies = round(config.concentration_ratio * c500, 1) or 0.1
+    mean = satellite_number(halo.m500c, config, halo.latents["galaxy_number"])
+    n = rng.poisson(mean * nfw_mass(c_galaxies * config.extent) / nfw_mass(c_galaxies))
+    radius = nfw_radii(rng.random(n), c_galaxies, config.extent)
+    direction = rng.standard_normal((n, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+
+    axes = np.array([1.0, config.axis_q, config.axis_s])
+    ellipsoid = halo.orientation * (axes / np.cbrt(axes.prod()))
+    offset = np.zeros((n + 1, 3))
+    offset[1:] = (radius * halo.r500c)[:, None] * (direction @ ellipsoid.T)
+
+    m200c = halo.m500c * 0.4 * r200c_over_r500c(c500) ** 3
+    sigma = dispersion_200c(m200c, float(cosmology.efunc(halo.redshift))) * config.velocity_bias
+    sigma *= np.exp(config.velocity_scatter * halo.latents["velocity"])
+    along = (axes ** (2 * config.velocity_axis)) / (axes ** (2 * config.velocity_axis)).mean()
+    sigma *= np.sqrt(halo.orientation[2] ** 2 @ along)
+    shape = dispersion_profile(
+        radius, c500, tracer_ratio=config.concentration_ratio, anisotropy=config.anisotropy
+    )
+    distance = np.maximum(np.linalg.norm(offset[1:], axis=1), 1e-12)
+    tangential = 1 - (offset[1:, 2] / distance) ** 2
+    velocity = np.zeros(n + 1)
+    velocity[1:] = sigma * shape * np.sqrt(1 - config.anisotropy * tangential)
+    velocity[1:] *= rng.standard_normal(n)
+    m_star = np.empty(n + 1)
+    m_star[:1] = _central_masses(np.array([halo.m500c]), config, cosmology, rng)
+    m_star[1:] = _stellar_masses(n, config, rng)
+    return _Part(offset, velocity, m_star)
+
+
+def _draw_neighbour_galaxies(
+    halo: Halo,
+    neighbours: Neighbours,
+    config: GalaxyConfig,
+    cosmology: Cosmology,
+    rng: np.random.Generator,
+) -> _Part:
+    """Draw the central and the satellites of each of the neighbours."""
+    n_halos = len(neighbours.m500c)
+    per_r500 = nfw_mass(_NEIGHBOUR_C500 * config.extent) / nfw_mass(_NEIGHBOUR_C500)
+    mean = satellite_number(neighbours.m500c, config, rng.standard_normal(n_halos)) * per_r500
+    host = np.repeat(np.arange(n_halos), rng.poisson(mean))
+    n = len(host)
+    r500c = cosmology.r500c(neighbours.m500c, halo.redshift)
+    radius = nfw_radii(rng.random(n), _NEIGHBOUR_C500, config.extent) * r500c[host]
+    direction = rng.standard_normal((n, 3))
+    direction *= (radius / np.linalg.norm(direction, axis=1))[:, None]
+    efunc = float(cosmology.efunc(halo.redshift))
+    sigma = dispersion_200c(neighbours.m500c * _M200_OVER_M500, efunc) * config.velocity_bias
+    centre = np.stack([neighbours.x, neighbours.y, neighbours.z], axis=1)
+    return _Part(
+        np.concatenate([centre, centre[host] + direction]),
+        np.concatenate(
+            [neighbours.v_los, neighbours.v_los[host] + sigma[host] * rng.standard_normal(n)]
+        ),
+        np.concatenate(
+            [
+                _central_masses(neighbours.m500c, config, cosmology, rng),
+                _stellar_masses(n, config, rng),
+            ]
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _FieldTables:
+    bias: np.ndarray  # at LOG_MASS
+    radius: np.ndarray  # [comoving Mpc/h]
+    column: np.ndarray  # integral of xi dV within `radius` and a cone that holds the map
+    mean_correlation: np.ndarray  # mean of xi within `radius`
+
+
+@lru_cache(maxsize=256)
+def _field_tables(cosmology: Cosmology, redshift: float, half_width: float) -> _FieldTables:
+    halos = halo_abundance(cosmology, (redshift,))
+    radius = np.geomspace(RADIUS[0], DEPTH, 300)
+    xi = np.maximum(np.interp(radius, RADIUS, halos.correlation[0]), 0)
+    shells = 4 * np.pi / 3 * np.diff(radius**3) * (xi[1:] + xi[:-1]) / 2
+    core = 4 * np.pi / 3 * radius[0] ** 3 * xi[0]
+    middle = np.sqrt(radius[1:] * radius[:-1])
+    column = np.cumsum(shells * (1 - _cone(middle, half_width)))
+    volume = core + np.concatenate([[0], np.cumsum(shells)])
+    return _FieldTables(
+        bias=halos.bias[0],
+        radius=radius,
+        column=np.concatenate([[0], column]),
+        mean_correlation=volume / (4 * np.pi / 3 * radius**3),
+    )
+
+
+def _cone(radius: np.ndarray, half_width: float) -> np.ndarray:
+    """Return the cosine of the angle to the line of sight within which a sphere meets the map."""
+    return np.sqrt(np.maximum(0, 1 - 2 * (half_width / radius) ** 2))
+
+
+def _draw_field(
+    halo: Halo,
+    config: GalaxyConfig,
+    cosmology: Cosmology,
+    half_width: float,
+    rng: np.random.Generator,
+) -> _Part:
+    """Draw the galaxies between halos: density n (1 + b b_cluster xi(r)), falling in.
+
+    The mean infall is that of the neighbours (Yahil 1985, in The Virgo Cluster (ESO), 359).
+    """
+    tables = _field_tables(cosmology, round(halo.redshift, 2), half_width)
+    bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
+    n_even = rng.poisson(config.field_density * 8 * half_width**2 * DEPTH)
+    even = rng.uniform(-1, 1, (n_even, 3)) * (half_width, half_width, DEPTH)
+    n_near = rng.poisson(config.field_density * config.field_bias * bias * tables.column[-1])
+    radius = np.interp(rng.random(n_near) * tables.column[-1], tables.column, tables.radius)
+    low = _cone(radius, half_width)
+    mu = low + (1 - low) * rng.random(n_near)
+    phi = 2 * np.pi * rng.random(n_near)
+    flat = radius * np.sqrt(1 - mu**2)
+    side = np.where(rng.random(n_near) < 0.5, -1, 1)
+    near = np.stack([flat * np.cos(phi), flat * np.sin(phi), side * radius * mu], axis=1)
+    offset = np.concatenate([even, near])
+    distance = np.linalg.norm(offset, axis=1)
+    kept = distance > config.extent * halo.r500c
+    offset, distance = offset[kept], distance[kept]
+
+    z = halo.redshift
+    density = bias * np.interp(distance, tables.radius, tables.mean_correlation)
+    growth = (cosmology.om0 * (1 + z) ** 3 / float(cosmology.efunc(z)) ** 2) ** 0.55
+    inwards = hubble_flow(z, cosmology) * growth / 3 * density / (1 + density) ** 0.25
+    velocity = config.field_velocity * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
+    return _Part(offset, velocity, _stellar_masses(len(distance), config, rng))
+
+
+@lru_cache(maxsize=8)
+def _stellar_mass_table(config: GalaxyConfig) -> tuple[np.ndarray, np.ndarray]:
+    log_mass = np.linspace(config.log_m_star_min, config.log_m_star_break + 1.2, 300)
+    ratio = 10 ** (log_mass - config.log_m_star_break)
+    density = ratio ** (1 + config.alpha1) + config.second * ratio ** (1 + config.alpha2)
+    density *= np.exp(-ratio)
+    cumulative = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return log_mass, cumulative / cumulative[-1]
+
+
+def _stellar_masses(n: int, config: GalaxyConfig, rng: np.random.Generator) -> np.ndarray:
+    log_mass, cumulative = _stellar_mass_table(config)
+    return 10 ** np.interp(rng.random(n), cumulative, log_mass)
+
+
+def _central_masses(
+    m500c: np.ndarray, config: GalaxyConfig, cosmology: Cosmology, rng: np.random.Generator
+) -> np.ndarray:
+    log_mass = config.central_log_m_star
+    log_mass = log_mass + config.central_slope * (np.log10(m500c / cosmology.h) - 14.5)
+    log_mass = log_mass + config.central_scatter_dex * rng.standard_normal(len(m500c))
+    return 10 ** np.maximum(log_mass, config.log_m_star_min)
