@@ -99,12 +99,11 @@ def _expected(
     gas: Atmosphere, redshift: float, folder: Folder, cosmology: Cosmology
 ) -> tuple[FoldedPlasma, np.ndarray, np.ndarray]:
     """Return folded spectra, their row for each shell, and photons per second (shell, part)."""
-    folded = folder.plasma(gas.kt_kev.min(), gas.kt_kev.max(), redshift)
+    folded = folder.plasma(redshift)
     distance = float(cosmology.comoving_distance(redshift)) / cosmology.h * _MPC_CM
     scale = 1 / (4 * np.pi * distance**2 * (1 + redshift))
     grid = folder.table.kt_kev
     row, upper = folder.table.weights(np.clip(gas.kt_kev, grid[0], grid[-1]))
-    row = row - folded.first_row
     weight = scale * gas.emission_measure
     expected = np.stack(
         [

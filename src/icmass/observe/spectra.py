@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from icmass.telescope.instrument import Instrument
 
 KEV_ERG = 1.602176634e-9
 ENERGY_RANGE = (0.15, 12.0)  # observed photon energies that are drawn [keV]
+_KEPT = 12  # foldings that are kept
 _INDEX_NODES = np.arange(0.9, 2.95, 0.1)
 
 
@@ -22,13 +23,10 @@ class FoldedPlasma:
 
     Attributes
     ----------
-    first_row : int
-        Row of the plasma table that is row 0 here.
-    hhe, metals : ndarray, shape (rows, n_e + 1)
+    hhe, metals : ndarray, shape (n_kt, n_e + 1)
         Cumulative over energy of emissivity times area [photons cm^5 s^-1], from 0.
     """
 
-    first_row: int
     hhe: np.ndarray
     metals: np.ndarray
 
@@ -55,19 +53,18 @@ class Folder:
         middle = (self.edges[1:] + self.edges[:-1]) / 2
         self._middle = middle
         self._response = instrument.area_cm2(middle) * transmission(middle, nh_1e20)
+        self._plasma = lru_cache(maxsize=_KEPT)(self._fold)
         self._rest_middle = (table.energy_edges_kev[1:] + table.energy_edges_kev[:-1]) / 2
 
-    def plasma(self, kt_min_kev: float, kt_max_kev: float, redshift: float) -> FoldedPlasma:
-        """Fold the rows of the plasma table that bracket a range of temperatures."""
-        grid = self.table.kt_kev
-        lo = int(np.clip(np.searchsorted(grid, kt_min_kev, side="right") - 1, 0, len(grid) - 2))
-        hi = int(np.clip(np.searchsorted(grid, kt_max_kev), lo + 1, len(grid) - 1))
+    def plasma(self, redshift: float) -> FoldedPlasma:
+        """Fold the plasma table at a redshift; those of late, as many as a box has, are kept."""
+        return self._plasma(redshift)
+
+    def _fold(self, redshift: float) -> FoldedPlasma:
         observed = self._rest_middle / (1 + redshift)
         response = np.interp(observed, self._middle, self._response, left=0, right=0)
         return FoldedPlasma(
-            lo,
-            _cumulate(self.table.hhe[lo : hi + 1] * response),
-            _cumulate(self.table.metals[lo : hi + 1] * response),
+            _cumulate(self.table.hhe * response), _cumulate(self.table.metals * response)
         )
 
     @cached_property

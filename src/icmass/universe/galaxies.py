@@ -17,15 +17,12 @@ from icmass.universe.dynamics import (
     r200c_over_r500c,
 )
 from icmass.universe.halos import Halo
-from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
+from icmass.universe.interlopers import draw_field, hubble_flow
 from icmass.universe.neighbours import Neighbours
 from icmass.universe.profiles import nfw_radii
 
 VELOCITY_WINDOW = 3785.0
 """Galaxies within this line-of-sight velocity of the cluster are kept [km/s] (Ho et al. 2023)."""
-
-DEPTH = 50.0
-"""Field galaxies are drawn to this distance before and behind the cluster [comoving Mpc/h]."""
 
 _PIVOT_NUMBER = 1e14  # Msun/h, of the halo occupation
 _PIVOT_STARS = 2e14  # Msun/h, of the stellar mass inside R500c
@@ -85,9 +82,9 @@ class GalaxyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    number: float = Field(40.0, ge=0, lt=1e3)
+    number: float = Field(46.0, ge=0, lt=1e3)
     number_slope: float = Field(0.85, gt=0, lt=2)
-    number_scatter: float = Field(0.15, ge=0, lt=1)
+    number_scatter: float = Field(0.17, ge=0, lt=1)
     concentration_ratio: float = Field(0.6, gt=0.1, lt=3)
     concentration_scatter_dex: float = Field(0.16, ge=0, lt=1)
     extent: float = Field(2.5, gt=1, le=5)
@@ -163,11 +160,6 @@ def ideal_m_star(halo: Halo, config: GalaxyConfig) -> float:
     return float(config.m_star_fraction * _PIVOT_STARS * np.exp(exponent))
 
 
-def hubble_flow(redshift: float, cosmology: Cosmology) -> float:
-    """Return a H(z) [km/s per comoving Mpc/h]."""
-    return 100 * float(cosmology.efunc(redshift)) / (1 + redshift)
-
-
 def satellite_number(
     m500c: np.ndarray | float, config: GalaxyConfig, residual: np.ndarray | float = 0.0
 ) -> np.ndarray:
@@ -204,7 +196,17 @@ def draw_galaxies(
     """
     members = _draw_members(halo, config, cosmology, rng)
     others = _draw_neighbour_galaxies(halo, neighbours, config, cosmology, rng)
-    field = _draw_field(halo, config, cosmology, half_width, rng)
+    place, velocity = draw_field(
+        halo,
+        cosmology,
+        half_width,
+        rng,
+        density=config.field_density,
+        bias=config.field_bias,
+        scatter=config.field_velocity,
+        exclusion=config.extent,
+    )
+    field = _Part(place, velocity, _stellar_masses(len(velocity), config, rng))
     parts = (members, others, field)
     x, y, z = np.concatenate([p.offset for p in parts]).T
     v_los = np.concatenate([p.velocity for p in parts])
@@ -222,7 +224,7 @@ def _draw_members(
     """Draw the central and the satellites of the cluster's own halo."""
     scatter = 10 ** (config.concentration_scatter_dex * halo.latents["concentration"])
     c500 = concentration_500c(halo.m500c, halo.redshift, cosmology) * scatter
-    c_galaxies = round(config.concentration_ratio * c500, 1) or 0.1
+    c_galaxies = max(round(config.concentration_ratio * c500, 1), 0.1)
     mean = satellite_number(halo.m500c, config, halo.latents["galaxy_number"])
     n = rng.poisson(mean * nfw_mass(c_galaxies * config.extent) / nfw_mass(c_galaxies))
     radius = nfw_radii(rng.random(n), c_galaxies, config.extent)
@@ -234,23 +236,33 @@ def _draw_members(
     offset = np.zeros((n + 1, 3))
     offset[1:] = (radius * halo.r500c)[:, None] * (direction @ ellipsoid.T)
 
-    m200c = halo.m500c * 0.4 * r200c_over_r500c(c500) ** 3
-    sigma = dispersion_200c(m200c, float(cosmology.efunc(halo.redshift))) * config.velocity_bias
-    sigma *= np.exp(config.velocity_scatter * halo.latents["velocity"])
-    along = (axes ** (2 * config.velocity_axis)) / (axes ** (2 * config.velocity_axis)).mean()
-    sigma *= np.sqrt(halo.orientation[2] ** 2 @ along)
     shape = dispersion_profile(
         radius, c500, tracer_ratio=config.concentration_ratio, anisotropy=config.anisotropy
     )
     distance = np.maximum(np.linalg.norm(offset[1:], axis=1), 1e-12)
     tangential = 1 - (offset[1:, 2] / distance) ** 2
     velocity = np.zeros(n + 1)
-    velocity[1:] = sigma * shape * np.sqrt(1 - config.anisotropy * tangential)
+    velocity[1:] = (
+        _dispersion(halo, c500, config, cosmology)
+        * shape
+        * np.sqrt(1 - config.anisotropy * tangential)
+    )
     velocity[1:] *= rng.standard_normal(n)
     m_star = np.empty(n + 1)
     m_star[:1] = _central_masses(np.array([halo.m500c]), config, cosmology, rng)
     m_star[1:] = _stellar_masses(n, config, rng)
     return _Part(offset, velocity, m_star)
+
+
+def _dispersion(halo: Halo, c500: float, config: GalaxyConfig, cosmology: Cosmology) -> float:
+    """Return a halo's velocity dispersion within R200c along the line of sight [km/s]."""
+    m200c = 0.4 * r200c_over_r500c(c500) ** 3 * halo.m500c
+    sigma = dispersion_200c(m200c, float(cosmology.efunc(halo.redshift))) * config.velocity_bias
+    squares = np.array([1.0, config.axis_q, config.axis_s]) ** (2 * config.velocity_axis)
+    along = halo.orientation[2] ** 2 @ squares / squares.mean()
+    return float(
+        sigma * np.sqrt(along) * np.exp(config.velocity_scatter * halo.latents["velocity"])
+    )
 
 
 def _draw_neighbour_galaxies(
@@ -287,73 +299,6 @@ def _draw_neighbour_galaxies(
     )
 
 
-@dataclass(frozen=True)
-class _FieldTables:
-    bias: np.ndarray  # at LOG_MASS
-    radius: np.ndarray  # [comoving Mpc/h]
-    column: np.ndarray  # integral of xi dV within `radius` and a cone that holds the map
-    mean_correlation: np.ndarray  # mean of xi within `radius`
-
-
-@lru_cache(maxsize=256)
-def _field_tables(cosmology: Cosmology, redshift: float, half_width: float) -> _FieldTables:
-    halos = halo_abundance(cosmology, (redshift,))
-    radius = np.geomspace(RADIUS[0], DEPTH, 300)
-    xi = np.maximum(np.interp(radius, RADIUS, halos.correlation[0]), 0)
-    shells = 4 * np.pi / 3 * np.diff(radius**3) * (xi[1:] + xi[:-1]) / 2
-    core = 4 * np.pi / 3 * radius[0] ** 3 * xi[0]
-    middle = np.sqrt(radius[1:] * radius[:-1])
-    column = np.cumsum(shells * (1 - _cone(middle, half_width)))
-    volume = core + np.concatenate([[0], np.cumsum(shells)])
-    return _FieldTables(
-        bias=halos.bias[0],
-        radius=radius,
-        column=np.concatenate([[0], column]),
-        mean_correlation=volume / (4 * np.pi / 3 * radius**3),
-    )
-
-
-def _cone(radius: np.ndarray, half_width: float) -> np.ndarray:
-    """Return the cosine of the angle to the line of sight within which a sphere meets the map."""
-    return np.sqrt(np.maximum(0, 1 - 2 * (half_width / radius) ** 2))
-
-
-def _draw_field(
-    halo: Halo,
-    config: GalaxyConfig,
-    cosmology: Cosmology,
-    half_width: float,
-    rng: np.random.Generator,
-) -> _Part:
-    """Draw the galaxies between halos: density n (1 + b b_cluster xi(r)), falling in.
-
-    The mean infall is that of the neighbours (Yahil 1985, in The Virgo Cluster (ESO), 359).
-    """
-    tables = _field_tables(cosmology, round(halo.redshift, 2), half_width)
-    bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
-    n_even = rng.poisson(config.field_density * 8 * half_width**2 * DEPTH)
-    even = rng.uniform(-1, 1, (n_even, 3)) * (half_width, half_width, DEPTH)
-    n_near = rng.poisson(config.field_density * config.field_bias * bias * tables.column[-1])
-    radius = np.interp(rng.random(n_near) * tables.column[-1], tables.column, tables.radius)
-    low = _cone(radius, half_width)
-    mu = low + (1 - low) * rng.random(n_near)
-    phi = 2 * np.pi * rng.random(n_near)
-    flat = radius * np.sqrt(1 - mu**2)
-    side = np.where(rng.random(n_near) < 0.5, -1, 1)
-    near = np.stack([flat * np.cos(phi), flat * np.sin(phi), side * radius * mu], axis=1)
-    offset = np.concatenate([even, near])
-    distance = np.linalg.norm(offset, axis=1)
-    kept = distance > config.extent * halo.r500c
-    offset, distance = offset[kept], distance[kept]
-
-    z = halo.redshift
-    density = bias * np.interp(distance, tables.radius, tables.mean_correlation)
-    growth = (cosmology.om0 * (1 + z) ** 3 / float(cosmology.efunc(z)) ** 2) ** 0.55
-    inwards = hubble_flow(z, cosmology) * growth / 3 * density / (1 + density) ** 0.25
-    velocity = config.field_velocity * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
-    return _Part(offset, velocity, _stellar_masses(len(distance), config, rng))
-
-
 @lru_cache(maxsize=8)
 def _stellar_mass_table(config: GalaxyConfig) -> tuple[np.ndarray, np.ndarray]:
     log_mass = np.linspace(config.log_m_star_min, config.log_m_star_break + 1.2, 300)
@@ -372,7 +317,6 @@ def _stellar_masses(n: int, config: GalaxyConfig, rng: np.random.Generator) -> n
 def _central_masses(
     m500c: np.ndarray, config: GalaxyConfig, cosmology: Cosmology, rng: np.random.Generator
 ) -> np.ndarray:
-    log_mass = config.central_log_m_star
-    log_mass = log_mass + config.central_slope * (np.log10(m500c / cosmology.h) - 14.5)
-    log_mass = log_mass + config.central_scatter_dex * rng.standard_normal(len(m500c))
+    mean = config.central_log_m_star + config.central_slope * (np.log10(m500c / cosmology.h) - 14.5)
+    log_mass = mean + config.central_scatter_dex * rng.standard_normal(len(m500c))
     return 10 ** np.maximum(log_mass, config.log_m_star_min)
