@@ -38,6 +38,9 @@ class GalaxyConfig(BaseModel):
     number, number_slope, number_scatter : float
         Satellites within R500c of a halo of M500c = 1e14 Msun/h, slope with M500c, scatter in ln at
         fixed mass beside Poisson's; calibrated on the galaxy numbers of Ho et al. 2023.
+    log_m500c_cut : float
+        Halos much below this log10 M500c [Msun/h] have no satellites: the number falls by
+        exp(-M_cut / M) (Kravtsov et al. 2004, ApJ 609, 35; Zehavi et al. 2005, ApJ 630, 1).
     concentration_ratio : float
         Concentration of the galaxies over that of the mass: c200c of 2.6 to 3.6 in observed
         clusters (Budzynski et al. 2012, MNRAS 423, 104; Hennig et al. 2017, MNRAS 467, 4015),
@@ -85,6 +88,7 @@ class GalaxyConfig(BaseModel):
     number: float = Field(46.0, ge=0, lt=1e3)
     number_slope: float = Field(0.85, gt=0, lt=2)
     number_scatter: float = Field(0.17, ge=0, lt=1)
+    log_m500c_cut: float = Field(12.5, gt=10, lt=14)
     concentration_ratio: float = Field(0.6, gt=0.1, lt=3)
     concentration_scatter_dex: float = Field(0.16, ge=0, lt=1)
     extent: float = Field(2.5, gt=1, le=5)
@@ -95,7 +99,7 @@ class GalaxyConfig(BaseModel):
     velocity_bias: float = Field(1.0, gt=0.5, lt=2)
     velocity_scatter: float = Field(0.07, ge=0, lt=1)
     field_density: float = Field(0.0145, ge=0, lt=1)
-    field_bias: float = Field(0.8, ge=0, lt=5)
+    field_bias: float = Field(0.9, ge=0, lt=5)
     field_velocity: float = Field(300.0, ge=0, lt=2e3)
     log_m_star_min: float = Field(9.5, gt=6, lt=11)
     log_m_star_break: float = Field(10.51, gt=9, lt=12)
@@ -164,8 +168,9 @@ def satellite_number(
     m500c: np.ndarray | float, config: GalaxyConfig, residual: np.ndarray | float = 0.0
 ) -> np.ndarray:
     """Return the expected satellites within R500c; `residual` in units of the scatter."""
+    cut = 10**config.log_m500c_cut * (1 / np.asarray(m500c) - 1 / _PIVOT_NUMBER)
     mean = config.number * (np.asarray(m500c) / _PIVOT_NUMBER) ** config.number_slope
-    return mean * np.exp(config.number_scatter * np.asarray(residual))
+    return mean * np.exp(config.number_scatter * np.asarray(residual) - cut)
 
 
 def draw_galaxies(
