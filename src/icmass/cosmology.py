@@ -75,21 +75,33 @@ class Cosmology(BaseModel):
         from colossus.cosmology import cosmology as col
 
         before = col.current_cosmo
-        name = f"icmass-{self.h}-{self.om0}-{self.ob0}-{self.sigma8}-{self.ns}"
-        col.setCosmology(
-            name,
-            flat=True,
-            H0=100 * self.h,
-            Om0=self.om0,
-            Ob0=self.ob0,
-            sigma8=self.sigma8,
-            ns=self.ns,
-            persistence="",
-        )
+        col.current_cosmo = _colossus(self)
         try:
             yield col.current_cosmo
         finally:
             col.current_cosmo = before
+
+
+@lru_cache(maxsize=8)
+def _colossus(cosmology: Cosmology) -> Any:
+    """Build colossus' cosmology once: its tables of the power spectrum are kept with it."""
+    from colossus.cosmology import cosmology as col
+
+    before = col.current_cosmo
+    c = cosmology
+    try:
+        return col.setCosmology(
+            f"icmass-{c.h}-{c.om0}-{c.ob0}-{c.sigma8}-{c.ns}",
+            flat=True,
+            H0=100 * c.h,
+            Om0=c.om0,
+            Ob0=c.ob0,
+            sigma8=c.sigma8,
+            ns=c.ns,
+            persistence="",
+        )
+    finally:
+        col.current_cosmo = before
 
 
 @lru_cache(maxsize=4096)

@@ -86,7 +86,7 @@ class GalaxyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: float = Field(46.0, ge=0, lt=1e3)
-    number_slope: float = Field(0.85, gt=0, lt=2)
+    number_slope: float = Field(0.75, gt=0, lt=2)
     number_scatter: float = Field(0.17, ge=0, lt=1)
     log_m500c_cut: float = Field(12.5, gt=10, lt=14)
     concentration_ratio: float = Field(0.6, gt=0.1, lt=3)
@@ -98,7 +98,7 @@ class GalaxyConfig(BaseModel):
     anisotropy: float = Field(0.2, gt=-2, lt=0.5)
     velocity_bias: float = Field(1.0, gt=0.5, lt=2)
     velocity_scatter: float = Field(0.07, ge=0, lt=1)
-    field_density: float = Field(0.0145, ge=0, lt=1)
+    field_density: float = Field(0.0102, ge=0, lt=1)
     field_bias: float = Field(0.9, ge=0, lt=5)
     field_velocity: float = Field(300.0, ge=0, lt=2e3)
     log_m_star_min: float = Field(9.5, gt=6, lt=11)

@@ -65,11 +65,16 @@ def halo_abundance(cosmology: Cosmology, redshifts: tuple[float, ...]) -> HaloAb
             ]
         ) * np.log(10)
         biases = [bias.haloBias(mass, z=z, mdef="500c", model="tinker10") for z in redshifts]
-        correlation = [colossus.correlationFunction(RADIUS, z) for z in redshifts]
+        growth = colossus.growthFactor(np.array(redshifts))
+        correlation = growth[:, None] ** 2 * _correlation_today(cosmology)
     step = LOG_MASS[1] - LOG_MASS[0]
     pieces = (density[:, 1:] + density[:, :-1]) / 2 * step
     above = np.zeros_like(density)
     above[:, :-1] = np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1]
-    return HaloAbundance(
-        np.array(redshifts), density, above, np.array(biases), np.array(correlation)
-    )
+    return HaloAbundance(np.array(redshifts), density, above, np.array(biases), correlation)
+
+
+@lru_cache(maxsize=4)
+def _correlation_today(cosmology: Cosmology) -> np.ndarray:
+    with cosmology.colossus() as colossus:
+        return colossus.correlationFunction(RADIUS, 0.0)
