@@ -166,12 +166,24 @@ def test_names() -> None:
     assert parse_names("N_phot+T + L_X") == ("T", "L_X", "N_phot")
     assert kind_of(["T", "N_phot"]) == "ideal"
     assert kind_of(["N_phot_r500", "N_phot"]) == "observed"
+    assert parse_names("sigma_v+N_gal+M_star") == ("M_star", "N_gal", "sigma_v")
+    assert kind_of(["N_gal", "sigma_v", "N_phot"]) == "observed"
+    assert kind_of(["sigma_v_true"]) == kind_of(["M_star"]) == "ideal"
     with pytest.raises(InputError, match="known are T, L_X"):
-        parse_names("T+M_star")
+        parse_names("T+Y_X")
     with pytest.raises(InputError, match="twice"):
         parse_names("T+T")
     with pytest.raises(InputError, match="no such proxy"):
         parse_names("T+")
+
+
+def test_velocities_and_galaxy_counts_are_logarithms_without_the_exposure(
+    toy_survey: xr.Dataset,
+) -> None:
+    survey = toy_survey.assign({name: 2 * toy_survey["T"] for name in ("N_gal", "sigma_v")})
+    survey["exposure"] = 2 * survey["exposure"]
+    found = log_proxies(survey, ["N_gal", "sigma_v"])
+    np.testing.assert_allclose(np.exp(found), 2 * survey["T"].values[:, None] * np.ones(2))
 
 
 def test_counts_take_zero_and_any_exposure(toy_survey: xr.Dataset) -> None:

@@ -7,7 +7,6 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from icmass.benchmark.published import published_correlation, published_sigma
 from icmass.benchmark.scores import (
     bootstrap_errors,
     coverage,
@@ -16,6 +15,7 @@ from icmass.benchmark.scores import (
     published_network_scatter,
     score,
 )
+from icmass.proxies.published import published_correlation, published_sigma
 
 
 @pytest.mark.parametrize(("residual", "std"), [(0.0, 0.2), (0.3, 0.2), (-0.5, 0.1), (1.0, 2.0)])

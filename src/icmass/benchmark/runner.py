@@ -17,7 +17,6 @@ import numpy as np
 import xarray as xr
 
 from icmass import __version__
-from icmass.benchmark.published import published_sigma
 from icmass.benchmark.run_folder import FoldPredictions, RunFolder, finite, survey_digest
 from icmass.benchmark.scores import published_network_scatter, score
 from icmass.benchmark.tables import write_tables
@@ -25,6 +24,7 @@ from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
 from icmass.estimators.registry import NETWORKS, known_names, make_estimator
 from icmass.proxies.names import available, parse_names, read_scalar
+from icmass.proxies.published import published_sigma
 from icmass.proxies.summary import published_scatter, scaling_summary
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split

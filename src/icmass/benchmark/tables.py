@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from icmass.benchmark.published import SOURCE
 from icmass.benchmark.run_folder import RunFolder
+from icmass.proxies.published import SOURCE
 
 if TYPE_CHECKING:
     from rich.table import Table

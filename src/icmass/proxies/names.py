@@ -33,7 +33,7 @@ class Proxy:
     variable : str
         The survey's variable that holds it.
     kind : {"ideal", "observed"}
-        Known in three dimensions from the simulation, or taken from the photon map.
+        Known in three dimensions from the simulation, or taken from photon map or galaxy survey.
     counts : bool
         Whether it is a number of photons, zero allowed.
     label : str
@@ -51,6 +51,12 @@ PROXIES: dict[str, Proxy] = {
     "L_X": Proxy("L_X", "ideal", False, "bolometric luminosity"),
     "L_X_soft": Proxy("L_X_soft", "ideal", False, "0.5-2 keV luminosity"),
     "M_gas": Proxy("M_gas", "ideal", False, "gas mass"),
+    "M_star": Proxy("M_star", "ideal", False, "stellar mass"),
+    "sigma_v_true": Proxy(
+        "sigma_v_true", "ideal", False, "velocity dispersion of the galaxies around, in 3D"
+    ),
+    "N_gal": Proxy("N_gal", "observed", False, "galaxies in the cylinder"),
+    "sigma_v": Proxy("sigma_v", "observed", False, "velocity dispersion of those galaxies"),
     "N_phot": Proxy("n_phot", "observed", True, "photons in the map"),
     "N_phot_r500": Proxy("n_phot_r500", "observed", True, "photons within R500c"),
     "N_phot_2r500": Proxy("n_phot_2r500", "observed", True, "photons within 2 R500c"),

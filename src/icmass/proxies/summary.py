@@ -122,10 +122,10 @@ def published_scatter(
         Draws the halos of the bootstrap.
     """
     table = ProxyTable.of(survey, names)
-    return table.fit().sigma(), _half_width([fit.sigma() for fit in table.bootstrap(rng)])
+    return table.fit().sigma(), half_width([fit.sigma() for fit in table.bootstrap(rng)])
 
 
-def _half_width(draws: Sequence[float]) -> float:
+def half_width(draws: Sequence[float] | np.ndarray) -> float:
     """Return half the width of the central 68 per cent of bootstrap draws.
 
     A slope near zero in one draw makes its scatter huge, and with it a standard deviation.
@@ -194,7 +194,7 @@ def scaling_summary(
     table = ProxyTable.of(survey, names)
     fit = table.fit()
     draws = table.bootstrap(rng)
-    from_draws = {name: _half_width([d.sigma([name]) for d in draws]) for name in names}
+    from_draws = {name: half_width([d.sigma([name]) for d in draws]) for name in names}
     ideal = [name for name in names if PROXIES[name].kind == "ideal"]
     return {
         "names": list(names),

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from icmass.benchmark.published import published_correlation, published_sigma
 from icmass.errors import InputError
+from icmass.proxies.published import published_correlation, published_sigma
 from icmass.report.bars import draw_calibration, draw_scatter_bars, grouped
 from icmass.report.correlation import draw_correlation
 from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery

@@ -8,8 +8,8 @@ from pathlib import Path
 from string import Template
 
 from icmass import __version__
-from icmass.benchmark.published import published_sigma
 from icmass.errors import InputError
+from icmass.proxies.published import published_sigma
 from icmass.report import markup
 from icmass.report.facts import commands, made_on, resolved_configuration, survey_facts
 from icmass.report.figures import Plate, make_figures

@@ -66,6 +66,10 @@ _SYMBOLS = {
     "L_X": "$L_X$",
     "L_X_soft": "$L_{X,soft}$",
     "M_gas": "$M_{gas}$",
+    "M_star": r"$M_{\star}$",
+    "sigma_v_true": r"$\sigma_{v,true}$",
+    "N_gal": "$N_{gal}$",
+    "sigma_v": r"$\sigma_v$",
     "N_phot": "$N_{phot}$",
     "N_phot_r500": "$N_{phot}^{R500}$",
     "N_phot_2r500": "$N_{phot}^{2R500}$",
@@ -144,8 +148,8 @@ def symbol_html(name: str) -> str:
 
 
 def _proxy_html(part: str) -> str:
-    letter, _, index = part.partition("_")
-    index = index.replace("_", ", ").replace("r500", "R500c")
+    letter, _, index = part.replace("sigma", "σ").partition("_")
+    index = index.replace("_", ", ").replace("r500", "R500c").replace("star", "★")
     subscript = f"<sub>{index}</sub>" if index else ""
     return f"<span><i>{letter}</i>{subscript}</span>"
 
