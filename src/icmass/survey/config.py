@@ -10,6 +10,7 @@ from icmass.cosmology import Cosmology
 from icmass.observe.coverage import CoverageConfig
 from icmass.universe.agn import AgnConfig
 from icmass.universe.fluctuations import FluctuationConfig
+from icmass.universe.galaxies import GalaxyConfig
 from icmass.universe.gas import GasConfig
 from icmass.universe.halos import HaloConfig
 from icmass.universe.neighbours import NeighbourConfig
@@ -101,6 +102,7 @@ class SurveyConfig(BaseModel):
     neighbours: NeighbourConfig = NeighbourConfig()
     fluctuations: FluctuationConfig = FluctuationConfig()
     agn: AgnConfig = AgnConfig()
+    galaxies: GalaxyConfig = GalaxyConfig()
     observe: ObserveConfig = ObserveConfig()
 
 

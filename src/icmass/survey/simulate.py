@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from icmass.observe.apertures import photon_counts
+from icmass.observe.dynamics import galaxy_proxies
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.universe.agn import draw_agn
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
+from icmass.universe.galaxies import draw_galaxies, ideal_m_star
 from icmass.universe.gas import disturbance
 from icmass.universe.halos import LATENTS, SHAPES
 from icmass.universe.population import HaloPopulation
@@ -68,8 +70,10 @@ class Simulator:
     def variables(self) -> list[str]:
         """Names of the variables that `cluster` returns."""
         names = ["maps", "m500c", "redshift", "r500c", "exposure", "nh", "halo_id", "snapshot"]
-        names += ["position", "T", "L_X", "L_X_soft", "M_gas"]
-        names += ["n_phot", "n_phot_r500", "n_phot_2r500"]
+        names += ["position", "T", "L_X", "L_X_soft", "M_gas", "M_star", "sigma_v_true"]
+        names += ["n_phot", "n_phot_r500", "n_phot_2r500", "N_gal", "sigma_v"]
+        names += ["galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v"]
+        names += ["galaxy_m_star", "galaxy_member"]
         names += [f"latent_{name}" for name in (*LATENTS, *SHAPES, *GAS_SHAPE)]
         return names if self.config.observe.coverage is None else [*names, "coverage"]
 
@@ -134,12 +138,37 @@ class Simulator:
             "T": gas.t_mass_weighted,
             "M_gas": gas.m_gas,
             **luminosities(scene.atmosphere, self.observatory.table),
+            **self._galaxies(scene, streams["galaxies"]),
         }
         found = photon_counts(maps[None], halo.r500c, half_width=config.observe.half_width_mpc_h)
         values |= {name: float(count[0]) for name, count in found.items()}
         values |= {f"latent_{name}": value for name, value in halo.latents.items()}
         values |= {f"latent_{name}": gas.shape[name] for name in GAS_SHAPE}
         return values if coverage is None else {**values, "coverage": coverage}
+
+    def _galaxies(self, scene: Scene, rng: np.random.Generator) -> dict[str, Any]:
+        config, halo = self.config, scene.halo
+        drawn = draw_galaxies(
+            halo,
+            scene.neighbours,
+            config.galaxies,
+            config.cosmology,
+            config.observe.half_width_mpc_h,
+            rng,
+        )
+        found = galaxy_proxies(drawn, halo.redshift, config.cosmology)
+        return {
+            "M_star": ideal_m_star(halo, config.galaxies),
+            "N_gal": found["n_gal"],
+            "sigma_v": found["sigma_v"],
+            "sigma_v_true": found["sigma_v_true"],
+            "galaxy_offset": len(drawn.x),
+            "galaxy_x": drawn.x,
+            "galaxy_y": drawn.y,
+            "galaxy_v": drawn.v_los,
+            "galaxy_m_star": drawn.m_star,
+            "galaxy_member": drawn.member,
+        }
 
     def _field(self, scene: Scene, rng: np.random.Generator) -> BrightnessField | None:
         config = self.config
