@@ -49,7 +49,8 @@ class GalaxyConfig(BaseModel):
         Scatter of log10 c at fixed mass, along the latent ``concentration`` (Diemer & Joyce 2019,
         ApJ 871, 168).
     extent : float
-        Members reach this radius over R500c, about R200m; beyond are neighbours and field.
+        Members reach this radius over R500c (1.3 R200c, where neighbours begin); beyond are the
+        neighbours' galaxies and the field.
     axis_q, axis_s : float
         Intermediate and minor axis of the members' distribution over the major one, as that of dark
         matter (Jing & Suto 2002, ApJ 574, 538; Allgood et al. 2006, MNRAS 367, 1781).
@@ -68,7 +69,7 @@ class GalaxyConfig(BaseModel):
         Mean density of galaxies outside halos above 10^12.3 Msun/h [comoving (Mpc/h)^-3]; with
         those inside, that of Baldry et al. 2012, MNRAS 421, 621.
     field_bias : float
-        Linear bias of those galaxies: halos of 10^11 to 10^12.3 Msun/h (Tinker et al. 2010).
+        Linear bias of those galaxies: halos of 10^11.4 to 10^12.3 Msun/h (Tinker et al. 2010).
     field_velocity : float
         Scatter of their line-of-sight velocities about the mean infall [km/s].
     log_m_star_min, log_m_star_break, alpha1, alpha2, second : float
@@ -85,20 +86,20 @@ class GalaxyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    number: float = Field(46.0, ge=0, lt=1e3)
+    number: float = Field(53.0, ge=0, lt=1e3)
     number_slope: float = Field(0.75, gt=0, lt=2)
-    number_scatter: float = Field(0.17, ge=0, lt=1)
-    log_m500c_cut: float = Field(12.5, gt=10, lt=14)
+    number_scatter: float = Field(0.165, ge=0, lt=1)
+    log_m500c_cut: float = Field(12.3, gt=10, lt=14)
     concentration_ratio: float = Field(0.6, gt=0.1, lt=3)
     concentration_scatter_dex: float = Field(0.16, ge=0, lt=1)
-    extent: float = Field(2.5, gt=1, le=5)
+    extent: float = Field(2.0, gt=1, le=5)
     axis_q: float = Field(0.75, gt=0.3, le=1)
     axis_s: float = Field(0.62, gt=0.3, le=1)
     velocity_axis: float = Field(0.5, ge=0, le=1)
     anisotropy: float = Field(0.2, gt=-2, lt=0.5)
     velocity_bias: float = Field(1.0, gt=0.5, lt=2)
     velocity_scatter: float = Field(0.07, ge=0, lt=1)
-    field_density: float = Field(0.0102, ge=0, lt=1)
+    field_density: float = Field(0.008, ge=0, lt=1)
     field_bias: float = Field(0.9, ge=0, lt=5)
     field_velocity: float = Field(300.0, ge=0, lt=2e3)
     log_m_star_min: float = Field(9.5, gt=6, lt=11)
