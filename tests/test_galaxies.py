@@ -99,7 +99,7 @@ def test_dispersion_is_larger_along_the_long_axis_and_with_the_latent():
     assert long.z.std() / short.z.std() == pytest.approx(1 / 0.62, rel=0.06)
     calm = draw_many(make_halo(3e14), config, 60)
     calm_spread = (calm.v_los - aH * calm.z).std()
-    assert spread[0] / calm_spread == pytest.approx(np.exp(0.07), rel=0.04)
+    assert spread[0] / calm_spread == pytest.approx(np.exp(0.075), rel=0.04)
 
 
 @pytest.mark.parametrize("anisotropy", [0.0, 0.3])
@@ -306,7 +306,7 @@ def catalogue() -> tuple[np.ndarray, ScalingFit]:
     ("name", "published", "tolerance"),
     [
         ("N_gal", 0.3972, 0.20),
-        ("sigma_v", 0.7039, 0.25),
+        ("sigma_v", 0.7039, 0.20),
         ("sigma_v_true", 0.3756, 0.15),
         ("M_star", 0.1256, 0.15),
     ],
