@@ -74,9 +74,10 @@ def test_occupation(m500c: float, latent: float):
     assert inside.sum() / n - 1 == pytest.approx(expected, abs=4 * np.sqrt(expected / n))
 
 
-def test_velocity_dispersion_is_evrards():
+@pytest.mark.parametrize("anisotropy", [0.0, 0.4])
+def test_velocity_dispersion_is_evrards(anisotropy: float):
     halo = make_halo(3e14, 0.3)
-    galaxies = draw_many(halo, ROUND, 60)
+    galaxies = draw_many(halo, ROUND.model_copy(update={"anisotropy": anisotropy}), 60)
     c500 = concentration_500c(halo.m500c, halo.redshift, COSMO)
     ratio = r200c_over_r500c(c500)
     inside = radius_of(galaxies) <= ratio * halo.r500c
