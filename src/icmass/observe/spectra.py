@@ -60,9 +60,30 @@ class Folder:
         """Fold the plasma table at a redshift; those of late, as many as a box has, are kept."""
         return self._plasma(redshift)
 
-    def _fold(self, redshift: float) -> FoldedPlasma:
+    def band_emissivity(
+        self, redshift: float, band_kev: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return emissivity times area in a band of true photon energies, as observed.
+
+        Returns
+        -------
+        hhe, metals : ndarray, shape (n_kt,)
+            [photons cm^5 s^-1], at the temperatures of the plasma table.
+        """
+        response = self._response_at(redshift)
+        edges = self.table.energy_edges_kev / (1 + redshift)
+        part = np.diff(np.clip(edges, *band_kev)) / np.diff(edges)
+        seen = np.flatnonzero(part)
+        within = slice(seen[0], seen[-1] + 1)
+        weight = (response * part)[within]
+        return self.table.hhe[:, within] @ weight, self.table.metals[:, within] @ weight
+
+    def _response_at(self, redshift: float) -> np.ndarray:
         observed = self._rest_middle / (1 + redshift)
-        response = np.interp(observed, self._middle, self._response, left=0, right=0)
+        return np.interp(observed, self._middle, self._response, left=0, right=0)
+
+    def _fold(self, redshift: float) -> FoldedPlasma:
+        response = self._response_at(redshift)
         return FoldedPlasma(
             _cumulate(self.table.hhe * response), _cumulate(self.table.metals * response)
         )

@@ -225,7 +225,7 @@ def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.nd
 
 
 def galaxies(survey: xr.Dataset, cluster: int) -> dict[str, np.ndarray]:
-    """Return ``x``, ``y``, ``v``, ``m_star`` and ``member`` of the galaxies of one cluster, (n,)."""
+    """Return ``x``, ``y``, ``v``, ``m_star`` and ``member`` of a cluster's galaxies, each (n,)."""
     start, stop = survey["galaxy_offset"][cluster : cluster + 2].values
     names = [str(name) for name in survey.data_vars if survey[name].dims == ("galaxy",)]
     return {name.removeprefix("galaxy_"): survey[name][start:stop].values for name in names}

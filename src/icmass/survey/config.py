@@ -7,7 +7,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from icmass.cosmology import Cosmology
+from icmass.observe.allsky import AllSkyConfig
 from icmass.observe.coverage import CoverageConfig
+from icmass.observe.detection import DetectionConfig
 from icmass.universe.agn import AgnConfig
 from icmass.universe.fluctuations import FluctuationConfig
 from icmass.universe.galaxies import GalaxyConfig
@@ -38,6 +40,8 @@ class ObserveConfig(BaseModel):
         PI energy bands [keV], in ascending order, not overlapping.
     nh_1e20 : float
         Galactic column density [1e20 cm^-2].
+    sky : AllSkyConfig or None
+        Sightlines all over the sky: exposure and column density are then theirs.
     psf, redistribution, background, agn : bool
         Whether to blur positions, blur energies, add background, add AGN.
     coverage : CoverageConfig or None
@@ -55,6 +59,7 @@ class ObserveConfig(BaseModel):
     n_pixels: int = Field(128, ge=16, le=1024)
     bands: tuple[tuple[float, float], ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
     nh_1e20: float = Field(3.0, ge=0, le=1000)
+    sky: AllSkyConfig | None = None
     psf: bool = True
     redistribution: bool = True
     background: bool = True
@@ -89,6 +94,8 @@ class SurveyConfig(BaseModel):
         The preset that it started from.
     variants : tuple of str
         Physics variants that were applied to it.
+    detection : DetectionConfig or None
+        Only detected clusters, of a light-cone (``halos.redshift_range``); None: all halos.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -104,6 +111,13 @@ class SurveyConfig(BaseModel):
     agn: AgnConfig = AgnConfig()
     galaxies: GalaxyConfig = GalaxyConfig()
     observe: ObserveConfig = ObserveConfig()
+    detection: DetectionConfig | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.detection is not None and self.halos.redshift_range is None:
+            raise ValueError("detection needs a light-cone: set halos.redshift_range")
+        return self
 
 
 #: Gas whose L(0.5-2 keV)/E^2 = 0.43e44 (M/2e14 Msun/h)^1.55 erg/s is that of the eFEDS clusters

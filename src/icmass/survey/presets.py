@@ -12,6 +12,16 @@ from pydantic import ValidationError
 from icmass.errors import InputError
 from icmass.survey.config import EFEDS_GAS, SurveyConfig
 
+_ALL_SKY = {
+    "halos": {
+        "redshift_range": [0.05, 0.8],
+        "redshift_law": "volume",
+        "selection": "mass_function",
+    },
+    "gas": EFEDS_GAS,
+    "detection": {},
+}
+
 #: What each preset changes, and in a word what it is for.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "erosita": ("2 ks with PSF, energy resolution, sky and particle background", {}),
@@ -42,6 +52,14 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
+    **{
+        f"erass{n}": (
+            f"clusters that eRASS:{n} detects: exposure and absorption as they vary over the sky; "
+            "gas as in eFEDS",
+            {**_ALL_SKY, "observe": {"sky": {"n_surveys": n}}},
+        )
+        for n in range(1, 9)
+    },
 }
 
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from icmass.errors import InputError
+from icmass.observe.allsky import draw_sightline
 from icmass.observe.apertures import photon_counts
 from icmass.observe.dynamics import galaxy_proxies
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
+from icmass.survey.selection import Selection
 from icmass.universe.agn import draw_agn
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
 from icmass.universe.galaxies import draw_galaxies, ideal_m_star
-from icmass.universe.gas import disturbance
-from icmass.universe.halos import LATENTS, SHAPES
+from icmass.universe.gas import disturbance, make_gas
+from icmass.universe.halos import LATENTS, SHAPES, Halo
 from icmass.universe.population import HaloPopulation
 from icmass.universe.scene import Scene, build_scene, luminosities
 
@@ -32,6 +35,7 @@ GAS_SHAPE = (
     "axis_ratio_s",
     "offset",
 )
+_MOST_TRIALS = 100_000  # halos tried for one detected cluster
 _STREAMS = (
     "halo",
     "surroundings",
@@ -65,6 +69,9 @@ class Simulator:
         self.config, self.seed = config, seed
         self.observatory = Observatory(config)
         self.population = HaloPopulation(config.halos, config.cosmology, seed)
+        self.selection = None
+        if config.detection is not None:
+            self.selection = Selection(config.detection, self.observatory, config.cosmology)
 
     @property
     def variables(self) -> list[str]:
@@ -75,7 +82,9 @@ class Simulator:
         names += ["galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v"]
         names += ["galaxy_m_star", "galaxy_member"]
         names += [f"latent_{name}" for name in (*LATENTS, *SHAPES, *GAS_SHAPE)]
-        return names if self.config.observe.coverage is None else [*names, "coverage"]
+        names += ["ra", "dec"] if self.config.observe.sky else []
+        names += ["coverage"] if self.config.observe.coverage else []
+        return names
 
     def streams(self, cluster: int) -> dict[str, np.random.Generator]:
         """Return the random streams of a cluster, by what is drawn from them."""
@@ -87,26 +96,68 @@ class Simulator:
 
     def scene(self, cluster: int) -> Scene:
         """Return a cluster and its surroundings, without observing them."""
-        return self._scene(cluster, self.streams(cluster))
+        streams = self.streams(cluster)
+        halo, _ = self._target(cluster, streams)
+        return self._scene(halo, streams["surroundings"])
 
-    def _scene(self, cluster: int, streams: dict[str, np.random.Generator]) -> Scene:
+    def _scene(self, halo: Halo, rng: np.random.Generator) -> Scene:
         config = self.config
         return build_scene(
-            self.population.draw(cluster, streams["halo"]),
+            halo,
             config.gas,
             config.substructure,
             config.neighbours,
             config.cosmology,
             half_width=config.observe.half_width_mpc_h,
-            rng=streams["surroundings"],
+            rng=rng,
         )
+
+    def _target(
+        self, cluster: int, streams: dict[str, np.random.Generator]
+    ) -> tuple[Halo, dict[str, float]]:
+        """Return the next halo that is selected, and its exposure, column density and place."""
+        config = self.config
+        for _ in range(_MOST_TRIALS):
+            halo = self.population.draw(cluster, streams["halo"])
+            sight = self._sightline(streams["exposure"])
+            if self.selection is None:
+                return halo, sight
+            gas = make_gas(halo, config.gas, config.cosmology)
+            found = self.selection.probability(
+                halo,
+                gas,
+                exposure=sight["exposure"],
+                nh_1e20=sight["nh"],
+            )
+            if streams["halo"].random() < found:
+                return halo, sight
+        raise InputError(
+            f"finds no cluster among {_MOST_TRIALS} halos",
+            field="detection",
+            mend="lower its limits, or raise halos.log_m500c_min",
+        )
+
+    def _sightline(self, rng: np.random.Generator) -> dict[str, float]:
+        observe = self.config.observe
+        if observe.sky is None:
+            return {
+                "exposure": float(rng.uniform(*observe.exposure_range)),
+                "nh": observe.nh_1e20,
+            }
+        sight = draw_sightline(observe.sky, rng)
+        return {
+            "exposure": sight.exposure_s,
+            "nh": float(f"{sight.nh_1e20:.1e}"),  # two digits: folded spectra are used again
+            "ra": sight.ra,
+            "dec": sight.dec,
+        }
 
     def cluster(self, cluster: int) -> dict[str, Any]:
         """Simulate one cluster: a value for each of `variables`."""
         config, streams = self.config, self.streams(cluster)
-        scene = self._scene(cluster, streams)
-        halo, gas = scene.halo, scene.gas
-        exposure = float(streams["exposure"].uniform(*config.observe.exposure_range))
+        halo, sight = self._target(cluster, streams)
+        scene = self._scene(halo, streams["surroundings"])
+        gas = scene.gas
         sources = draw_agn(
             halo,
             config.agn,
@@ -119,8 +170,8 @@ class Simulator:
             scene,
             sources,
             self._field(scene, streams["field"]),
-            exposure=exposure,
-            nh_1e20=config.observe.nh_1e20,
+            exposure=sight["exposure"],
+            nh_1e20=sight["nh"],
             of_exposure=streams["exposure"],
             of_photons=streams["photons"],
             of_background=streams["background"],
@@ -130,8 +181,7 @@ class Simulator:
             "m500c": halo.m500c,
             "redshift": halo.redshift,
             "r500c": halo.r500c,
-            "exposure": exposure,
-            "nh": config.observe.nh_1e20,
+            **sight,
             "halo_id": halo.halo_id,
             "snapshot": halo.snapshot,
             "position": halo.position,
