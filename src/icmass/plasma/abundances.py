@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 METALS = (6, 7, 8, 10, 12, 13, 14, 16, 18, 20, 26, 28)
@@ -35,3 +37,28 @@ by the names and with the values of XSPEC's manual (command ``abund``):
 - ``lodd``: Lodders (2003, ApJ 591, 1220), Table 1, photosphere;
 - ``aspl``: Asplund, Grevesse, Sauval & Scott (2009, ARA&A 47, 481), Table 1, photosphere.
 """
+
+
+@lru_cache(maxsize=16)
+def electron_content(abundances: str = "angr", metallicity: float = 0.3) -> tuple[float, float]:
+    """Return the electrons of a fully ionised plasma.
+
+    Parameters
+    ----------
+    abundances : str
+        A key of `SOLAR_ABUNDANCES`.
+    metallicity : float
+        Abundance of `METALS` [solar].
+
+    Returns
+    -------
+    mass_per_electron : float
+        In proton masses; nuclei from helium on weigh two per charge.
+    electrons_per_hydrogen : float
+    """
+    number = SOLAR_ABUNDANCES[abundances].copy()
+    number[np.array(METALS) - 1] *= metallicity
+    charge = np.arange(1, len(number) + 1)
+    electrons = float(number @ charge)
+    mass = 1 + 2 * (electrons - 1)
+    return mass / electrons, electrons

@@ -36,7 +36,7 @@ class Observatory:
         observe = config.observe
         self.config, self.cosmology = observe, config.cosmology
         self.agn = config.agn
-        self.table = load_plasma_table()
+        self.table = load_plasma_table(config.gas.abundance_table)
         self.instrument = load_instrument(
             observe.instrument, vignetting=observe.vignetting, arf=observe.arf, rmf=observe.rmf
         )

@@ -8,10 +8,9 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.universe.gas import (
-    NE_NH,
     Gas,
     GasConfig,
-    electron_density,
+    density_squared,
     gas_mass,
     gas_temperature,
     r500c_cm,
@@ -124,12 +123,14 @@ def _clump_shells(
     profile = _profile(config)
     r500c = cosmology.r500c(clumps.m500c, halo.redshift)
     r500_cm = r500c_cm(r500c, halo.redshift, cosmology.h)
-    central = electron_density(
-        gas_mass(clumps.m500c, config), r500_cm, (profile * _VOLUME)[_INSIDE].sum(), cosmology.h
+    central = density_squared(
+        gas_mass(clumps.m500c, config) * clumps.gas_kept,
+        r500_cm,
+        (profile * _VOLUME)[_INSIDE].sum(),
+        config,
+        cosmology.h,
     )
-    n_hot = config.hot_fraction * central * clumps.gas_kept
-    squared = profile**2 / NE_NH * _VOLUME
-    emission = (n_hot**2 * r500_cm**3)[:, None] * squared
+    emission = (central * r500_cm**3)[:, None] * (profile**2 * _VOLUME)
     emission *= np.clip((clumps.reach[:, None] - CLUMP_EDGES[:-1]) / np.diff(CLUMP_EDGES), 0, 1)
     efunc = float(cosmology.efunc(halo.redshift))
     return emission, gas_temperature(clumps.m500c, efunc, config), r500c

@@ -15,6 +15,7 @@ EVRARD_SLOPE = 0.3361
 _LOG_MASS = np.linspace(12, 16, 17)
 _REDSHIFT = np.linspace(0, 2, 9)
 _RATIO = np.geomspace(0.01, 10, 241)  # radii over R500c of the Jeans equation
+_R200 = np.linspace(1.2, 2.2, 41)  # R200c over R500c
 _C500 = np.geomspace(0.3, 30, 93)  # concentrations at which it is solved, 5 per cent apart
 
 
@@ -52,8 +53,8 @@ def concentration_500c(m500c: float, redshift: float, cosmology: Cosmology) -> f
 
 def r200c_over_r500c(c500: float) -> float:
     """Return R200c / R500c of an NFW halo of concentration `c500` = R500c / r_s."""
-    x = np.linspace(1.2, 2.2, 101)
-    return float(np.interp(-0.4, -nfw_mass(c500 * x) / nfw_mass(c500) / x**3, x))
+    density = nfw_mass(c500 * _R200) / _R200**3
+    return float(np.interp(-0.4 * nfw_mass(c500), -density, _R200))
 
 
 def dispersion_200c(m200c: np.ndarray | float, efunc: float) -> np.ndarray:

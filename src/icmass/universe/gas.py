@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtr
 
 from icmass.cosmology import Cosmology
+from icmass.plasma.abundances import electron_content
 from icmass.universe.halos import Halo
 from icmass.universe.profiles import vikhlinin_density, vikhlinin_temperature
 
 _MPC_CM = 3.0856775814913673e24
 _MSUN_G = 1.988409870698051e33
 _PROTON_G = 1.67262192369e-24
-MU_E = 1.17  # mass per electron in proton masses, and
-NE_NH = 1.20  # electrons per hydrogen nucleus, of an ionised plasma of 0.3 solar abundance
 PIVOT = 2e14  # Msun/h
 
 
@@ -165,12 +164,31 @@ def gas_temperature(
     return config.t_kev * efunc ** (2 / 3) * np.exp(exponent)
 
 
-def electron_density(
-    m_gas: np.ndarray | float, r500_cm: np.ndarray | float, weight: float, h: float
+def density_squared(
+    m_gas: np.ndarray | float,
+    r500_cm: np.ndarray | float,
+    weight: float,
+    config: GasConfig,
+    h: float,
 ) -> np.ndarray:
-    """Return n_e [cm^-3] where the profile is 1; it holds `m_gas` [Msun/h] in `weight` R500c^3."""
+    """Return n_e n_H of the hot gas where the density profile is 1 [cm^-6].
+
+    Parameters
+    ----------
+    m_gas : ndarray or float
+        Gas mass [Msun/h].
+    r500_cm : ndarray or float
+        R500c [physical cm].
+    weight : float
+        Integral of the profile over the volume that holds `m_gas` [R500c^3].
+    config : GasConfig
+    h : float
+        Hubble constant in units of 100 km/s/Mpc.
+    """
+    mass_per_electron, per_hydrogen = electron_content(config.abundance_table, config.abundance)
+    grams = config.hot_fraction * np.asarray(m_gas) / h * _MSUN_G
     volume = weight * np.asarray(r500_cm) ** 3
-    return np.asarray(m_gas) / h * _MSUN_G / (volume * MU_E * _PROTON_G)
+    return (grams / (volume * mass_per_electron * _PROTON_G)) ** 2 / per_hydrogen
 
 
 def r500c_cm(r500c: np.ndarray | float, redshift: float, h: float) -> np.ndarray:
@@ -204,7 +222,9 @@ def make_gas(
     m_gas = float(gas_mass(halo.m500c, config, halo.latents["gas_mass"]))
     smooth = max(m_gas - substructure_gas, 0.5 * m_gas)
     r500_cm = float(r500c_cm(halo.r500c, halo.redshift, cosmology.h))
-    n_e = density * electron_density(smooth, r500_cm, mass_weight[_INSIDE].sum(), cosmology.h)
+    squared = density**2 * density_squared(
+        smooth, r500_cm, mass_weight[_INSIDE].sum(), config, cosmology.h
+    )
 
     efunc = float(cosmology.efunc(halo.redshift))
     t500 = float(gas_temperature(halo.m500c, efunc, config, halo.latents["temperature"]))
@@ -213,8 +233,7 @@ def make_gas(
 
     rise = config.abundance_core * shape["cool_core"]
     abundance = config.abundance + rise / (1 + (_MIDDLE / config.abundance_radius) ** 2)
-    n_hot = config.hot_fraction * n_e
-    emission = n_hot**2 / NE_NH * _VOLUME * r500_cm**3 * np.exp(shape["ln_clumping"])
+    emission = squared * _VOLUME * r500_cm**3 * np.exp(shape["ln_clumping"])
     axes = halo.orientation * np.array([1.0, shape["axis_ratio_q"], shape["axis_ratio_s"]])
     axes /= np.cbrt(shape["axis_ratio_q"] * shape["axis_ratio_s"])
     reach = 1.3 * shape["offset"] * _MIDDLE / (_MIDDLE + 0.3)
