@@ -96,7 +96,7 @@ class GasConfig(BaseModel):
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
     axis_scatter: float = Field(0.07, ge=0, lt=0.3)
-    lopsidedness: float = Field(0.05, ge=0, lt=0.5)
+    lopsidedness: float = Field(0.06, ge=0, lt=0.5)
     lopsidedness_scatter: float = Field(0.6, ge=0, lt=2)
     abundance_table: Literal["angr", "lodd", "aspl"] = "angr"
 

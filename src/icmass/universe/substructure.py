@@ -39,14 +39,14 @@ class SubstructureConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mass_fraction: float = Field(0.10, ge=0, lt=0.5)
+    mass_fraction: float = Field(0.15, ge=0, lt=0.5)
     mass_fraction_scatter: float = Field(0.5, ge=0, lt=2)
     slope: float = Field(-0.82, gt=-2, lt=0)
     mass_min: float = Field(0.01, gt=1e-4, lt=1)
     mass_max: float = Field(0.5, gt=1e-3, le=1)
     concentration: float = Field(2.0, gt=0)
     extent: float = Field(2.0, gt=0.2, le=5)
-    stripping: float = Field(1.0, ge=0)
+    stripping: float = Field(0.7, ge=0)
 
 
 @dataclass(frozen=True)
