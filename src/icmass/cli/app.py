@@ -16,6 +16,7 @@ from icmass.cli.predict import SeveralValues, predict
 from icmass.cli.rate import rate
 from icmass.cli.report import report
 from icmass.cli.simulate import simulate
+from icmass.cli.validate import validate
 from icmass.errors import InputError
 
 app = typer.Typer(
@@ -75,6 +76,7 @@ def _one_line(error: BaseException) -> str:
 app.command()(demo)
 app.command()(simulate)
 app.command()(info)
+app.command()(validate)
 app.command()(benchmark)
 app.command()(report)
 app.command(cls=SeveralValues)(predict)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from icmass.report.style import WIDTH, new_figure, symbol
 
+_ROOMY = 7  # proxies whose numbers fit their cells in 9 pt
 PublishedPair = Callable[[str, str], float | None]
 
 
@@ -31,9 +32,10 @@ def draw_correlation(names: Sequence[str], matrix: np.ndarray, published: Publis
     axes = figure.subplots()
     shown = np.ma.masked_array(matrix, np.triu(np.ones((n, n), bool), 1))
     image = axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1)
+    size = 9.0 if n <= _ROOMY else 7.5
     for i in range(n):
         for j in range(i + 1):
-            _write(axes, (i, j), float(matrix[i, j]), published(names[i], names[j]))
+            _write(axes, (i, j), float(matrix[i, j]), published(names[i], names[j]), size)
     labels = [symbol(name) for name in names]
     axes.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), labels)
@@ -50,14 +52,16 @@ def draw_correlation(names: Sequence[str], matrix: np.ndarray, published: Publis
     return figure
 
 
-def _write(axes: Axes, cell: tuple[int, int], ours: float, theirs: float | None) -> None:
+def _write(
+    axes: Axes, cell: tuple[int, int], ours: float, theirs: float | None, size: float
+) -> None:
     row, column = cell
     on_diagonal = row == column
     colour = "white" if abs(ours) > 0.6 else "black"
     text = "1" if on_diagonal else f"{ours:.2f}".replace("-", "−").replace("nan", "–")
     both = theirs is not None and not on_diagonal
     place: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-    axes.text(column, row - (0.14 if both else 0), text, fontsize=9, **place)
+    axes.text(column, row - (0.14 if both else 0), text, fontsize=size, **place)
     if both:
         small = f"({theirs:.2f})".replace("-", "−")
-        axes.text(column, row + 0.24, small, fontsize=7, **place)
+        axes.text(column, row + 0.24, small, fontsize=0.8 * size, **place)

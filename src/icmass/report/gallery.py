@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm
+from matplotlib.colors import AsinhNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
-from icmass.report.style import MSUN_H, WIDTH, new_figure
+from icmass.report.style import MSUN_H, ORANGE, SKY, WIDTH, new_figure
 from icmass.survey.catalog import counts
 
 N_COLUMNS, N_ROWS = 4, 3
 SMOOTHING_PIXELS = 2.5  # of 128 a side; scaled with the map's size
+_COMPONENT_COLOURS = {"icm": ORANGE, "agn": SKY, "background": "#9ca3af"}
+_CORNERS = rf"top left: $\log_{{10}}\,M_{{500c}}$ [{MSUN_H}]   bottom right: redshift"
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,7 @@ def _panels(choice: Choice, spare: float) -> tuple[Figure, np.ndarray]:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     figure.supxlabel("projected offset  [comoving Mpc/h]", fontsize=9)
     figure.supylabel("projected offset  [comoving Mpc/h]", fontsize=9)
-    figure.suptitle(
-        rf"top left: $\log_{{10}}\,M_{{500c}}$ [{MSUN_H}]   bottom right: redshift",
-        fontsize=8.5,
-    )
+    figure.suptitle(_CORNERS, fontsize=8.5)
     return figure, panels
 
 
@@ -166,3 +165,34 @@ def _decorate(axes: Axes, survey: xr.Dataset, choice: Choice, place: tuple[int, 
         spine.set_visible(False)
     axes.tick_params(length=2, pad=1.5)
     axes.label_outer()
+
+
+def draw_component_gallery(survey: xr.Dataset, choice: Choice) -> Figure:
+    """Draw the same clusters by what sent the photons: gas orange, AGN blue, background grey.
+
+    Each component is smoothed; the colour of a pixel is the mean of the components' colours,
+    weighted with their counts, its brightness the asinh of all counts up to the map's own peak.
+    """
+    flat = choice.cluster.ravel()
+    order = np.argsort(flat)
+    maps = survey["maps"].isel(cluster=flat[order]).sel(component=list(_COMPONENT_COLOURS))
+    held = maps.transpose("cluster", "component", "band", "y", "x").values.sum(2, dtype="f8")
+    parts = np.empty_like(held)
+    parts[order] = held
+    sigma = SMOOTHING_PIXELS / 2 * parts.shape[-1] / 128
+    parts = gaussian_filter(parts, (0, 0, sigma, sigma)).reshape(
+        *choice.cluster.shape, *parts.shape[1:]
+    )
+    total = parts.sum(2)
+    peak = np.percentile(total, 99.8, axis=(-2, -1), keepdims=True)
+    knee = np.maximum(0.05 * peak, 1e-6)
+    brightness = np.clip(np.arcsinh(total / knee) / np.arcsinh(peak / knee), 0, 1)
+    hues = np.array([to_rgb(colour) for colour in _COMPONENT_COLOURS.values()])
+    share = parts / np.where(total > 0, total, 1)[:, :, None]
+    colour = np.clip(np.einsum("rcpyx,pk->rcyxk", share, hues) * brightness[..., None], 0, 1)
+    figure, panels = _panels(choice, spare=0.75)
+    for (i, j), axes in np.ndenumerate(panels):
+        axes.imshow(colour[i, j], origin="lower", extent=_extent(survey))
+        _decorate(axes, survey, choice, (i, j))
+    figure.suptitle(f"orange: gas   blue: AGN   grey: background\n{_CORNERS}", fontsize=8.5)
+    return figure

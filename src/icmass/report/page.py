@@ -39,8 +39,12 @@ def write_report(run: Path) -> Path:
     """
     read = read_run(Path(run))
     text = render(read, make_figures(read))
-    page = read.path / PAGE
-    draft = page.with_name(PAGE + ".partial")
+    return write_page(read.path / PAGE, text)
+
+
+def write_page(page: Path, text: str) -> Path:
+    """Write a page whole or not at all; return its path."""
+    draft = page.with_name(page.name + ".partial")
     try:
         draft.write_text(text, encoding="utf-8")
         draft.replace(page)
@@ -52,10 +56,21 @@ def write_report(run: Path) -> Path:
     return page
 
 
+def fill_template(*, kicker: str, title: str, lead: str, sections: list[str]) -> str:
+    """Return a page's HTML: `kicker`, `title` and `lead` plain text, `sections` HTML."""
+    held = files("icmass.report")
+    return Template(held.joinpath("template.html").read_text(encoding="utf-8")).substitute(
+        kicker=escape(kicker),
+        title=escape(title),
+        css=held.joinpath("style.css").read_text(encoding="utf-8"),
+        lead=markup.paragraph(lead, "lead"),
+        sections="\n".join(sections),
+    )
+
+
 def render(run: Run, plates: list[Plate]) -> str:
     """Return the page's HTML."""
     said = headline(run.results, published_sigma)
-    held = files("icmass.report")
     sections = [
         _result_section(run, plates, said[1:]),
         _survey_section(run, plates),
@@ -71,11 +86,8 @@ def render(run: Run, plates: list[Plate]) -> str:
         _definitions_section(),
         _provenance_section(run),
     ]
-    return Template(held.joinpath("template.html").read_text(encoding="utf-8")).substitute(
-        title=escape(_title(run)),
-        css=held.joinpath("style.css").read_text(encoding="utf-8"),
-        lead=markup.paragraph(said[0], "lead"),
-        sections="\n".join(sections),
+    return fill_template(
+        kicker="icmass benchmark report", title=_title(run), lead=said[0], sections=sections
     )
 
 

@@ -66,7 +66,7 @@ _SYMBOLS = {
     "L_X": "$L_X$",
     "L_X_soft": "$L_{X,soft}$",
     "M_gas": "$M_{gas}$",
-    "M_star": r"$M_{\star}$",
+    "M_star": "$M_{star}$",
     "sigma_v_true": r"$\sigma_{v,true}$",
     "N_gal": "$N_{gal}$",
     "sigma_v": r"$\sigma_v$",
@@ -149,7 +149,7 @@ def symbol_html(name: str) -> str:
 
 def _proxy_html(part: str) -> str:
     letter, _, index = part.replace("sigma", "σ").partition("_")
-    index = index.replace("_", ", ").replace("r500", "R500c").replace("star", "★")
+    index = index.replace("_", ", ").replace("r500", "R500c")
     subscript = f"<sub>{index}</sub>" if index else ""
     return f"<span><i>{letter}</i>{subscript}</span>"
 

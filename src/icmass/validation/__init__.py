@@ -1,0 +1,1 @@
+"""The mock against published and measured values."""

@@ -1,0 +1,214 @@
+"""Photon numbers of the maps: what the gas gives, how counts fall with redshift, background."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from pydantic import ValidationError
+
+from icmass.cosmology import Cosmology
+from icmass.proxies.names import (
+    REFERENCE_EXPOSURE_S,
+    has_background,
+    log_proxies,
+    read_scalar,
+)
+from icmass.proxies.published import SOURCE
+from icmass.proxies.scaling import RedshiftNormalisation, bootstrap_by_halo
+from icmass.survey.catalog import survey_bands, survey_config
+from icmass.survey.config import SurveyConfig
+from icmass.survey.observatory import Observatory
+from icmass.validation.check import Check, Findings, Target
+from icmass.validation.proxies import IDEAL_PHOTONS, NOT_HELD
+
+MEDIAN_LOG10_M500C, MEDIAN_REDSHIFT = 13.94, 0.21
+BAND_KEV = (0.5, 7.0)
+MEDIAN_PHOTONS = Target(
+    1200.0, 1.4, "factor", f"{SOURCE}: inferred from the counts that its maps are normalised to"
+)
+SLOPE_RANGE = (0.06, 0.30)
+COUNT_NORM = Target(
+    10 ** (4.33 - 5.9 * 0.21), 1.4, "factor", f"{SOURCE}: log10 N_tot = -5.9 z + 4.33 at z 0.21"
+)
+COUNT_SLOPE = Target(-5.9, 1.0, "absolute", f"{SOURCE}; snapshots of redshift 0.07 to 0.29")
+
+_EFEDS = "eFEDS images, seven bands; particles from the filter-wheel-closed spectrum"
+_INTERPOLATED = {(0.5, 1.2): 16.4, (1.2, 2.0): 7.6, (2.0, 7.0): 22.9}
+_NARROW = (
+    (0.3, 0.6, 10.3),
+    (0.6, 1.1, 8.9),
+    (1.1, 1.6, 5.8),
+    (1.6, 2.2, 4.6),
+    (2.2, 3.5, 6.4),
+    (3.5, 5.0, 6.9),
+    (5.0, 7.0, 8.6),
+)
+"""Low and high edge [keV], total background of the eFEDS field [1e-4 counts/s/arcmin^2]."""
+
+
+def component_totals(survey: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the counts in every map by component, shape (n, band); a pass over all maps."""
+    maps = survey["maps"].transpose("cluster", "component", "band", "y", "x")
+    n = maps.sizes["cluster"]
+    parts = np.array_split(np.arange(n), max(n // 128, 1))
+    totals = [maps[part].values.sum(axis=(-2, -1), dtype="f8") for part in parts]
+    joined = np.concatenate(totals)
+    return {str(name): joined[:, i] for i, name in enumerate(survey["component"].values)}
+
+
+def measured_background(band: tuple[float, float]) -> float | None:
+    """Return the measured background rate in a band [counts/s/arcmin^2], None if none was.
+
+    The three bands of the paper are interpolated; others are sums of the measured ones.
+    """
+    if band in _INTERPOLATED:
+        return _INTERPOLATED[band] * 1e-4
+    inside = [part for part in _NARROW if band[0] <= part[0] and part[1] <= band[1]]
+    if not inside or (inside[0][0], inside[-1][1]) != band:
+        return None
+    return sum(part[2] for part in inside) * 1e-4
+
+
+def photon_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
+    """Compare photon numbers of the gas and of the background with what is published."""
+    found = Findings()
+    totals = component_totals(survey)
+    _median_cluster(survey, totals, rng, n_draws, found)
+    _count_trend(survey, rng, n_draws, found)
+    _background(survey, totals, rng, n_draws, found)
+    return found
+
+
+def _halos(survey: xr.Dataset) -> np.ndarray:
+    return survey["halo_id"].values if "halo_id" in survey else np.arange(survey.sizes["cluster"])
+
+
+def _median_cluster(
+    survey: xr.Dataset,
+    totals: dict[str, np.ndarray],
+    rng: np.random.Generator,
+    n_draws: int,
+    found: Findings,
+) -> None:
+    """Fit ln N of the gas in ln M, z and ln z; evaluate it at the paper's median cluster."""
+    row = "gas photons of the median cluster"
+    bands = survey_bands(survey)
+    if "icm" not in totals:
+        return found.leave_out(NOT_HELD, [row])
+    if survey_config(survey).get("observe", {}).get("vignetting") != "onaxis":
+        return found.leave_out("published for the area on axis: preset phox", [row])
+    if (bands[0][0], bands[-1][1]) != BAND_KEV or np.ptp(survey["redshift"].values) < 0.05:
+        return found.leave_out("the survey is not in 0.5-7 keV or has one redshift", [row])
+    exposure = read_scalar(survey, "exposure")
+    ln_n = np.log((totals["icm"].sum(1) + 1) * REFERENCE_EXPOSURE_S / exposure)
+    ln_m = np.log(read_scalar(survey, "m500c") / 10**MEDIAN_LOG10_M500C)
+    z = read_scalar(survey, "redshift")
+    ln_z = np.log(z / MEDIAN_REDSHIFT)
+    design = np.stack([np.ones_like(z), ln_m, z - MEDIAN_REDSHIFT, ln_z], axis=1)
+
+    def at_median(index: np.ndarray | slice) -> float:
+        return float(np.exp(np.linalg.lstsq(design[index], ln_n[index], rcond=None)[0][0]))
+
+    draws = [at_median(i) for i in bootstrap_by_halo(_halos(survey), n_draws, rng)]
+    found.checks.append(
+        Check(
+            "photons", row, at_median(slice(None)), MEDIAN_PHOTONS, len(z),
+            "photons in 2 ks, 0.5-7 keV, 10^13.94 Msun/h, z 0.21", float(np.std(draws, ddof=1)),
+        )
+    )  # fmt: skip
+
+
+def _count_trend(
+    survey: xr.Dataset, rng: np.random.Generator, n_draws: int, found: Findings
+) -> None:
+    """Fit log10 N_tot = a z + b, all components and masses, as the paper normalises its maps."""
+    rows = ("redshift slope of log10 N_tot", "N_tot at redshift 0.21")
+    if survey.attrs.get("preset") != "phox":
+        return found.leave_out(IDEAL_PHOTONS, rows)
+    z = read_scalar(survey, "redshift")
+    near = np.flatnonzero((z > SLOPE_RANGE[0]) & (z < SLOPE_RANGE[1]))
+    if len(near) < 2 or np.ptp(z[near]) < 0.1:
+        return found.leave_out("the survey does not span redshift 0.07-0.29", rows)
+    z, ln_n = z[near], log_proxies(survey, ["N_phot"], near)[:, 0]
+
+    def fitted(index: np.ndarray | slice) -> tuple[float, float]:
+        line = RedshiftNormalisation.fit(z[index], ln_n[index])
+        return line.a, 10 ** (line.a * MEDIAN_REDSHIFT + line.b)
+
+    draws = [fitted(i) for i in bootstrap_by_halo(_halos(survey)[near], n_draws, rng)]
+    units = ("per unit redshift", "photons in 2 ks, 0.5-7 keV, all components")
+    found.checks += [
+        Check("photons", row, value, target, len(z), unit, float(error))
+        for row, value, target, unit, error in zip(
+            rows,
+            fitted(slice(None)),
+            (COUNT_SLOPE, COUNT_NORM),
+            units,
+            np.std(draws, axis=0, ddof=1),
+            strict=True,
+        )
+    ]
+
+
+def _background(
+    survey: xr.Dataset,
+    totals: dict[str, np.ndarray],
+    rng: np.random.Generator,
+    n_draws: int,
+    found: Findings,
+) -> None:
+    """Compare the background drawn, with the faint field AGN that are drawn apart, per area.
+
+    Field AGN too faint to have been masked when the sky was measured are in the measured rates,
+    but in component ``agn`` of the maps: their expectation is added.
+    """
+    bands = survey_bands(survey)
+    rows = [f"background {low:g}-{high:g} keV" for low, high in bands]
+    if not has_background(survey) or "background" not in totals:
+        return found.leave_out("the survey has no background", rows)
+    unresolved = _unresolved_rates(survey)
+    if unresolved is None:
+        return found.leave_out("the survey's configuration is of another version", rows)
+    time_area = read_scalar(survey, "exposure") * _seen_arcmin2(survey)
+    draws = [
+        totals["background"][i].sum(0) / time_area[i].sum()
+        for i in bootstrap_by_halo(_halos(survey), n_draws, rng)
+    ]
+    rate = totals["background"].sum(0) / time_area.sum() + unresolved
+    error = np.std(draws, axis=0, ddof=1)
+    for i, (row, band) in enumerate(zip(rows, bands, strict=True)):
+        measured = measured_background(band)
+        if measured is None:
+            found.leave_out("no rate was measured in this band", [row])
+            continue
+        how = f"{_EFEDS}; interpolated" if band in _INTERPOLATED else _EFEDS
+        found.checks.append(
+            Check(
+                "background", row, 1e4 * float(rate[i]),
+                Target(1e4 * measured, 0.20, "relative", how), len(time_area),
+                "1e-4 counts/s/arcmin^2", 1e4 * float(error[i]),
+            )
+        )  # fmt: skip
+
+
+def _unresolved_rates(survey: xr.Dataset) -> np.ndarray | None:
+    """Return the expected rate of drawn, unmasked field AGN [counts/s/arcmin^2], (band,)."""
+    try:
+        config = SurveyConfig.model_validate(survey_config(survey))
+    except ValidationError:
+        return None
+    if not config.observe.agn:
+        return np.zeros(len(config.observe.bands))
+    nh = float(np.median(survey["nh"].values)) if "nh" in survey else config.observe.nh_1e20
+    return Observatory(config).unresolved_rates(nh)
+
+
+def _seen_arcmin2(survey: xr.Dataset) -> np.ndarray:
+    """Return the solid angle of every map, weighted with its coverage [arcmin^2]."""
+    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    x = survey["x"].values
+    side = float(x[-1] - x[0]) * len(x) / (len(x) - 1)
+    area = (side * cosmology.arcmin_per_mpc_h(read_scalar(survey, "redshift"))) ** 2
+    if "coverage" in survey:
+        area = area * survey["coverage"].mean(("y", "x"), dtype="f8").values
+    return area

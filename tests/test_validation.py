@@ -1,0 +1,284 @@
+"""The validation: deviations, rows against values worked out apart, the command and its page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+
+from icmass.cosmology import Cosmology
+from icmass.errors import InputError
+from icmass.proxies.published import CORRELATION, SIGMA_LNM
+from icmass.proxies.summary import published_scatter
+from icmass.report.gallery import choose_clusters, draw_component_gallery
+from icmass.report.validation import check_table, missed_rows, render, write_validation
+from icmass.validation import response
+from icmass.validation.check import GROUPS, Check, Findings, Target, Verdict
+from icmass.validation.count_rates import efeds_rates, gas_rates
+from icmass.validation.field import MEASURED_COUNTS, moretti_counts_above
+from icmass.validation.photons import measured_background, photon_findings
+from icmass.validation.profiles import EDGES, stack_profiles
+from icmass.validation.proxies import proxy_findings
+from icmass.validation.relations import relation_findings
+from icmass.validation.validate import validate
+from icmass.validation.words import tolerance_text, value_text
+
+
+@pytest.fixture(scope="module")
+def mock(toy_survey: xr.Dataset) -> xr.Dataset:
+    """The toy survey as large as a validation needs: every cluster twice, halos apart."""
+    twice = xr.concat([toy_survey, toy_survey], "cluster", data_vars="minimal")
+    twice = twice.assign(halo_id=("cluster", np.arange(twice.sizes["cluster"])))
+    twice.attrs = {**toy_survey.attrs, "preset": "phox"}
+    return twice
+
+
+def names(found: Findings) -> dict[str, Check]:
+    return {check.name: check for check in found.checks}
+
+
+positive = st.floats(0.01, 100)
+
+
+@given(target=positive, tolerance=st.floats(1.01, 5), value=positive)
+def test_a_factor_is_symmetric_and_one_at_its_edge(target, tolerance, value):
+    aim = Target(target, tolerance, "factor", "")
+    assert aim.deviation(target * tolerance) == pytest.approx(1)
+    assert aim.deviation(target / tolerance) == pytest.approx(-1)
+    mirrored = target**2 / value
+    assert aim.deviation(mirrored) == pytest.approx(-aim.deviation(value), abs=1e-9)
+
+
+@given(target=st.floats(-50, -0.01), tolerance=st.floats(0.01, 2), steps=st.floats(-3, 3))
+def test_relative_and_absolute_deviations_of_negative_targets(target, tolerance, steps):
+    relative, absolute = (Target(target, tolerance, kind, "") for kind in ("relative", "absolute"))
+    value = target + steps * tolerance * abs(target)
+    assert relative.deviation(value) == pytest.approx(steps, abs=1e-6)
+    assert absolute.deviation(target + steps * tolerance) == pytest.approx(steps, abs=1e-6)
+
+
+def test_a_row_holds_up_to_its_tolerance_and_not_beyond():
+    aim = Target(0.1175, 0.15, "relative", "")
+    inside, outside = (Check("ideal", "a", 0.1175 * f, aim, 9) for f in (1.149, 1.151))
+    assert inside.ok and not outside.ok
+    unknown = Check("ideal", "a", float("nan"), aim, 9)
+    assert not unknown.ok and unknown.document()["value"] is None
+    verdict = Verdict.of([inside, outside])
+    assert (verdict.n_ok, verdict.n, verdict.share) == (1, 2, 0.5)
+    assert verdict.worst_deviation == pytest.approx(1.0067, abs=1e-3)
+
+
+def test_scatter_and_correlation_are_those_put_in(mock):
+    """The toy's residuals: T 0.07 / 0.64, M_gas 0.10 / 1.14, independent of each other."""
+    found = names(proxy_findings(mock, np.random.default_rng(0), 20))
+    assert found["scatter T"].value == pytest.approx(0.07 / 0.64, rel=0.15)
+    assert found["scatter M_gas"].value == pytest.approx(0.10 / 1.14, rel=0.15)
+    assert abs(found["correlation T with M_gas"].value) < 0.25
+    assert not found["correlation T with M_gas"].ok, "published: -0.55"
+    assert found["correlation N_phot with N_phot_2r500"].value > 0.5
+    again, _ = published_scatter(mock, ["L_X"], np.random.default_rng(0))
+    assert found["scatter L_X"].value == pytest.approx(again)
+    assert all(0 < check.error < 0.2 for check in found.values())
+
+
+def test_rows_without_a_variable_are_listed_and_photon_rows_are_of_phox_alone(mock):
+    found = proxy_findings(mock, np.random.default_rng(0), 2)
+    absent = found.absent["not in this survey"]
+    assert "scatter M_star (needs M_star)" in absent
+    wanted = sum(not name.startswith(("paper-", "icm-")) for name in SIGMA_LNM) + len(CORRELATION)
+    assert len(found.checks) + len(absent) == wanted
+    other = proxy_findings(mock.assign_attrs(preset="erosita"), np.random.default_rng(0), 2)
+    assert not any("N_phot" in check.name for check in other.checks)
+    assert sum(map(len, other.absent.values())) + len(other.checks) == wanted
+
+
+def test_galaxy_rows_come_with_their_variables(mock):
+    rng = np.random.default_rng(3)
+    mu = np.log(mock["m500c"] / 2e14)
+    held = mock.assign(
+        M_star=np.exp(29 + mu + 0.1 * rng.normal(size=mu.size)),
+        sigma_v_true=600 * np.exp(mu / 3 + 0.1 * rng.normal(size=mu.size)),
+        N_gal=150 * np.exp(0.7 * mu + 0.2 * rng.normal(size=mu.size)),
+        sigma_v=600 * np.exp(mu / 3 + 0.2 * rng.normal(size=mu.size)),
+    )
+    found = proxy_findings(held, np.random.default_rng(0), 2)
+    assert found.absent == {}
+    rows = names(found)
+    assert rows["scatter sigma_v_true"].value == pytest.approx(0.3, rel=0.15)
+    assert rows["scatter N_gal"].group == "observed"
+    assert rows["scatter M_gas+M_star"].group == "combination"
+    assert rows["scatter M_gas+M_star"].value < rows["scatter M_gas"].value
+
+
+def test_relations_with_mass_are_those_put_in(mock):
+    """T = 3.24 (M/2e14)^0.64 and M_gas = 2e13 (M/2e14)^1.14 without evolution."""
+    cosmology = Cosmology.model_validate_json(mock.attrs["cosmology"])
+    evolving = mock.assign(T=mock["T"] * cosmology.efunc(mock["redshift"]) ** (2 / 3))
+    found = names(relation_findings(evolving, np.random.default_rng(0), 20))
+    norm = found["T E^-2/3 at 2e14 Msun/h"]
+    assert norm.value == pytest.approx(3.24, rel=0.02) and norm.ok
+    assert found["slope of T"].value == pytest.approx(0.64, abs=0.03)
+    assert found["f_gas at 2e14 Msun/h"].value == pytest.approx(0.1, rel=0.03)
+    assert found["slope of f_gas"].value == pytest.approx(0.14, abs=0.04)
+    hot = names(relation_findings(evolving.assign(T=1.2 * evolving["T"]), np.random.default_rng(0)))
+    assert not hot["T E^-2/3 at 2e14 Msun/h"].ok
+
+
+def test_photons_of_the_median_cluster_and_count_slope(mock):
+    """The toy draws 2000 (M/2e14)^1.3 (0.2/z)^2 photons of gas, here in half of 2 ks."""
+    config = {"observe": {"vignetting": "onaxis", "background": False}}
+    seen = mock.assign_attrs(config=json.dumps(config)).assign(exposure=mock["exposure"] / 2)
+    found = names(photon_findings(seen, np.random.default_rng(0), 10))
+    expected = 2 * 2000 * (10**13.94 / 2e14) ** 1.3 * (0.2 / 0.21) ** 2
+    row = found["gas photons of the median cluster"]
+    assert row.value == pytest.approx(expected, rel=0.15)
+    z, counts = mock["redshift"].values, mock["n_phot"].values + 1
+    slope = np.polyfit(z, np.log10(counts), 1)[0]
+    assert found["redshift slope of log10 N_tot"].value == pytest.approx(slope)
+
+
+def test_background_is_counts_per_time_and_solid_angle(mock):
+    """Poisson 0.5 per pixel of 4.6/32 Mpc/h; a survey without AGN has no faint ones to add."""
+    config = {"observe": {"background": True, "agn": False}}
+    found = names(
+        photon_findings(mock.assign_attrs(config=json.dumps(config)), np.random.default_rng(0), 10)
+    )
+    scale = Cosmology().arcmin_per_mpc_h(mock["redshift"].values)
+    expected = 0.5 * 32**2 * len(scale) / (2000 * np.sum((4.6 * scale) ** 2))
+    for band in ("0.5-1.2", "1.2-2", "2-7"):
+        row = found[f"background {band} keV"]
+        assert row.value == pytest.approx(1e4 * expected, rel=0.01)
+    agn = names(
+        photon_findings(
+            mock.assign_attrs(config=json.dumps({"observe": {"background": True}})),
+            np.random.default_rng(0),
+            2,
+        )
+    )
+    extra = agn["background 0.5-1.2 keV"].value - found["background 0.5-1.2 keV"].value
+    assert 0.2 < extra < 3, "field AGN of 2e-15 to 6.5e-15 erg/s/cm^2 give about 1e-4 counts/s"
+
+
+def test_measured_background_adds_the_bands_that_were_measured():
+    assert measured_background((0.5, 1.2)) == pytest.approx(16.4e-4)
+    assert measured_background((1.1, 2.2)) == pytest.approx((5.8 + 4.6) * 1e-4)
+    assert measured_background((2.2, 7.0)) == pytest.approx((6.4 + 6.9 + 8.6) * 1e-4)
+    assert measured_background((0.7, 3.0)) is None
+
+
+def test_reference_rates_hold_and_an_instrument_off_by_5_per_cent_would_not(mock, monkeypatch):
+    found = response.response_findings(mock)
+    assert len(found.checks) == 3 and all(check.ok for check in found.checks)
+    assert max(abs(check.value - 1) for check in found.checks) < 0.01
+    off = {band: tuple(1.05 * np.array(v)) for band, v in response.REFERENCE.items()}
+    monkeypatch.setattr(response, "REFERENCE", off)
+    assert not any(check.ok for check in response.response_findings(mock).checks)
+
+
+def test_profiles_of_a_beta_model(mock):
+    """Counts go as (1 + (r / 0.2 R500c)^2)^-1.5; innermost annulus apart: pixels are coarse."""
+    stack = stack_profiles(mock)[-1]
+    radius = np.linspace(0, 2, 4001)
+    shape = (1 + (radius / 0.2) ** 2) ** -1.5
+    inside = radius < 1
+    mean = np.average(shape[inside], weights=radius[inside])
+    for i in range(3, len(EDGES) - 2):
+        ring = (radius >= EDGES[i]) & (radius < EDGES[i + 1])
+        expected = np.average(shape[ring], weights=radius[ring]) / mean
+        assert stack.quantiles[1, i] == pytest.approx(expected, rel=0.25)
+    assert (np.diff(stack.quantiles, axis=0) >= 0).all()
+
+
+def test_count_rates(mock):
+    rates = gas_rates(mock)
+    assert rates.band == (0.5, 2.0)
+    gas = mock["maps"].sel(component="icm").isel(band=slice(0, 2)).sum(("band", "y", "x")).values
+    assert (rates.rate <= gas / 2000).all() and rates.rate.sum() > 0.5 * gas.sum() / 2000
+    observe = {"observe": {"vignetting": "onaxis"}}
+    survey = mock.assign_attrs(config=json.dumps(observe))
+    near, far = (efeds_rates(survey, np.array([2e14]), z)[0] for z in (0.1, 0.2))
+    flux = 0.43e44 / (4 * np.pi * (456 / 0.98 * 3.0857e24) ** 2)  # D_L of z 0.1 in this cosmology
+    assert near == pytest.approx(flux * 1.1e12, rel=0.25), "1.07e12 counts/s per erg/s/cm^2"
+    assert 3.5 < near / far < 5
+
+
+def test_published_source_counts_meet_the_measured_ones():
+    for flux, number, _ in MEASURED_COUNTS:
+        assert moretti_counts_above(flux) == pytest.approx(number, rel=0.45)
+    assert moretti_counts_above(2e-15) == pytest.approx(6150 / (1 + 7.4**1.22), rel=1e-6)
+
+
+def test_texts():
+    assert value_text(Check("ideal", "a", 0.12361, Target(1, 1, "absolute", ""), 9, error=0.0035))
+    row = Check("ideal", "a", 0.12361, Target(1, 1, "absolute", ""), 9, error=0.0035)
+    assert value_text(row) == "0.1236 ± 0.0035"
+    assert tolerance_text(Target(1, 1.4, "factor", "")) == "factor 1.4"
+
+
+def test_too_small_or_real_surveys_are_refused(toy_survey):
+    with pytest.raises(InputError, match="96 clusters are too few"):
+        validate(toy_survey)
+    with pytest.raises(InputError, match="variable m500c: is missing"):
+        validate(toy_survey.drop_vars("m500c"))
+
+
+def test_the_page_leads_with_the_verdict_and_marks_misses(mock, tmp_path):
+    found = validate(mock)
+    order = list(GROUPS)
+    groups = [order.index(check.group) for check in found.checks]
+    assert groups == sorted(groups)
+    text = render(found, [], "x.zarr")
+    assert f"{found.verdict.n_ok} of {found.verdict.n} rows" in text.split("<main>")[0]
+    missed = [check for check in found.checks if not check.ok]
+    assert missed and text.count('<tr class="miss">') == len(missed) == len(missed_rows(found))
+    table = check_table(found.checks)
+    assert table.count('<th scope="row">') == len(found.checks)
+    numbers = {int(n) for n in re.findall(r"<td>\[(\d+)\]</td>", table)}
+    assert numbers == set(range(1, len({c.target.source for c in found.checks}) + 1))
+
+
+@pytest.mark.parametrize(
+    ("component", "rgb"), [("icm", "#e69f00"), ("agn", "#56b4e9"), ("background", "#9ca3af")]
+)
+def test_the_component_gallery_shows_what_sent_the_photons(mock, component, rgb):
+    """With photons of one component alone, every lit pixel has that component's colour."""
+    maps = mock["maps"].where(mock["component"] == component, 0).astype("u2")
+    if component == "agn":
+        maps[:, 1, 0, 10:20, 10:20] = 5
+    survey = mock.assign(maps=maps)
+    image = draw_component_gallery(survey, choose_clusters(survey)).axes[3].images[0].get_array()
+    lit = np.asarray(image)[np.asarray(image).max(-1) > 0.2]
+    expected = np.array(to_rgb(rgb))
+    assert len(lit) > 4
+    np.testing.assert_allclose(
+        lit / lit.max(-1, keepdims=True), expected / expected.max() * np.ones_like(lit), atol=1e-6
+    )
+
+
+def test_validate_prints_json_and_writes_the_page(mock, tmp_path, run_cli):
+    store, out = tmp_path / "x.zarr", tmp_path / "out"
+    mock.to_zarr(store)
+    done = run_cli("validate", store, "--json", "--out", out)
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    keys = {"name", "value", "target", "tolerance", "source", "ok"}
+    assert all(keys <= set(check) for check in document["checks"])
+    assert document["verdict"]["n"] == len(document["checks"])
+    assert json.loads((out / "validation.json").read_text()) == document
+    page = (out / "validation.html").read_text()
+    sources = re.findall(r'src="([^"]{5})', page)
+    assert len(sources) >= 8 and set(sources) == {"data:"} and "<script" not in page
+    table = run_cli("validate", store)
+    assert table.returncode == 0 and "MISS" in table.stdout and "rows hold" in table.stdout
+
+
+def test_an_unwritable_folder_is_one_line(mock, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--out"):
+        write_validation(mock, validate(mock), tmp_path / "file", path=tmp_path)
