@@ -23,6 +23,7 @@ from icmass.universe.dynamics import (
     nfw_mass,
     r200c_over_r500c,
 )
+from icmass.universe.flows import hubble_flow
 from icmass.universe.galaxies import (
     VELOCITY_WINDOW,
     Galaxies,
@@ -32,7 +33,7 @@ from icmass.universe.galaxies import (
     satellite_number,
 )
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
-from icmass.universe.interlopers import draw_field, hubble_flow
+from icmass.universe.interlopers import draw_field
 from icmass.universe.mass_function import LOG_MASS, halo_abundance
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
 from icmass.universe.population import HaloPopulation

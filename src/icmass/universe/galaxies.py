@@ -16,8 +16,9 @@ from icmass.universe.dynamics import (
     nfw_mass,
     r200c_over_r500c,
 )
+from icmass.universe.flows import hubble_flow
 from icmass.universe.halos import Halo
-from icmass.universe.interlopers import draw_field, hubble_flow
+from icmass.universe.interlopers import draw_field
 from icmass.universe.neighbours import Neighbours
 from icmass.universe.profiles import nfw_radii
 

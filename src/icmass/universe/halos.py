@@ -72,8 +72,6 @@ class HaloConfig(BaseModel):
         residual correlations of Ho et al. 2023 at z = 0.174; concentration against recent
         accretion: Wechsler et al. 2002, ApJ 568, 52; the others calibrated on the residual
         correlations of Ho et al. 2023.
-    concentration_scatter_dex : float
-        Scatter of log10 c at fixed mass (Diemer & Joyce 2019, ApJ 871, 168).
     memory_gyr : float
         Time over which latents forget their value [Gyr]: about a dynamical time of the halo.
     growth_scatter : float
@@ -95,13 +93,12 @@ class HaloConfig(BaseModel):
         (1.0, -0.5, 0.0, 0.0, 0.0, 0.2, 0.0, 0.0),
         (-0.5, 1.0, 0.0, 0.0, 0.0, -0.3, 0.0, 0.0),
         (0.0, 0.0, 1.0, -0.55, 0.30, 0.15, 0.0, 0.05),
-        (0.0, 0.0, -0.55, 1.0, -0.55, 0.0, 0.0, 0.05),
-        (0.0, 0.0, 0.30, -0.55, 1.0, 0.0, 0.0, 0.05),
+        (0.0, 0.0, -0.55, 1.0, -0.55, 0.0, 0.35, 0.05),
+        (0.0, 0.0, 0.30, -0.55, 1.0, 0.0, -0.1, 0.05),
         (0.2, -0.3, 0.15, 0.0, 0.0, 1.0, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.3),
+        (0.0, 0.0, 0.0, 0.35, -0.1, 0.0, 1.0, 0.3),
         (0.0, 0.0, 0.05, 0.05, 0.05, 0.0, 0.3, 1.0),
     )
-    concentration_scatter_dex: float = Field(0.16, ge=0, lt=1)
     memory_gyr: float = Field(2.0, gt=0)
     growth_scatter: float = Field(0.25, ge=0, lt=1)
 

@@ -8,16 +8,12 @@ from functools import lru_cache
 import numpy as np
 
 from icmass.cosmology import Cosmology
+from icmass.universe.flows import infall_rate
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
 
 DEPTH = 50.0
 """They are drawn to this distance before and behind the cluster [comoving Mpc/h]."""
-
-
-def hubble_flow(redshift: float, cosmology: Cosmology) -> float:
-    """Return a H(z) [km/s per comoving Mpc/h]."""
-    return 100 * float(cosmology.efunc(redshift)) / (1 + redshift)
 
 
 def draw_field(
@@ -54,9 +50,8 @@ def draw_field(
     Notes
     -----
     xi is the linear correlation function of matter. The even part is uniform, the clustered part
-    drawn in radius within the cone that holds the map. Mean infall as of the neighbours (Yahil
-    1985, in The Virgo Cluster (ESO), 359): v = -(1/3) a H r Om(z)^0.55 D / (1 + D)^0.25, with D
-    the mean of b_cluster xi within r.
+    drawn in radius within the cone that holds the map. The mean infall is that of the neighbours:
+    of the overdensity b_cluster xi, averaged within r.
     """
     tables = _tables(cosmology, round(halo.redshift, 2), half_width)
     cluster_bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
@@ -68,10 +63,8 @@ def draw_field(
     kept = distance > exclusion * halo.r500c
     offset, distance = offset[kept], distance[kept]
 
-    z = halo.redshift
     over = cluster_bias * np.interp(distance, tables.radius, tables.mean_correlation)
-    growth = (cosmology.om0 * (1 + z) ** 3 / float(cosmology.efunc(z)) ** 2) ** 0.55
-    inwards = hubble_flow(z, cosmology) * growth / 3 * over / (1 + over) ** 0.25
+    inwards = infall_rate(over, halo.redshift, cosmology)
     return offset, scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
 
 

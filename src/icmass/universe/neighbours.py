@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from icmass.cosmology import Cosmology
+from icmass.universe.flows import infall_rate
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
 from icmass.universe.substructure import Clumps
@@ -90,9 +91,8 @@ def draw_neighbours(
     -----
     Their number density is n(M) (1 + b(M) b_cluster xi(r)), with xi the linear correlation function
     of matter: the even part is uniform in the volume, the clustered part is drawn in radius.
-    Infall follows Yahil 1985, in The Virgo Cluster (ESO), 359:
-    v(r) = -(1/3) a H r Om(z)^0.55 D / (1 + D)^0.25, with D the mean overdensity within r that
-    b_cluster xi gives.
+    Infall is that of the overdensity b_cluster xi, averaged within r; the cluster's own mass, which
+    would speed up the nearest ones, is left out.
     """
     tables = _tables(config, cosmology, round(halo.redshift, 2))
     bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
@@ -101,10 +101,7 @@ def draw_neighbours(
     kept = distance > config.exclusion * halo.r500c
     offset, distance = offset[kept], distance[kept]
     density = bias * np.interp(distance, RADIUS, tables.mean_correlation)
-    z = halo.redshift
-    efunc = float(cosmology.efunc(z))
-    growth = (cosmology.om0 * (1 + z) ** 3 / efunc**2) ** 0.55
-    inwards = 100 * efunc / (1 + z) * growth / 3 * density / (1 + density) ** 0.25
+    inwards = infall_rate(density, halo.redshift, cosmology)
     v_los = config.velocity_scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
     x, y, z = offset.T
     return Neighbours(x, y, z, mass[kept], v_los)
