@@ -17,6 +17,7 @@ GROUPS: dict[str, str] = {
     "combination": "Mass scatter of combinations",
     "correlation": "Residual correlations",
     "physics": "Gas physics",
+    "morphology": "Morphology of the gas",
     "photons": "Photon numbers",
     "response": "Count rates per emission measure",
     "background": "Background rates",

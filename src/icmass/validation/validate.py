@@ -11,6 +11,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Verdict
+from icmass.validation.morphology import morphology_findings
 from icmass.validation.photons import photon_findings
 from icmass.validation.proxies import proxy_findings
 from icmass.validation.relations import relation_findings
@@ -77,13 +78,14 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
             field="dimension cluster",
             mend=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
         )
-    streams = [np.random.default_rng([seed, i]) for i in range(4)]
+    streams = [np.random.default_rng([seed, i]) for i in range(5)]
     found = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
         relation_findings(survey, streams[2]),
         photon_findings(survey, streams[3]),
         response_findings(survey),
+        morphology_findings(survey, streams[4]),
     ]
     order = list(GROUPS)
     checks = sorted((c for part in found for c in part.checks), key=lambda c: order.index(c.group))
