@@ -19,6 +19,7 @@ from icmass.proxies.summary import published_scatter
 from icmass.report.gallery import choose_clusters, draw_component_gallery
 from icmass.report.validation import check_table, missed_rows, render, write_validation
 from icmass.validation import response
+from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Findings, Target, Verdict
 from icmass.validation.count_rates import efeds_rates, gas_rates
 from icmass.validation.field import MEASURED_COUNTS, moretti_counts_above
@@ -96,6 +97,19 @@ def test_rows_without_a_variable_are_listed_and_photon_rows_are_of_phox_alone(mo
     other = proxy_findings(mock.assign_attrs(preset="erosita"), np.random.default_rng(0), 2)
     assert not any("N_phot" in check.name for check in other.checks)
     assert sum(map(len, other.absent.values())) + len(other.checks) == wanted
+
+
+def test_other_populations_are_not_compared(mock):
+    rng = np.random.default_rng(0)
+    cone = mock.assign_attrs(config=json.dumps({"halos": {"redshift_range": [0.05, 0.8]}}))
+    assert catalogue_findings(cone, rng).checks == []
+    assert len(catalogue_findings(mock, rng).checks) == 2
+    detected = mock.assign_attrs(config=json.dumps({"detection": {}}))
+    for findings in (proxy_findings, relation_findings):
+        assert findings(detected, rng, 2).checks == [] != findings(mock, rng, 2).checks
+    efeds = names(relation_findings(mock.assign_attrs(preset="efeds"), rng, 2))
+    assert efeds["slope of L_X_soft"].target.value == 1.55
+    assert efeds["T E^-2/3 at 2e14 Msun/h"].target.value == 2.7
 
 
 def test_galaxy_rows_come_with_their_variables(mock):

@@ -9,12 +9,19 @@ from icmass.proxies.names import available, kind_of, parse_names
 from icmass.proxies.published import CORRELATION, SIGMA_LNM, SOURCE
 from icmass.proxies.scaling import ScalingFit
 from icmass.proxies.summary import ProxyTable, half_width
+from icmass.survey.catalog import survey_config
 from icmass.validation.check import Check, Findings, Target
 
 TOLERANCE = {"ideal": 0.15, "observed": 0.20, "combination": 0.25}
 CORRELATION_TOLERANCE = 0.2
 IDEAL_PHOTONS = "published for ideal photons without a background: preset phox"
 NOT_HELD = "not in this survey"
+DETECTED = "published for all halos above a mass; this survey holds those that were detected"
+
+
+def is_detected(survey: xr.Dataset) -> bool:
+    """Return whether the clusters were chosen by their photons: at fixed mass, the bright ones."""
+    return survey_config(survey).get("detection") is not None
 
 
 def proxy_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
@@ -26,9 +33,13 @@ def proxy_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 
     held = set(available(survey))
     ideal_photons = survey.attrs.get("preset") == "phox"
 
+    detected = is_detected(survey)
+
     def wanted(names: tuple[str, ...], row: str) -> bool:
         missing = [name for name in names if name not in held]
-        if missing:
+        if detected:
+            found.leave_out(DETECTED, [row])
+        elif missing:
             found.leave_out(NOT_HELD, [f"{row} (needs {', '.join(missing)})"])
         elif not ideal_photons and any(name.startswith("N_phot") for name in names):
             found.leave_out(IDEAL_PHOTONS, [row])
@@ -40,6 +51,8 @@ def proxy_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 
     sets = [names for names in sets if wanted(names, _row(names))]
     pairs = [parse_names("+".join(pair)) for pair in CORRELATION]
     pairs = [pair for pair in pairs if wanted(pair, _pair_row(pair))]
+    if not sets and not pairs:
+        return found
     used = parse_names("+".join({name for names in (*sets, *pairs) for name in names}))
     table = ProxyTable.of(survey, used)
     best, draws = table.fit(), table.bootstrap(rng, n_draws)

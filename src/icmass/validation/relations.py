@@ -11,7 +11,7 @@ from icmass.cosmology import Cosmology
 from icmass.proxies.names import read_scalar
 from icmass.proxies.scaling import PIVOT_MSUN_H, bootstrap_by_halo
 from icmass.validation.check import Check, Findings, Target
-from icmass.validation.proxies import NOT_HELD
+from icmass.validation.proxies import DETECTED, NOT_HELD, is_detected
 
 MIN_CLUSTERS = 30
 MAGNETICUM = (
@@ -98,7 +98,7 @@ OBSERVED_AIMS = (
     _Aim("L_X_soft", "1e44 erg/s", -2.0, Target(0.43, 0.40, "relative", EFEDS_L),
          Target(1.55, 0.25, "absolute", EFEDS_L)),
 )  # fmt: skip
-"""Aims of the preset efeds, whose gas is that of the clusters observed there."""
+"""Aims of the presets whose gas is that of the clusters observed in the eFEDS field."""
 
 
 def scaled_proxy(survey: xr.Dataset, proxy: str, ez_power: float) -> np.ndarray | None:
@@ -116,12 +116,15 @@ def scaled_proxy(survey: xr.Dataset, proxy: str, ez_power: float) -> np.ndarray 
 def relation_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
     """Compare normalisation and slope of the gas relations at 2e14 Msun/h."""
     found = Findings()
-    aims = OBSERVED_AIMS if survey.attrs.get("preset") == "efeds" else AIMS
+    observed = str(survey.attrs.get("preset")).startswith(("efeds", "erass"))
+    aims = OBSERVED_AIMS if observed else AIMS
     for aim in aims:
         rows = (f"{aim.proxy} at 2e14 Msun/h", f"slope of {aim.proxy}")
         values = scaled_proxy(survey, aim.proxy, aim.ez_power)
         near = np.flatnonzero(read_scalar(survey, "redshift") < aim.z_max)
-        if values is None:
+        if is_detected(survey):
+            found.leave_out(DETECTED, rows)
+        elif values is None:
             found.leave_out(NOT_HELD, rows)
         elif len(near) < MIN_CLUSTERS:
             reason = f"fewer than {MIN_CLUSTERS} clusters below redshift {aim.z_max:g}"
