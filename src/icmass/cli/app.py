@@ -10,6 +10,7 @@ import typer
 
 from icmass import __version__
 from icmass.cli.benchmark import benchmark
+from icmass.cli.config import config
 from icmass.cli.demo import demo
 from icmass.cli.info import info
 from icmass.cli.predict import SeveralValues, predict
@@ -75,6 +76,7 @@ def _one_line(error: BaseException) -> str:
 
 app.command()(demo)
 app.command()(simulate)
+app.command()(config)
 app.command()(info)
 app.command()(validate)
 app.command()(benchmark)

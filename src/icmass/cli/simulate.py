@@ -13,7 +13,9 @@ from icmass.cli.progress import progress
 def simulate(
     out: Annotated[Path, typer.Option(help="The store to write, X.zarr.")],
     n: Annotated[int, typer.Option("--n", min=1, help="Number of clusters.")],
-    preset: Annotated[str, typer.Option(help="erosita, phox, demo or efeds.")] = "erosita",
+    preset: Annotated[
+        str, typer.Option(help="erosita, phox, demo, efeds, or erass1 to erass8.")
+    ] = "erosita",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the survey.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
@@ -25,6 +27,10 @@ def simulate(
     ] = None,
     assign: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, e.g. observe.exposure_s=4000.")
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="Physics variant on top of the preset; several are mixed in turn."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
     overwrite: Annotated[
@@ -39,7 +45,7 @@ def simulate(
     from icmass.survey.presets import resolve_config
     from icmass.survey.write import simulate_survey
 
-    resolved = resolve_config(preset, config, tuple(assign or ()))
+    resolved = resolve_config(preset, config, tuple(assign or ()), tuple(variant or ()))
     with progress("clusters") as report:
         simulate_survey(
             resolved,

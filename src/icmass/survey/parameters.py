@@ -29,11 +29,14 @@ class Parameter:
         Its value, ready for YAML.
     meaning : str
         What it is, with unit and source.
+    part : type of BaseModel or None
+        If the value is None: the part of the configuration that may stand there.
     """
 
     key: str
     value: Any
     meaning: str
+    part: type[BaseModel] | None = None
 
 
 def parameters(config: SurveyConfig) -> list[Parameter]:
@@ -42,20 +45,32 @@ def parameters(config: SurveyConfig) -> list[Parameter]:
 
 
 def as_yaml(config: SurveyConfig) -> str:
-    """Return a configuration as a commented YAML text, which ``--config`` takes."""
+    """Return a configuration as a commented YAML text, which ``--config`` takes.
+
+    Parts that are absent (``null``) are listed with their defaults, commented out.
+    """
     lines: list[str] = []
-    section = ""
+    section = said = ""
     for parameter in parameters(config):
         parent, _, name = parameter.key.rpartition(".")
         indent = "  " * parameter.key.count(".")
         if parent != section:
             lines += ["", *_headings(parent, section)]
             section = parent
-        lines += textwrap.wrap(
-            parameter.meaning, 96, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
-        )
+        if parameter.meaning != said:
+            lines += _comment(parameter.meaning, indent)
+            said = parameter.meaning
         lines.append(f"{indent}{name}: {json.dumps(parameter.value)}")
+        if parameter.part is not None:
+            for inner in _walk(parameter.part(), ""):
+                lines += _comment(inner.meaning, indent + "#   ")
+                lines.append(f"{indent}#   {inner.key}: {json.dumps(inner.value)}")
     return "\n".join(lines).strip() + "\n"
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    lead = f"{indent}# "
+    return textwrap.wrap(text, 96, initial_indent=lead, subsequent_indent=lead)
 
 
 def _headings(parent: str, before: str) -> list[str]:
@@ -71,12 +86,13 @@ def _walk(model: BaseModel, prefix: str) -> Iterator[Parameter]:
     meanings = _meanings(type(model))
     plain = json.loads(model.model_dump_json())
     nested = []
-    for name in type(model).model_fields:
+    for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             nested.append((name, value))
         else:
-            yield Parameter(prefix + name, plain[name], meanings.get(name, ""))
+            part = _part(field.annotation) if value is None else None
+            yield Parameter(prefix + name, plain[name], meanings.get(name, ""), part)
     for name, value in nested:
         yield from _walk(value, f"{prefix}{name}.")
 
@@ -99,14 +115,9 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def optional_models() -> dict[str, type[BaseModel]]:
-    """Return the parts of a configuration that may be absent, by their key."""
-    found = {}
-    for section, field in SurveyConfig.model_fields.items():
-        model = field.annotation
-        if inspect.isclass(model) and issubclass(model, BaseModel):
-            for name, inner in model.model_fields.items():
-                for part in get_args(inner.annotation):
-                    if inspect.isclass(part) and issubclass(part, BaseModel):
-                        found[f"{section}.{name}"] = part
-    return found
+def _part(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field may hold instead of None."""
+    for part in get_args(annotation):
+        if inspect.isclass(part) and issubclass(part, BaseModel):
+            return part
+    return None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from icmass.errors import InputError
 from icmass.survey.config import EFEDS_GAS, SurveyConfig
+from icmass.survey.variants import apply_variants
 
 _ALL_SKY = {
     "halos": {
@@ -64,22 +65,29 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def resolve_config(
-    preset: str = "erosita", file: Path | None = None, assignments: tuple[str, ...] = ()
+    preset: str = "erosita",
+    file: Path | None = None,
+    assignments: tuple[str, ...] = (),
+    variants: tuple[str, ...] = (),
 ) -> SurveyConfig:
-    """Build a configuration from a preset, then a YAML file, then ``key=value`` texts.
+    """Build a configuration: a preset, physics variants, a YAML file, then ``key=value`` texts.
+
+    A file may name its own ``variants``; those given here come after them.
 
     Raises
     ------
     InputError
-        For an unknown preset or key, a value of the wrong kind, an unreadable file.
+        For an unknown preset, variant or key, a value of the wrong kind, an unreadable file.
     """
     if preset not in PRESETS:
         known = ", ".join(PRESETS)
         raise InputError(f"unknown preset {preset!r}", field="--preset", mend=f"choose of {known}")
+    from_file = _read_yaml(file) if file is not None else {}
+    named = [*_listed(from_file.get("variants"), file), *variants]
     tree: dict[str, Any] = {"preset": preset}
     _merge(tree, PRESETS[preset][1])
-    if file is not None:
-        _merge(tree, _read_yaml(file))
+    tree = apply_variants(tree, named)
+    _merge(tree, {**from_file, "variants": named})
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -98,6 +106,14 @@ def resolve_config(
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
         given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
         raise InputError(first["msg"] + given, file=file, field=field) from None
+
+
+def _listed(value: Any, file: Path | None) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return value
+    raise InputError("is not a list of names", file=file, field="variants")
 
 
 def _parse(text: str) -> Any:
