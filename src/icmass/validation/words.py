@@ -19,6 +19,9 @@ def value_text(check: Check) -> str:
         return "–"
     if not np.isfinite(error) or error <= 0:
         return f"{value:.4g}"
+    if max(abs(value), error) < 1e-3:
+        power = int(np.floor(np.log10(max(abs(value), error))))
+        return f"({value / 10**power:.1f} ± {error / 10**power:.1f})e{power}"
     digits = max(0, 1 - int(np.floor(np.log10(error))))
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
@@ -32,5 +35,5 @@ def tolerance_text(target: Target) -> str:
     if target.kind == "relative":
         return f"± {100 * target.tolerance:g} %"
     if target.kind == "factor":
-        return f"factor {target.tolerance:g}"
+        return f"factor {target.tolerance:.3g}"
     return f"± {target.tolerance:g}"
