@@ -1,0 +1,117 @@
+"""AGN against the counts of eFEDS, their own luminosity function and the duty cycle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from icmass.cosmology import Cosmology
+from icmass.universe.agn import AgnConfig, draw_agn, field_counts_above
+from icmass.universe.gas import GasConfig, make_gas
+from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
+from icmass.universe.population import HaloPopulation
+
+COSMO = Cosmology()
+CENTRAL = AgnConfig(satellites=0, field_norm_deg2=0)
+
+
+def make_halo(m500c: float = 2e14, redshift: float = 0.1) -> Halo:
+    latents = dict.fromkeys((*LATENTS, *SHAPES), 0.0)
+    r500c = float(COSMO.r500c(m500c, redshift))
+    return Halo(0, m500c, redshift, r500c, 0, np.zeros(3), latents, np.eye(3))
+
+
+def test_field_agn_counts_are_those_of_efeds():
+    # measured in the eFEDS field [deg^-2, 0.5-2 keV]: 193 +- 15, 99 +- 11, 44 +- 7, complete above
+    # 5e-15, where the catalogue begins to lose sources: 3 sigma there, 2 sigma above
+    counts = field_counts_above(np.array([5e-15, 1e-14, 2e-14]), AgnConfig())
+    assert abs(counts[0] - 193) < 3 * 15
+    assert abs(counts[1] - 99) < 2 * 11
+    assert abs(counts[2] - 44) < 2 * 7
+
+
+def test_drawn_fluxes_follow_the_counts():
+    halo, config = (
+        make_halo(redshift=0.07),
+        AgnConfig(satellites=0, central_duty_cycle=0),
+    )
+    rng = np.random.default_rng(3)
+    flux = np.concatenate([draw_agn(halo, config, COSMO, 2.3, rng).flux for _ in range(40)])
+    area = 40 * (4.6 * COSMO.arcmin_per_mpc_h(0.07) / 60) ** 2
+    for limit in (2e-15, 1e-14, 5e-14):
+        expected = (field_counts_above(limit, config) - field_counts_above(1e-12, config)) * area
+        assert abs((flux > limit).sum() - expected) < 4 * np.sqrt(expected)
+
+
+@pytest.mark.parametrize(("cool_core", "duty_cycle"), [(False, 0.35), (True, 0.60)])
+def test_central_agn_have_their_duty_cycle(cool_core: bool, duty_cycle: float):
+    rng = np.random.default_rng(4)
+    n = [
+        len(draw_agn(make_halo(), CENTRAL, COSMO, 2.3, rng, cool_core=cool_core).flux)
+        for _ in range(1000)
+    ]
+    assert set(n) == {0, 1}
+    assert np.mean(n) == pytest.approx(duty_cycle, abs=4 * 0.016)
+
+
+def test_duty_cycle_over_all_clusters():
+    """With the core states that the gas has: 0.45."""
+    population = HaloPopulation(HaloConfig(), COSMO)
+    config, rng, n = GasConfig(), np.random.default_rng(5), []
+    for i in range(2500):
+        halo = population.draw(i, rng)
+        cool = bool(make_gas(halo, config, COSMO).shape["cool_core"])
+        n.append(len(draw_agn(halo, CENTRAL, COSMO, 2.3, rng, cool_core=cool).flux))
+    # the error of the mean, and of the cool-core fraction: about 1000 halos
+    assert np.mean(n) == pytest.approx(0.45, abs=4 * np.sqrt(0.25 / 2500 + 0.0625 * 0.24 / 1000))
+
+
+def test_central_luminosities_and_fluxes():
+    """Flux = L (1 + z)^(2 - Gamma) / (4 pi D_L^2), with astropy's luminosity distance."""
+    halo, rng = make_halo(redshift=0.3), np.random.default_rng(6)
+    flux = np.concatenate([draw_agn(halo, CENTRAL, COSMO, 2.3, rng).flux for _ in range(3000)])
+    distance = COSMO.astropy.luminosity_distance(0.3).to_value("cm")
+    log_l = np.log10(flux * 4 * np.pi * distance**2 * 1.3 ** (1.9 - 2))
+    assert log_l.mean() == pytest.approx(42.45, abs=4 * 0.7 / np.sqrt(len(flux)))
+    assert log_l.std() == pytest.approx(0.7, abs=4 * 0.7 / np.sqrt(2 * len(flux)))
+
+
+def test_satellites_follow_mass_and_luminosity_function():
+    config = AgnConfig(central_duty_cycle=0, field_norm_deg2=0)
+    rng = np.random.default_rng(7)
+    halo = make_halo(4e14, 0.1)
+    drawn = [draw_agn(halo, config, COSMO, 2.3, rng) for _ in range(1500)]
+    expected = 1.2 * 4**0.8
+    n = np.array([len(s.flux) for s in drawn])
+    assert n.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / 1500))
+    flux = np.concatenate([s.flux for s in drawn])
+    distance = COSMO.astropy.luminosity_distance(0.1).to_value("cm")
+    log_l = np.log10(flux * 4 * np.pi * distance**2 * 1.1 ** (1.9 - 2))
+
+    def density(x: float) -> float:  # Hasinger et al. 2005, equation 2, without evolution
+        return 1 / (10 ** (0.87 * (x - 43.94)) + 10 ** (2.57 * (x - 43.94)))
+
+    whole = quad(density, 41.5, 46)[0]
+    for limit in (42.5, 43.5):
+        share = quad(density, limit, 46)[0] / whole
+        tolerance = 4 * np.sqrt(share / len(log_l))
+        assert (log_l > limit).mean() == pytest.approx(share, abs=tolerance)
+    radius = np.hypot(*(np.concatenate([getattr(s, c) for s in drawn]) for c in "xy")) / halo.r500c
+    assert radius.max() <= 4
+    # NFW by hand: the mass within R500c in projection is more than that within it in 3D
+    mass = np.log(1 + 2.5) - 2.5 / 3.5, np.log(1 + 10) - 10 / 11
+    assert mass[0] / mass[1] < (radius < 1).mean() < 1.8 * mass[0] / mass[1]
+
+
+def test_field_sources_fill_the_map_evenly():
+    config = AgnConfig(satellites=0, central_duty_cycle=0)
+    rng = np.random.default_rng(8)
+    drawn = [draw_agn(make_halo(), config, COSMO, 2.3, rng) for _ in range(20)]
+    for c in "xy":
+        values = np.concatenate([getattr(s, c) for s in drawn]) / 2.3
+        assert np.abs(values).max() <= 1
+        assert abs(values.mean()) < 4 / np.sqrt(3 * len(values))
+        assert values.std() == pytest.approx(1 / np.sqrt(3), rel=4 / np.sqrt(len(values)))
+    absorbed = np.concatenate([s.absorbed for s in drawn])
+    assert absorbed.mean() == pytest.approx(0.2, abs=4 * 0.4 / np.sqrt(len(absorbed)))
