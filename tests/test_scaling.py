@@ -180,7 +180,7 @@ def test_names() -> None:
 def test_velocities_and_galaxy_counts_are_logarithms_without_the_exposure(
     toy_survey: xr.Dataset,
 ) -> None:
-    survey = toy_survey.assign({name: 2 * toy_survey["T"] for name in ("N_gal", "sigma_v")})
+    survey = toy_survey.assign(dict.fromkeys(("N_gal", "sigma_v"), 2 * toy_survey["T"]))
     survey["exposure"] = 2 * survey["exposure"]
     found = log_proxies(survey, ["N_gal", "sigma_v"])
     np.testing.assert_allclose(np.exp(found), 2 * survey["T"].values[:, None] * np.ones(2))

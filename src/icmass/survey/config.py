@@ -123,4 +123,10 @@ class SurveyConfig(BaseModel):
 #: Gas whose L(0.5-2 keV)/E^2 = 0.43e44 (M/2e14 Msun/h)^1.55 erg/s is that of the eFEDS clusters
 #: (Liu et al. 2022, A&A 661, A2) at the masses of Chiu et al. 2023, MNRAS 522, 1601, and whose
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
-EFEDS_GAS = {"f_gas": 0.087, "hot_fraction": 0.876, "f_gas_slope": 0.27, "t_kev": 2.7, "t_slope": 0.60}
+EFEDS_GAS = {
+    "f_gas": 0.087,
+    "hot_fraction": 0.876,
+    "f_gas_slope": 0.27,
+    "t_kev": 2.7,
+    "t_slope": 0.60,
+}

@@ -97,10 +97,10 @@ class _LightCone:
         if not cumulative[-1, -1] > 0:
             raise InputError("no halo fits", field="halos", mend="lower halos.log_m500c_min")
         self.cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
-        weight = self.cumulative[:, -1]
+        weight = np.ones(_CONE_NODES)
         if config.redshift_law == "volume":
             distance = cosmology.comoving_distance(nodes)
-            weight = weight * distance**2 * np.gradient(distance)
+            weight = self.cumulative[:, -1] * distance**2 * np.gradient(distance)
         self.weight = np.concatenate([[0], np.cumsum(weight)]) / weight.sum()
 
     def draw(self, cluster: int, rng: np.random.Generator) -> Halo:
