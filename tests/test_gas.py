@@ -139,6 +139,15 @@ def test_disturbed_halos_are_lopsided(sample):
     assert np.median(offset) == pytest.approx(0.06, rel=0.15)
 
 
+def test_lopsided_along_the_longest_axis(sample):
+    for scene, _ in sample[:50]:
+        shape, gas = scene.gas.shape, scene.gas
+        if shape["axis_ratio_q"] < 0.97:
+            longest = np.linalg.svd(gas.axes)[0][:, 0]
+            along = gas.centres[-1] @ longest / np.linalg.norm(gas.centres[-1])
+            assert abs(along) == pytest.approx(1, abs=1e-9)
+
+
 def test_ideal_relations_are_magneticums(sample):
     """Norms, slopes, scatters and correlations: Magneticum's and the paper's, within tolerances."""
     rows = [

@@ -14,8 +14,9 @@ from icmass.observe.spectra import Folder
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.telescope.instrument import load_instrument
 from icmass.universe.agn import AgnConfig, Sources, draw_agn, unresolved_field_flux
-from icmass.universe.gas import EDGES, Gas
-from icmass.universe.halos import LATENTS, Halo
+from icmass.universe.atmosphere import Atmosphere
+from icmass.universe.fluctuations import BrightnessField, FluctuationConfig, draw_brightness_field
+from icmass.universe.halos import LATENTS, SHAPES, Halo
 
 COSMO = Cosmology()
 BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
@@ -26,50 +27,165 @@ def folder() -> Folder:
     return Folder(load_plasma_table(), load_instrument(), 3.0, 100.0)
 
 
-def isothermal(kt: float, abundance: float, emission: float, axes: np.ndarray) -> Gas:
-    n = len(EDGES) - 1
-    measure = np.full(n, emission / n)
-    return Gas(EDGES, measure, np.full(n, kt), np.full(n, abundance), axes, 1e13, kt, {})
+def sphere(
+    *,
+    kt: float = 3.0,
+    abundance: float = 0.3,
+    emission: np.ndarray,
+    edges: np.ndarray,
+    axes: np.ndarray | None = None,
+    centre: tuple[float, float] = (0.0, 0.0),
+) -> Atmosphere:
+    """Return one isothermal body of shells, edges and axes in comoving Mpc/h."""
+    n = len(emission)
+    return Atmosphere(
+        emission_measure=emission,
+        kt_kev=np.full(n, kt),
+        abundance=np.full(n, abundance),
+        cubes=np.stack([edges[:-1], edges[1:]], axis=1) ** 3,
+        body=np.zeros(n, np.int64),
+        axes=np.eye(3)[None, :2] if axes is None else axes[None, :2],
+        centre=np.tile(centre, (n, 1)),
+        in_r500=np.ones(n, bool),
+    )
 
 
 def halo_at(redshift: float) -> Halo:
     r500c = float(COSMO.r500c(2e14, redshift))
-    return Halo(0, 2e14, redshift, r500c, 0, np.zeros(3), dict.fromkeys(LATENTS, 0.0))
+    latents = dict.fromkeys((*LATENTS, *SHAPES), 0.0)
+    return Halo(0, 2e14, redshift, r500c, 0, np.zeros(3), latents, np.eye(3))
+
+
+def emission_of(norm: float, redshift: float) -> float:
+    """Return the emission measure [cm^-3] of an XSPEC apec normalisation."""
+    distance_cm = COSMO.astropy.comoving_distance(redshift).to_value("cm")
+    return norm * 1e14 * 4 * np.pi * distance_cm**2
 
 
 @pytest.mark.parametrize(("kt", "abundance", "redshift"), [(1.1, 0.3, 0.07), (6.0, 0.5, 0.45)])
 def test_gas_photons_have_the_rate_and_colour_of_the_spectrum(folder, kt, abundance, redshift):
     """Counts per band against `count_rates`, which folds the spectrum without drawing photons."""
-    halo, exposure = halo_at(redshift), 2000.0
-    distance_cm = COSMO.astropy.comoving_distance(redshift).to_value("cm")
-    norm = 1e-3
-    emission = norm * 1e14 * 4 * np.pi * distance_cm**2
+    exposure, norm = 1e5, 1e-3
     rng = np.random.default_rng(5)
-    photons = gas_photons(
-        isothermal(kt, abundance, emission, np.eye(3)), halo, folder, COSMO, exposure * 50, rng
-    )
+    emission = np.full(20, emission_of(norm, redshift) / 20)
+    gas = sphere(kt=kt, abundance=abundance, emission=emission, edges=np.linspace(0, 1, 21))
+    photons = gas_photons(gas, redshift, folder, COSMO, exposure, rng)
     seen = photons.detected(folder.instrument, 60.0, rng)
     expected = count_rates(kt, abundance, redshift, 3.0, folder.instrument, BANDS)
     for band in BANDS:
-        rate = expected.counts[band] * norm * exposure * 50
+        rate = expected.counts[band] * norm * exposure
         found = ((seen.energy >= band[0]) & (seen.energy < band[1])).sum()
         assert abs(found - rate) < 4 * np.sqrt(rate) + 0.005 * rate, band
 
 
 def test_gas_photons_lie_where_the_emission_is(folder):
+    """An ellipsoid of even shells off the centre: its mean and mean square by hand."""
     rng = np.random.default_rng(6)
-    halo = halo_at(0.2)
-    axes = np.diag([1.3, 1.0, 1 / 1.3])
-    gas = isothermal(3.0, 0.3, 1e68, axes)
-    photons = gas_photons(gas, halo, folder, COSMO, 2e4, rng)
-    radius_sq = np.average(
-        0.6 * (EDGES[1:] ** 5 - EDGES[:-1] ** 5) / (EDGES[1:] ** 3 - EDGES[:-1] ** 3)
+    edges = np.geomspace(0.02, 1.5, 31)
+    gas = sphere(
+        emission=np.full(30, emission_of(1e-4, 0.2)),
+        edges=edges,
+        axes=np.diag([1.3, 1.0, 1 / 1.3]),
+        centre=(0.4, -0.2),
     )
+    photons = gas_photons(gas, 0.2, folder, COSMO, 5e3, rng)
+    radius_sq = np.mean(0.6 * np.diff(edges**5) / np.diff(edges**3))
     n = len(photons)
-    for values, axis in ((photons.x, 1.3), (photons.y, 1.0)):
-        expected = axis * halo.r500c * np.sqrt(radius_sq / 3)
+    for values, axis, centre in ((photons.x, 1.3, 0.4), (photons.y, 1.0, -0.2)):
+        expected = axis * np.sqrt(radius_sq / 3)
         assert values.std() == pytest.approx(expected, rel=5 / np.sqrt(n))
-        assert abs(values.mean()) < 5 * expected / np.sqrt(n)
+        assert abs(values.mean() - centre) < 5 * expected / np.sqrt(n)
+
+
+def test_a_rotated_ellipsoid_is_seen_along_its_axes(folder):
+    """Covariance on the sky: that of the projected ellipsoid, A A^T."""
+    rng = np.random.default_rng(11)
+    rotation, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    axes = rotation * np.array([1.4, 1.0, 0.7])
+    emission = np.array([emission_of(3e-3, 0.2)])
+    gas = sphere(emission=emission, edges=np.array([0.0, 1.0]), axes=axes)
+    photons = gas_photons(gas, 0.2, folder, COSMO, 5e3, rng)
+    expected = (axes @ axes.T)[:2, :2] / 5
+    assert np.cov(photons.x, photons.y) == pytest.approx(expected, abs=5 / np.sqrt(len(photons)))
+
+
+def test_a_beta_model_has_its_profile_and_counts(folder):
+    """n^2 ~ (1 + r^2/rc^2)^(-3 beta) with beta = 2/3: projected, S ~ (1 + R^2/rc^2)^(-3/2).
+
+    Without an outer edge the counts within R are 1 - (1 + R^2/rc^2)^(-1/2) of all.
+    """
+    core, redshift, exposure, norm = 0.15, 0.2, 2e4, 1e-2
+    edges = np.concatenate([[0.0], np.geomspace(0.002, 60, 600)])
+    x = edges / core
+    within = np.arctan(x) - x / (1 + x**2)  # integral of r^2 n^2, up to a factor
+    share = np.diff(within) / (np.pi / 2)
+    emission = emission_of(norm, redshift) * share
+    rng = np.random.default_rng(12)
+    photons = gas_photons(
+        sphere(emission=emission, edges=edges), redshift, folder, COSMO, exposure, rng
+    )
+    rates = count_rates(3.0, 0.3, redshift, 3.0, folder.instrument, BANDS).counts
+    # the true energies of the photons, not yet blurred, are compared over all bands together
+    total = sum(rates.values()) * norm * exposure
+    seen = ((photons.energy >= 0.5) & (photons.energy < 7.0)).sum()
+    assert abs(seen - total) < 4 * np.sqrt(total) + 0.015 * total
+    radius = np.hypot(photons.x, photons.y)
+    n = len(photons)
+    for r in (0.05, 0.15, 0.3, 0.6, 1.5):
+        expected = 1 - (1 + (r / core) ** 2) ** -0.5
+        tolerance = 4 * np.sqrt(expected * (1 - expected) / n) + 0.002
+        assert (radius < r).mean() == pytest.approx(expected, abs=tolerance), r
+
+
+def test_photons_follow_the_fluctuations_and_keep_their_number(folder):
+    """Even light over a field of four parts: counts in each as its factor, and 1 outside."""
+    rng = np.random.default_rng(13)
+    factor = np.array([[0.5, 1.5], [0.8, 1.2]])  # mean 1; rows are y
+    field = BrightnessField(factor, 0.1)
+    # seen near its centre, a large even sphere is even over the field
+    gas = sphere(emission=np.array([emission_of(0.4, 0.2)]), edges=np.array([0.0, 1.0]))
+    with_field, without = (
+        gas_photons(gas, 0.2, folder, COSMO, 3e3, rng, each) for each in (field, None)
+    )
+    n = len(without)
+    assert abs(len(with_field) - n) < 4 * np.sqrt(2 * n)
+    edges = np.array([-0.1, 0.0, 0.1])
+    found, *_ = np.histogram2d(with_field.y, with_field.x, bins=[edges, edges])
+    # a sphere's column is sqrt(1 - R^2): counts in a quarter of the field, by the mean of R^2
+    quarter = n * 0.1**2 * np.sqrt(1 - 0.1**2 * 2 / 3) / (2 * np.pi / 3)
+    expected = factor * quarter
+    assert (np.abs(found - expected) < 4 * np.sqrt(expected) + 4 * expected / np.sqrt(n)).all()
+    outside = np.maximum(np.abs(with_field.x), np.abs(with_field.y)) > 0.1
+    still = np.maximum(np.abs(without.x), np.abs(without.y)) > 0.1
+    assert abs(int(outside.sum()) - int(still.sum())) < 4 * np.sqrt(2 * still.sum())
+    assert with_field.energy.mean() == pytest.approx(
+        without.energy.mean(), abs=5 * without.energy.std() * np.sqrt(2 / n)
+    )
+
+
+def test_drawn_fluctuations_are_seen_in_the_photons(folder):
+    """Counts over smooth counts follow the factor: slope 1."""
+    rng = np.random.default_rng(14)
+    field = draw_brightness_field(
+        FluctuationConfig(amplitude=0.2),
+        disturbance=0.0,
+        r500c=0.9,
+        kpc_per_mpc_h=1000 / COSMO.h / 1.2,
+        half_width=1.0,
+        rng=rng,
+    )
+    assert field is not None
+    gas = sphere(emission=np.array([emission_of(0.4, 0.2)]), edges=np.array([0.0, 2.0]))
+    photons = gas_photons(gas, 0.2, folder, COSMO, 5e3, rng, field)
+    edges = np.linspace(-1, 1, 17)
+    found, *_ = np.histogram2d(photons.y, photons.x, bins=[edges, edges])
+    y, x = np.meshgrid((edges[1:] + edges[:-1]) / 2, (edges[1:] + edges[:-1]) / 2, indexing="ij")
+    smooth = np.sqrt(4 - x**2 - y**2)
+    smooth *= len(photons) * (2 / 16) ** 2 / (2 * np.pi / 3 * 2**3)
+    factor = field.factor.reshape(16, 4, 16, 4).mean((1, 3))
+    slope, offset = np.polyfit(factor.ravel() - 1, (found / smooth).ravel() - 1, 1)
+    assert slope == pytest.approx(1, abs=0.1)
+    assert offset == pytest.approx(0, abs=0.03)
 
 
 def test_psf_widens_a_point_to_its_half_energy_width(folder):
