@@ -245,10 +245,6 @@ def test_halos_of_a_light_cone_are_seen_once():
     assert {h.snapshot for h in halos} == {-1}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="redshift_law 'even' draws redshifts by the comoving number density of halos",
-)
 @pytest.mark.parametrize("selection", ["paper", "mass_function"])
 def test_redshifts_are_even(selection: str):
     z = [h.redshift for h in draw_halos(4000, redshift_range=(0.05, 0.6), selection=selection)]
