@@ -65,7 +65,6 @@ def test_density_amplitude_is_comas_at_500_kpc():
     assert 0.07 < np.sqrt((amplitude[ring] ** 2).mean()) < 0.10
 
 
-@pytest.mark.xfail(strict=True, reason="modes along y alone (kx = 0) have half their power")
 def test_fluctuations_have_no_direction():
     _, power = measured_power(draw_fields(FluctuationConfig(), 200), 6.0)
     along_y, along_x = power[12:25, 0].sum(), power[0, 12:25].sum()

@@ -92,7 +92,7 @@ def draw_brightness_field(
     """
     if config.amplitude == 0:
         return None
-    wave, cosine = _waves(half_width)
+    wave, times = _waves(half_width)
     largest = config.largest_r500 * r500c
     smallest = config.smallest_kpc / kpc_per_mpc_h
     scale = 1 / wave
@@ -101,9 +101,10 @@ def draw_brightness_field(
     power = 4 * density**2 * scale / (2 * r500c) / (2 * np.pi * wave**2)
     power *= (scale < largest) & (scale > smallest)
     normal = rng.standard_normal((2, *wave.shape))
-    modes = np.sqrt(power / 2) * (normal[0] + 1j * normal[1]) * (_GRID**2 / (2 * half_width))
+    # a mode that counts once meets its own conjugate, which halves its power
+    modes = np.sqrt(power / times) * (normal[0] + 1j * normal[1]) * (_GRID**2 / (2 * half_width))
     field = np.fft.irfft2(modes, s=(_GRID, _GRID))
-    variance = float((power * cosine).sum()) / (2 * half_width) ** 2
+    variance = float((power * times).sum()) / (2 * half_width) ** 2
     return BrightnessField(np.exp(np.clip(field - variance / 2, -3, 1)), half_width)
 
 
