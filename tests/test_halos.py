@@ -111,7 +111,7 @@ def test_halos_grow_as_in_simulations(boxes):
     h = COSMO.h
 
     def slope(z: float, ln_m: np.ndarray) -> np.ndarray:
-        m12 = np.exp(ln_m) / h * 1.9 / 1e12  # virial over 500c mass of a massive cluster: 1.9
+        m12 = np.exp(ln_m) / h * 1.75 / 1e12  # virial over 500c mass: Diemer & Joyce 2019
         rate = 46.1 * m12**1.1 * (1 + 1.11 * z) * COSMO.efunc(z) / 1e12  # 1/yr over M12
         years = 9.778e9 / h / ((1 + z) * COSMO.efunc(z))  # dt/dz
         return -rate / m12 * years
