@@ -116,6 +116,10 @@ def test_wrong_input_is_refused():
         phase_space_cube(np.zeros(1), np.zeros(2), np.zeros(1))
     with pytest.raises(InputError, match="bandwidth"):
         PhaseSpaceGrid(bandwidth=0)
+    with pytest.raises(InputError, match="n_pixels"):
+        PhaseSpaceGrid(n_pixels=6.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="galaxy_offset"):
+        list(phase_space_cubes(*galaxies(30), np.array([0, 20, 10, 30])))
 
 
 def test_ragged_cubes_are_those_of_each_cluster():

@@ -14,7 +14,8 @@ from icmass.errors import InputError
 
 CUTOFF = 6.0
 """Kernels end at this Mahalanobis distance. A voxel misses at most exp(-18) = 1.5e-8 of the peak of
-one kernel, the cube 7.5e-8 of its sum (the chance of a chi of three degrees beyond 6)."""
+one kernel; the cube 7.5e-8 of its sum (the chance of a chi of three degrees beyond 6), as long as the
+kernel is wider than a voxel in every direction, as it is for the galaxies of any real cluster."""
 
 _FEWEST = 4  # galaxies that a covariance in three dimensions takes
 
@@ -46,8 +47,10 @@ class PhaseSpaceGrid:
 
     def __post_init__(self) -> None:
         for name in ("n_pixels", "half_width", "v_max", "bandwidth"):
-            if not getattr(self, name) > 0:
-                raise InputError("must be more than 0", field=name)
+            if not 0 < getattr(self, name) < np.inf:
+                raise InputError("must be more than 0 and finite", field=name)
+        if int(self.n_pixels) != self.n_pixels:
+            raise InputError("must be a whole number", field="n_pixels")
 
     @property
     def start(self) -> np.ndarray:
@@ -92,7 +95,8 @@ def phase_space_cube(
     That of `scipy.stats.gaussian_kde` with ``bw_method=grid.bandwidth``, of the galaxies within the
     window (Ho et al. 2023), up to `CUTOFF`. Along v a kernel is a Gaussian on even steps, each of
     which costs two multiplications. Fewer than four galaxies, or galaxies on a plane, have no
-    covariance: that of an even distribution over the window stands in.
+    covariance: that of an even distribution over the window stands in. Where all kernels are so
+    narrow that they fall between the voxels' centres, each galaxy counts in its own voxel.
     """
     points = _checked(x, y, v_los, grid)
     n = grid.n_pixels
@@ -124,7 +128,14 @@ def phase_space_cubes(
         As in `phase_space_cube`.
     offset : ndarray of int, shape (clusters + 1,)
         The galaxies of cluster i are ``offset[i]`` to ``offset[i + 1]``.
+
+    Raises
+    ------
+    InputError
+        If the offsets do not ascend within the galaxies.
     """
+    if (np.diff(offset) < 0).any() or offset[0] < 0 or offset[-1] > len(x):
+        raise InputError("do not ascend within the galaxies", field="galaxy_offset")
     for start, stop in pairwise(offset):
         part = slice(int(start), int(stop))
         yield phase_space_cube(x[part], y[part], v_los[part], grid)
@@ -154,7 +165,7 @@ def _covariance(points: np.ndarray, grid: PhaseSpaceGrid) -> np.ndarray:
     return np.diag(even)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_kernels(points, precision, start, step, cutoff, cube):  # type: ignore[no-untyped-def]
     n = cube.shape[0]
     pvv = precision[2, 2]

@@ -85,6 +85,7 @@ def render(found: Validation, plates: list[Plate], store: str) -> str:
             "How the proxies go together",
             markup.plates(have_drawn(plates, "correlation"), "one"),
         ),
+        markup.section("The gas itself", markup.plates(have_drawn(plates, "gas"), "two")),
         markup.section("What the telescope sees", markup.plates(have_drawn(plates, "sky"), "two")),
         markup.section("Maps", markup.plates(have_drawn(plates, "gallery"), "two")),
         _provenance(found, store),

@@ -24,6 +24,7 @@ from icmass.report.gallery import (
     draw_gallery,
 )
 from icmass.report.style import house_style, save
+from icmass.report.validation_gas import draw_gas_profiles, draw_morphology
 from icmass.report.validation_relations import draw_relation
 from icmass.report.validation_sky import (
     draw_count_rates,
@@ -35,6 +36,7 @@ from icmass.survey.catalog import survey_config
 from icmass.survey.config import SurveyConfig
 from icmass.validation.catalogue import GALAXIES
 from icmass.validation.count_rates import gas_rates, soft_bands
+from icmass.validation.gas_profiles import gas_profiles
 from icmass.validation.profiles import MIN_COUNTS, stack_profiles
 from icmass.validation.validate import Validation
 
@@ -54,6 +56,7 @@ def make_validation_figures(survey: xr.Dataset, found: Validation, folder: Path)
     plans = [
         *_verdict_plans(found),
         *_relation_plans(survey),
+        *_gas_plans(survey, found),
         *_sky_plans(survey),
         *_gallery_plans(survey),
     ]
@@ -142,6 +145,48 @@ def _correlation(survey: xr.Dataset) -> Figure:
     return draw_correlation(names, ProxyTable.of(survey, names).fit().correlation, published)
 
 
+def _gas_plans(survey: xr.Dataset, found: Validation) -> Iterator[_Plan]:
+    yield _Plan(
+        "gas", "gas-profiles", "Density and temperature of the gas in 3D",
+        "Electron density of the hot gas and its temperature against radius, medians and 16th to "
+        "84th percentile of groups and clusters (M500c in Msun/h), substructures apart. Hot gas "
+        "is the part of the gas mass that shines in X-rays, as the observed densities count it. "
+        "kT500 = 8.85 keV (M500c E(z) / 1e15 h70^-1 Msun)^(2/3). Dashed: mean of X-COP "
+        "(Ghirardini et al. 2019, A&A 621, A41; hydrostatic masses). Point: where its gas changes "
+        "from core to outskirts (A&A 627, A19). Dotted: Pratt et al. (2022, A&A 665, A24) at the "
+        "median mass and redshift of each of our groups. The shape of the mock's temperature "
+        "profile is an input, of Vikhlinin et al. (2006), and no result.",
+        ("m500c", "redshift"), lambda: _gas_profiles(survey),
+    )  # fmt: skip
+    yield _Plan(
+        "gas", "morphology", "Morphology of the gas",
+        "Part of the clusters with a statistic above a value, in deep, sharp exposures of the "
+        "mock's gas (shaded: binomial error); P3/P0 less its noise, so that some lie below zero. "
+        "Points: published parts above a threshold (dotted), set side by side. Diamonds: 16th, 50th and 84th percentile of measured "
+        "values, noise included. Green: selected by the Sunyaev-Zeldovich effect, near to "
+        "selection by mass as the mock is.",
+        (), lambda: _morphology(found),
+    )  # fmt: skip
+
+
+def _gas_profiles(survey: xr.Dataset) -> Figure:
+    config = _config(survey)
+    return draw_gas_profiles(gas_profiles(survey, config), config)
+
+
+def _morphology(found: Validation) -> Figure:
+    if not found.morphology:
+        raise ValueError("its morphology was left out of the rows as well")
+    return draw_morphology(found.morphology)
+
+
+def _config(survey: xr.Dataset) -> SurveyConfig:
+    try:
+        return SurveyConfig.model_validate(survey_config(survey))
+    except ValidationError:
+        raise ValueError("its configuration is of another version") from None
+
+
 def _sky_plans(survey: xr.Dataset) -> Iterator[_Plan]:
     yield _Plan(
         "sky", "profiles", "Surface brightness of the gas",
@@ -183,10 +228,7 @@ def _count_rates(survey: xr.Dataset) -> Figure:
 
 
 def _field_counts(survey: xr.Dataset) -> Figure:
-    try:
-        config = SurveyConfig.model_validate(survey_config(survey))
-    except ValidationError:
-        raise ValueError("its configuration is of another version") from None
+    config = _config(survey)
     if not config.observe.agn or config.agn.field_norm_deg2 <= 0:
         raise ValueError("it draws no AGN of the field")
     return draw_field_counts(config.agn)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import xarray as xr
 from pydantic import ValidationError
@@ -72,9 +74,22 @@ def _statistics(
     )
 
 
-def morphology_findings(survey: xr.Dataset, rng: np.random.Generator) -> Findings:
+@dataclass
+class MorphologyFindings(Findings):
+    """Checks of the morphology, and what they rest on.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray, shape (n,)
+        What `deep_morphology` returned; empty where it was left out.
+    """
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def morphology_findings(survey: xr.Dataset, rng: np.random.Generator) -> MorphologyFindings:
     """Compare concentrations, centroid shifts and power ratios with published distributions."""
-    found = Findings()
+    found = MorphologyFindings()
     rows = [(fraction, f"part with {LABELS[fraction.statistic]} above {fraction.threshold:g}")
             for fraction in FRACTIONS if fraction.sample in _SAMPLES]  # fmt: skip
     names = [name for _, name in rows] + [f"median {LABELS[q.statistic]}" for q in QUANTILES]
@@ -87,6 +102,7 @@ def morphology_findings(survey: xr.Dataset, rng: np.random.Generator) -> Finding
         found.leave_out("its clusters are detected ones, brighter than most", names)
         return found
     values = deep_morphology(config, int(survey.attrs["seed"]), survey.sizes["cluster"])
+    found.values = values
     for fraction, name in rows:
         above = values[fraction.statistic] > fraction.threshold
         target = Target(fraction.fraction, _FRACTION_TOLERANCE, "absolute", fraction.source)

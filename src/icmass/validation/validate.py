@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,16 @@ class Validation:
     absent : dict of str to list of str
         Rows that this survey cannot tell, by the reason.
     verdict : Verdict
+    morphology : dict of str to ndarray, shape (n,)
+        Statistics of the gas that `icmass.validation.morphology` measured, for its figure; empty
+        where it measured none.
     """
 
     survey: dict[str, Any]
     checks: list[Check]
     absent: dict[str, list[str]]
     verdict: Verdict
+    morphology: dict[str, np.ndarray] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -79,13 +83,14 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
             mend=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
         )
     streams = [np.random.default_rng([seed, i]) for i in range(5)]
+    morphology = morphology_findings(survey, streams[4])
     found = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
         relation_findings(survey, streams[2]),
         photon_findings(survey, streams[3]),
         response_findings(survey),
-        morphology_findings(survey, streams[4]),
+        morphology,
     ]
     order = list(GROUPS)
     checks = sorted((c for part in found for c in part.checks), key=lambda c: order.index(c.group))
@@ -94,4 +99,5 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
         for reason, rows in part.absent.items():
             absent.setdefault(reason, []).extend(rows)
     told = {key: survey.attrs.get(key) for key in ("preset", "seed", "version")}
-    return Validation({**told, "n_clusters": n}, checks, absent, Verdict.of(checks))
+    told["n_clusters"] = n
+    return Validation(told, checks, absent, Verdict.of(checks), morphology.values)
