@@ -18,7 +18,13 @@ from icmass.proxies.published import CORRELATION, SIGMA_LNM
 from icmass.proxies.summary import published_scatter
 from icmass.report.gallery import choose_clusters, draw_component_gallery
 from icmass.report.validation import check_table, missed_rows, render, write_validation
-from icmass.validation import response
+from icmass.report.validation_figures import make_validation_figures
+from icmass.report.validation_gas import draw_morphology
+from icmass.survey.config import SurveyConfig
+from icmass.survey.simulate import Simulator
+from icmass.universe.gas import make_gas, r500c_cm
+from icmass.validation import gas_profiles as profiles
+from icmass.validation import morphology, response
 from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Findings, Target, Verdict
 from icmass.validation.count_rates import efeds_rates, gas_rates
@@ -220,6 +226,96 @@ def test_count_rates(mock):
     flux = 0.43e44 / (4 * np.pi * (456 / 0.98 * 3.0857e24) ** 2)  # D_L of z 0.1 in this cosmology
     assert near == pytest.approx(flux * 1.1e12, rel=0.25), "1.07e12 counts/s per erg/s/cm^2"
     assert 3.5 < near / far < 5
+
+
+@pytest.fixture(scope="module")
+def small() -> xr.Dataset:
+    """Masses and redshifts of 30 clusters of the default configuration."""
+    simulator = Simulator(SurveyConfig(), 5)
+    halos = [simulator.scene(i).halo for i in range(30)]
+    columns = {name: [getattr(h, name) for h in halos] for name in ("m500c", "redshift", "r500c")}
+    variables = {name: ("cluster", np.array(values)) for name, values in columns.items()}
+    return xr.Dataset(variables, attrs={"seed": 5, "config": SurveyConfig().model_dump_json()})
+
+
+def test_electron_densities_hold_the_hot_gas():
+    """Electrons within R500c times the mass that goes with each are hot_fraction of the gas."""
+    config = SurveyConfig()
+    halo = Simulator(config, 2).scene(0).halo
+    gas = make_gas(halo, config.gas, config.cosmology)
+    assert gas.shape["ln_clumping"] != 0
+    cm = float(r500c_cm(halo.r500c, halo.redshift, config.cosmology.h))
+    density = profiles.electron_density(gas, cm, 1.2)[gas.inside_r500]
+    volume = 4 * np.pi / 3 * np.diff(gas.edges**3)[gas.inside_r500] * cm**3
+    grams = density @ volume * 1.17 * 1.6726e-24  # about 10 atoms of helium to 100 of hydrogen
+    expected = config.gas.hot_fraction * gas.m_gas / config.cosmology.h * 1.9884e33
+    assert grams == pytest.approx(expected, rel=0.02)
+
+
+def test_kt500_is_that_of_an_isothermal_sphere():
+    """mu m_p G M / (2 R500c) in cgs, with mu 0.6."""
+    cosmology, mass, z = Cosmology(), 3e14, 0.3
+    cm = float(r500c_cm(cosmology.r500c(mass, z), z, cosmology.h))
+    erg = 0.6 * 1.6726e-24 * 6.6743e-8 * mass / cosmology.h * 1.9884e33 / (2 * cm)
+    found = profiles.t500_kev(mass, cosmology.efunc(z))
+    assert found == pytest.approx(erg / 1.60218e-9, rel=0.015)
+
+
+def test_published_profiles_agree_with_each_other():
+    at, _, level, error = profiles.TRANSITION
+    assert profiles.xcop_density(np.array([at]))[0] == pytest.approx(level, abs=error)
+    x = np.geomspace(1e-3, 1, 1000)
+    gas = np.trapezoid(1.17 * 1.6726e-24 * profiles.xcop_density(x) * 3 * x**2, x)
+    assert 0.13 < gas / (500 * 9.204e-30) < 0.156, "gas fraction: below that of all baryons"
+    outside = np.geomspace(0.2, 1, 9)
+    sz = profiles.sz_density(outside, 0.7 * 6e14, 0.0, Cosmology(h=0.7), 1.17)
+    np.testing.assert_allclose(sz, profiles.xcop_density(outside), rtol=0.2)
+    assert profiles.xcop_temperature(np.array([1e-6])) == pytest.approx(1.21 * 0.5, rel=1e-3)
+    bend = profiles.xcop_temperature(np.array([0.2, 1.0]))
+    assert bend == pytest.approx([0.99, 0.64], abs=0.02)
+
+
+def test_mass_groups():
+    low, high = profiles.mass_groups(np.geomspace(3e13, 9e14, 400))
+    assert len(low) == len(high) == len(set(low)) == profiles.N_OF_GROUP
+    mass = np.geomspace(3e13, 9e14, 400)
+    assert mass[low].max() < 1e14 and mass[high].min() > 3e14
+    low, high = profiles.mass_groups(np.linspace(1.1e14, 2.9e14, 100)[::-1])
+    assert set(low) == set(range(90, 100)) and set(high) == set(range(10))
+
+
+def test_gas_profiles_are_of_the_clusters_of_the_survey(small):
+    groups, clusters = profiles.gas_profiles(small, SurveyConfig())
+    mass = small["m500c"].values
+    assert groups.n == max((mass < 1e14).sum(), 3) and clusters.log10_m500c[1] == np.log10(
+        mass.max()
+    )
+    for group in (groups, clusters):
+        assert (np.diff(group.density, axis=0) >= 0).all()
+        assert (np.diff(group.density[1]) < 0).all(), "densities fall outwards"
+        at = np.searchsorted(group.radius, 0.19)
+        assert 3e-4 < group.density[1, at] < 4e-3
+        assert 0.7 < group.temperature[1, at] < 1.3
+    with pytest.raises(InputError, match="configuration and seed"):
+        profiles.gas_profiles(small.assign_attrs(seed=6), SurveyConfig())
+
+
+def test_the_morphology_is_measured_once_and_drawn(mock, tmp_path, monkeypatch):
+    calls = []
+
+    def measured(*args: object) -> dict[str, np.ndarray]:
+        calls.append(args)
+        return {name: np.geomspace(0.01, 0.1, 100) for name in morphology.LABELS}
+
+    monkeypatch.setattr(morphology, "deep_morphology", measured)
+    config = json.loads(SurveyConfig().model_dump_json())
+    found = validate(mock.assign_attrs(config=json.dumps(config), seed=1))
+    plates = {plate.title: plate for plate in make_validation_figures(mock, found, tmp_path)}
+    assert len(calls) == 1 and plates["Morphology of the gas"].saved is not None
+    curve = draw_morphology(found.morphology).axes[0].lines[0]
+    assert np.interp(10**-1.5, *curve.get_data()) == pytest.approx(0.5, abs=0.02)
+    missing = plates["Density and temperature of the gas in 3D"]
+    assert "of another version" in missing.problem
 
 
 def test_published_source_counts_meet_the_measured_ones():

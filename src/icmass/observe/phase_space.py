@@ -14,8 +14,8 @@ from icmass.errors import InputError
 
 CUTOFF = 6.0
 """Kernels end at this Mahalanobis distance. A voxel misses at most exp(-18) = 1.5e-8 of the peak of
-one kernel; the cube 7.5e-8 of its sum (the chance of a chi of three degrees beyond 6), as long as the
-kernel is wider than a voxel in every direction, as it is for the galaxies of any real cluster."""
+one kernel; the cube 7.5e-8 of its sum (the chance of a chi of three degrees beyond 6), as long as
+the kernel is wider than a voxel in every direction, as it is for the galaxies of a real cluster."""
 
 _FEWEST = 4  # galaxies that a covariance in three dimensions takes
 

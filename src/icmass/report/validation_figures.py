@@ -154,7 +154,7 @@ def _gas_plans(survey: xr.Dataset, found: Validation) -> Iterator[_Plan]:
         "kT500 = 8.85 keV (M500c E(z) / 1e15 h70^-1 Msun)^(2/3). Dashed: mean of X-COP "
         "(Ghirardini et al. 2019, A&A 621, A41; hydrostatic masses). Point: where its gas changes "
         "from core to outskirts (A&A 627, A19). Dotted: Pratt et al. (2022, A&A 665, A24) at the "
-        "median mass and redshift of each of our groups. The shape of the mock's temperature "
+        "median mass and redshift of each group, in its colour. The shape of the mock's temperature "
         "profile is an input, of Vikhlinin et al. (2006), and no result.",
         ("m500c", "redshift"), lambda: _gas_profiles(survey),
     )  # fmt: skip
@@ -162,9 +162,9 @@ def _gas_plans(survey: xr.Dataset, found: Validation) -> Iterator[_Plan]:
         "gas", "morphology", "Morphology of the gas",
         "Part of the clusters with a statistic above a value, in deep, sharp exposures of the "
         "mock's gas (shaded: binomial error); P3/P0 less its noise, so that some lie below zero. "
-        "Points: published parts above a threshold (dotted), set side by side. Diamonds: 16th, 50th and 84th percentile of measured "
-        "values, noise included. Green: selected by the Sunyaev-Zeldovich effect, near to "
-        "selection by mass as the mock is.",
+        "Points: published parts above a threshold (dotted), set side by side. Diamonds: 16th, "
+        "50th and 84th percentile of measured values, noise included. Green: selected by the "
+        "Sunyaev-Zeldovich effect, near to selection by mass as the mock is.",
         (), lambda: _morphology(found),
     )  # fmt: skip
 
