@@ -37,6 +37,7 @@ from icmass.survey.config import SurveyConfig
 from icmass.validation.catalogue import GALAXIES
 from icmass.validation.count_rates import gas_rates, soft_bands
 from icmass.validation.gas_profiles import gas_profiles
+from icmass.validation.morphology import LABELS
 from icmass.validation.profiles import MIN_COUNTS, stack_profiles
 from icmass.validation.validate import Validation
 
@@ -154,8 +155,8 @@ def _gas_plans(survey: xr.Dataset, found: Validation) -> Iterator[_Plan]:
         "kT500 = 8.85 keV (M500c E(z) / 1e15 h70^-1 Msun)^(2/3). Dashed: mean of X-COP "
         "(Ghirardini et al. 2019, A&A 621, A41; hydrostatic masses). Point: where its gas changes "
         "from core to outskirts (A&A 627, A19). Dotted: Pratt et al. (2022, A&A 665, A24) at the "
-        "median mass and redshift of each group, in its colour. The shape of the mock's temperature "
-        "profile is an input, of Vikhlinin et al. (2006), and no result.",
+        "median mass and redshift of each group, in its colour. The shape of the mock's kT is an "
+        "input, that of Vikhlinin et al. (2006), and no result.",
         ("m500c", "redshift"), lambda: _gas_profiles(survey),
     )  # fmt: skip
     yield _Plan(
@@ -176,7 +177,8 @@ def _gas_profiles(survey: xr.Dataset) -> Figure:
 
 def _morphology(found: Validation) -> Figure:
     if not found.morphology:
-        raise ValueError("its morphology was left out of the rows as well")
+        row = f"median {LABELS['centroid_shift']}"
+        raise ValueError(next(reason for reason, rows in found.absent.items() if row in rows))
     return draw_morphology(found.morphology)
 
 
@@ -224,6 +226,7 @@ def _profiles(survey: xr.Dataset) -> Figure:
 def _count_rates(survey: xr.Dataset) -> Figure:
     if not soft_bands(survey):
         raise ValueError("it has no band below 2.3 keV")
+    _config(survey)
     return draw_count_rates(survey, gas_rates(survey))
 
 
