@@ -19,6 +19,7 @@ GROUPS: dict[str, str] = {
     "physics": "Gas physics",
     "morphology": "Morphology of the gas",
     "photons": "Photon numbers",
+    "agn": "Active galactic nuclei",
     "response": "Count rates per emission measure",
     "background": "Background rates",
 }

@@ -11,6 +11,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Verdict
+from icmass.validation.field import field_findings
 from icmass.validation.morphology import morphology_findings
 from icmass.validation.photons import photon_findings
 from icmass.validation.proxies import proxy_findings
@@ -90,6 +91,7 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
         relation_findings(survey, streams[2]),
         photon_findings(survey, streams[3]),
         response_findings(survey),
+        field_findings(survey),
         morphology,
     ]
     order = list(GROUPS)
