@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from icmass.errors import InputError
 from icmass.networks.compact import CompactNetwork
+from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
 
 
@@ -43,6 +45,85 @@ def test_paper_network_has_the_papers_parameters_layer_by_layer() -> None:
     assert sizes == [624, 2170, 6024, 2170, 327808, 16512, 8256, 65]
     assert sum(sizes) == 363_629 == sum(p.numel() for p in network.parameters())
     assert network(torch.zeros(2, 1, 128, 128), torch.zeros(2, 0)).shape == (2, 1)
+
+
+def test_three_bands_add_the_papers_1200_parameters() -> None:
+    network = PaperNetwork(n_channels=3, dropout=0.1)
+    assert sum(p.numel() for p in network.features[0].parameters()) == 24 * (3 * 25 + 1)
+    assert sum(p.numel() for p in network.parameters()) == 364_829
+    kinds = [type(layer) for layer in network.head]
+    assert kinds == [*3 * [nn.Linear, nn.ReLU, nn.Dropout], nn.Linear]
+    assert {layer.p for layer in network.head if isinstance(layer, nn.Dropout)} == {0.1}
+    assert not any(isinstance(layer, nn.Dropout) for layer in PaperNetwork().modules())
+    maps, none = torch.rand(2, 3, 128, 128), torch.zeros(2, 0)
+    with torch.no_grad():
+        assert not torch.equal(network(maps, none), network(maps, none))
+        network.eval()
+        assert torch.equal(network(maps, none), network(maps, none))
+
+
+def test_multimodal_network_has_the_parameters_of_its_layers() -> None:
+    network = MultimodalNetwork()
+    sizes = [
+        sum(p.numel() for p in layer.parameters())
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv3d | nn.Conv2d | nn.Linear)
+    ]
+    # by hand: inputs x kernel x outputs + biases; 14^3 voxels are pooled to 7^3, the maps to 2^2
+    cube = [4 * 125 * 24 + 24, 24 * 27 * 16 + 16, 16 * 8 + 8, 8 * 343 * 128 + 128]
+    maps = [3 * 25 * 24 + 24, 24 * 9 * 10 + 10, 10 * 25 * 24 + 24, 24 * 9 * 10 + 10]
+    head = [256 * 128 + 128, 128 * 64 + 64, 64 + 1]
+    assert sizes == [*cube, *maps, 10 * 4 * 128 + 128, *head]
+    assert sum(sizes) == 432_557 == sum(p.numel() for p in network.parameters())
+    dropouts = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert dropouts == 4 * [0.1]
+
+
+@pytest.mark.parametrize("n_pixels", [64, 100, 128])
+def test_multimodal_network_takes_maps_and_cubes(n_pixels: int) -> None:
+    network = MultimodalNetwork(n_pixels=n_pixels).eval()
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(3, 3, n_pixels, n_pixels, generator=generator)
+    cubes = torch.randn(3, 64, 64, 64, generator=generator)
+    maps[1], cubes[2] = maps[0], cubes[0]
+    with torch.no_grad():
+        output = network(maps, cubes)
+    assert output.shape == (3, 1)
+    assert len(set(output[:, 0].tolist())) == 3  # it sees the cubes (1) and the maps (2)
+
+
+def test_multimodal_network_refuses_small_maps() -> None:
+    with pytest.raises(InputError, match="maps: 32 x 32 pixels; the multimodal network takes 64"):
+        MultimodalNetwork(n_pixels=32)
+
+
+def test_the_first_layer_is_the_convolution_of_cube_and_repeated_maps() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = MultimodalNetwork()
+    nn.init.normal_(network.first.bias, generator=generator)
+    pooled = torch.randn(1, 3, 64, 64, generator=generator)
+    cubes = torch.randn(1, 64, 64, 64, generator=generator)
+    repeated = pooled[..., None].expand(-1, -1, -1, -1, 64)
+    with torch.no_grad():
+        expected = network.first(torch.cat([cubes[:, None], repeated], 1))
+        found = network.first_layer(pooled, cubes)
+    assert found.shape == (1, 24, 60, 60, 60)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("layer", "kernel"), [(0, 5), (3, 3)])
+def test_strided_convolutions_pad_as_keras_does(layer: int, kernel: int) -> None:
+    # Keras' "same" puts the odd zero last: output i of a kernel of 5 sees inputs 2i-1 to 2i+3,
+    # of a kernel of 3 it sees 2i to 2i+2
+    pad, convolution = MultimodalNetwork().map_features[layer : layer + 2]
+    nn.init.ones_(convolution.weight)
+    first = 1 if kernel == 5 else 0
+    for at in (0, 1, 30, 31, 126, 127):
+        line = torch.zeros(1, convolution.in_channels, 128, 128)
+        line[0, 0, 64, at] = 1
+        seen = convolution(pad(line))[0, 0, 32].nonzero()[:, 0].tolist()
+        sees = [i for i in range(64) if 2 * i - first <= at < 2 * i - first + kernel]
+        assert seen == sees
 
 
 def test_paper_network_starts_as_keras_does() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.preprocessing import Sample
+from icmass.estimators.sample import Sample
 from icmass.estimators.training import (
     CHECKPOINT,
     Epoch,
@@ -48,6 +48,17 @@ class Small(nn.Module):
 
     def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
         return self.last(self.layers(maps))
+
+
+class Plain(nn.Module):
+    """One dense layer: no state but its kernel, nothing random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(64, 1)
+
+    def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
+        return self.last(maps.flatten(1))
 
 
 def encode(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,7 +101,10 @@ def test_it_learns() -> None:
     assert min(e.validation_loss for e in history) < 0.3 * float(data(50, 1)[1].var())
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, FULL, replace(RECIPE, kernel_l2=1e-3)])
+@pytest.mark.parametrize(
+    "recipe",
+    [RECIPE, FULL, replace(RECIPE, kernel_l2=1e-3), replace(RECIPE, loss="absolute", chunk=6)],
+)
 @pytest.mark.parametrize("killed_after", [1, 4])
 def test_a_killed_run_resumes_to_the_same_weights(
     recipe: Recipe, killed_after: int, tmp_path: Path
@@ -189,6 +203,7 @@ def test_it_stops_after_the_patience_and_restores_the_best() -> None:
 def test_losses_by_hand() -> None:
     output, target = torch.tensor([[1.0, math.log(2.0)]]), torch.tensor([4.0])
     assert example_loss("squared", output, target).item() == 9.0
+    assert example_loss("absolute", output, target).item() == 3.0
     expected = 9.0 + math.log(2.0) + 0.5 * 9.0 / 4.0
     assert example_loss("gaussian", output, target).item() == pytest.approx(expected)
 
@@ -218,6 +233,21 @@ def test_the_penalty_enters_training_and_validation_losses() -> None:
         penalty = kernel_penalty(one.network).item()
     gained = histories[1].validation_loss - histories[0].validation_loss
     assert gained == pytest.approx(1e-2 * penalty, rel=1e-3)
+
+
+def test_a_step_in_chunks_is_the_step() -> None:
+    def trained(chunk: int | None) -> tuple[Epoch, torch.Tensor]:
+        recipe = replace(RECIPE, kernel_l2=1e-2, max_epochs=2, chunk=chunk)
+        with seeded(0):
+            network = Plain()
+        one = Trainer(network, encode=encode, recipe=recipe, seed=0, device="cpu")
+        return one.run(data(50, 0), data(20, 1))[-1], network.last.weight.detach()
+
+    (whole, expected), (chunked, weight) = trained(None), trained(7)
+    # steps of 16, 16, 16 and 2 clusters, each in up to three unequal chunks
+    assert chunked.train_loss == pytest.approx(whole.train_loss, rel=1e-5)
+    assert chunked.validation_loss == pytest.approx(whole.validation_loss, rel=1e-5)
+    torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_one_cycle_rises_then_falls_to_zero() -> None:

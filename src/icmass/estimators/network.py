@@ -19,12 +19,11 @@ from torch import nn
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS
 from icmass.estimators.estimator import Kind, Prediction
-from icmass.estimators.preprocessing import Sample, binned_pixels, read_sample
+from icmass.estimators.sample import Sample, binned_pixels, half_width_mpc_h, read_sample
 from icmass.estimators.saved import (
     Encoding,
     NetworkConfig,
     check_fits,
-    half_width_mpc_h,
     model_card,
     read_config,
     write_text,
@@ -44,7 +43,7 @@ _BATCH = 64  # clusters predicted at once
 
 
 class NetworkEstimator:
-    """A convolutional network that predicts ln M500c from photon maps.
+    """A convolutional network that predicts ln M500c from photon maps, some with galaxies.
 
     Parameters
     ----------
@@ -147,11 +146,12 @@ class NetworkEstimator:
         config, network = self._fitted()
         encoding, device = config.encoding, make_accelerator(self.device).device
         network = network.to(device)
+        size = self.recipe.chunk or _BATCH
         symmetries = range(8) if self.recipe.augment else range(1)
         outputs = []
-        for part in sample.batches(_BATCH):
+        for part in sample.batches(size):
             views = [
-                apply_network(network, encoding.encode, part.turned(k).to(device), _BATCH)
+                apply_network(network, encoding.encode, part.turned(k).to(device), size)
                 for k in symmetries
             ]
             outputs.append(torch.stack(views).mean(0).cpu())
@@ -207,6 +207,7 @@ class NetworkEstimator:
             sum_bands=self.design.sum_bands,
             max_pixels=self.design.max_pixels,
             coverage_channel=coverage,
+            with_galaxies=self.design.sees_galaxies,
         )
 
     def _describe(

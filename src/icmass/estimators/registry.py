@@ -10,7 +10,7 @@ from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
 from icmass.proxies.names import PROXIES
 
-NETWORKS = ("paper-1band", "icm-1band", "icm-3band")
+NETWORKS = ("paper-1band", "paper-3band", "paper-multimodal", "icm-1band", "icm-3band")
 """The keys of `icmass.estimators.designs.DESIGNS`, known here without loading torch."""
 
 

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS, Design
-from icmass.estimators.preprocessing import CompactEncoding, PaperEncoding, binned_pixels
+from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
+from icmass.estimators.sample import binned_pixels, half_width_mpc_h
 
-Encoding = PaperEncoding | CompactEncoding
+Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding
 REDSHIFT_SLACK = 0.015
 """How far outside the training range a redshift may lie; half the least step of the snapshots."""
 
@@ -53,15 +54,21 @@ def model_card(config: NetworkConfig, design: Design) -> str:
     low, high = config.m500c_range_msun_h
     bands = ", ".join(config.bands)
     added = " (added)" if design.sum_bands else ""
+    galaxies = ", of its galaxies in phase space" if design.sees_galaxies else ""
+    cube = (
+        "- Galaxies: the density in x, y and line-of-sight velocity on 64^3 voxels, of all above"
+        " 10^9.5 Msun/h in stellar mass within the maps' sides and +-3785 km/s"
+    )
     lines = [
         f"# {config.name}",
         "",
         f"{design.summary[0].upper()}{design.summary[1:]}.",
         f"It predicts ln M500c [Msun/h] of a galaxy cluster from maps of X-ray photons"
-        f" and the redshift; {config.n_parameters:,} parameters.",
+        f"{galaxies} and the redshift; {config.n_parameters:,} parameters.",
         "",
         f"- Maps: {bands} keV{added}, +-{config.half_width_mpc_h:g} Mpc/h (comoving),"
         f" used at {config.n_pixels} x {config.n_pixels} pixels",
+        *([cube] if design.sees_galaxies else []),
         f"- Trained on {config.n_train - config.n_validation} clusters of a survey with preset"
         f" `{config.survey.get('preset', 'unknown')}`, {config.n_validation} held out,"
         f" {config.n_epochs} epochs, seed {config.seed}",
@@ -74,12 +81,6 @@ def model_card(config: NetworkConfig, design: Design) -> str:
         "Load it with `icmass.estimators.registry.load_estimator`.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def half_width_mpc_h(survey: xr.Dataset) -> float:
-    """Return half the side of the survey's maps [comoving Mpc/h]."""
-    x = survey["x"].values
-    return round(float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)), 6)
 
 
 def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> None:

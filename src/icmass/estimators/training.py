@@ -23,7 +23,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
-from icmass.estimators.preprocessing import Sample
+from icmass.estimators.sample import Sample
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
 CHECKPOINT = "checkpoint.safetensors"
@@ -37,6 +37,9 @@ class Recipe:
     ----------
     batch_size, max_epochs : int
         Clusters a step, and passes over the training clusters.
+    chunk : int or None
+        A step's clusters pass the network so many at a time, and their gradients are added: for
+        less memory. None: all at once.
     min_steps : int
         More passes, if that is what it takes to make so many steps: for small surveys.
     patience : int or None
@@ -45,9 +48,9 @@ class Recipe:
         Highest learning rate.
     schedule : {"constant", "one-cycle"}
         One cycle: a linear rise over a tenth of the steps, then a half cosine down to zero.
-    loss : {"squared", "gaussian"}
-        Mean squared error; or, of networks that give mean and ln(standard deviation), squared
-        error of the mean plus the negative log likelihood at that mean, held fixed.
+    loss : {"squared", "absolute", "gaussian"}
+        Mean squared or absolute error; or, of networks that give mean and ln(standard deviation),
+        squared error of the mean plus the negative log likelihood at that mean, held fixed.
     kernel_l2 : float
         Sum of squares of all kernels times this is added to the loss (Keras' ``l2``).
     weight_decay : float
@@ -66,9 +69,10 @@ class Recipe:
     max_epochs: int
     patience: int | None
     learning_rate: float
+    chunk: int | None = None
     min_steps: int = 0
     schedule: Literal["constant", "one-cycle"] = "constant"
-    loss: Literal["squared", "gaussian"] = "squared"
+    loss: Literal["squared", "absolute", "gaussian"] = "squared"
     kernel_l2: float = 0.0
     weight_decay: float = 0.0
     average: float = 0.0
@@ -140,6 +144,8 @@ def example_loss(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch
     square = (output[:, 0] - target) ** 2
     if loss == "squared":
         return square
+    if loss == "absolute":
+        return (output[:, 0] - target).abs()
     log_std = output[:, 1].clamp(-5, 2)
     return square + log_std + 0.5 * square.detach() * torch.exp(-2 * log_std)
 
@@ -175,9 +181,9 @@ class Trainer:
     Parameters
     ----------
     network : Module
-        Called as ``network(maps, scalars)``; holds the best weights after `run`.
+        Called with what `encode` returns; holds the best weights after `run`.
     encode : callable
-        Takes a `Sample` to (maps, scalars).
+        Takes a `Sample` to maps, and scalars or cubes.
     recipe : Recipe
         How to train.
     seed : int
@@ -283,23 +289,28 @@ class Trainer:
             step, n_steps = epoch * len(batches) + i, recipe.epochs(len(sample)) * len(batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * rate_factor(recipe.schedule, step, n_steps)
-            part = sample.take(index)
-            if recipe.augment:
-                part = part.turned(symmetry[index])
-            output = self.wrapped(*self.encode(part))
-            loss = example_loss(recipe.loss, output, target[index]).mean()
-            if recipe.kernel_l2:
-                loss = loss + recipe.kernel_l2 * kernel_penalty(self.network)
             self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
+            for rows in index.split(recipe.chunk or recipe.batch_size):
+                part = sample.take(rows)
+                if recipe.augment:
+                    part = part.turned(symmetry[rows])
+                loss = self._add_gradient(part, target[rows], len(rows) / len(index))
+                total += loss * len(rows)
             self.optimizer.step()
             if self.average is not None:
                 self.average.update_parameters(self.network)
-            total += loss.detach() * len(index)
         return float(total) / len(sample)
 
+    def _add_gradient(self, part: Sample, target: torch.Tensor, share: float) -> torch.Tensor:
+        """Add the gradient of some clusters' loss times their share of the step; that loss."""
+        loss = example_loss(self.recipe.loss, self.wrapped(*self.encode(part)), target).mean()
+        if self.recipe.kernel_l2:
+            loss = loss + self.recipe.kernel_l2 * kernel_penalty(self.network)
+        self.accelerator.backward(loss * share)
+        return loss.detach()
+
     def _validation_loss(self, sample: Sample, target: torch.Tensor) -> float:
-        output = apply_network(self.judged, self.encode, sample, 256)
+        output = apply_network(self.judged, self.encode, sample, self.recipe.chunk or 256)
         loss = example_loss(self.recipe.loss, output, target).mean()
         if self.recipe.kernel_l2:
             loss = loss + self.recipe.kernel_l2 * kernel_penalty(self.judged).detach()
@@ -311,7 +322,7 @@ class Trainer:
         digest = hashlib.sha256(said.encode())
         tensors: list[torch.Tensor] = list(self.network.state_dict().values())
         for part in parts:
-            tensors += [part] if isinstance(part, torch.Tensor) else [part.counts, part.redshift]
+            tensors += [part] if isinstance(part, torch.Tensor) else part.tensors()
         for tensor in tensors:
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()

@@ -1,0 +1,205 @@
+"""Preprocessing fitted on training clusters: how a network's inputs and target are scaled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from icmass.estimators.sample import Sample
+from icmass.observe.phase_space import PhaseSpaceGrid, phase_space_cube
+
+PAPER_PHOTONS = 4000.0  # every map is scaled to this total on average (Ho et al. 2023)
+_AT_ONCE = 64  # clusters encoded at once while fitting
+_GRID = PhaseSpaceGrid(half_width=1.0)  # that of the paper; x and y in half sides of the map
+
+
+class _Encoding(BaseModel):
+    """Numbers fitted on training data, as they stand in a saved model's configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exposure_s: float
+    redshift_slope: float
+    redshift_zero: float
+
+    def scale(self, sample: Sample) -> torch.Tensor:
+        """Factor that takes each map to the mean total at its redshift and exposure, (n, 1, 1, 1).
+
+        Ho et al. 2023: log10 N_tot = a z + b over clusters, map times 10^(log10 4000 - a z - b).
+        """
+        exponent = self.redshift_slope * sample.redshift + self.redshift_zero
+        factor = PAPER_PHOTONS * 10**-exponent * self.exposure_s / sample.exposure
+        return factor[:, None, None, None]
+
+
+def _redshift_fit(sample: Sample) -> tuple[float, float, float]:
+    """Fit log10 N_tot = a z + b, with counts at the mean exposure: that exposure, a and b."""
+    exposure = float(sample.exposure.mean())
+    total = torch.cat([part.counts.sum((1, 2, 3)) for part in sample.batches(_AT_ONCE)]).double()
+    total = torch.clamp(total, min=1.0) * exposure / sample.exposure
+    z, y = sample.redshift.double().numpy(), torch.log10(total).numpy()
+    slope = np.cov(z, y)[0, 1] / np.var(z, ddof=1) if np.ptp(z) > 0 else 0.0
+    zero = y.mean() - slope * z.mean()
+    return exposure, float(slope), float(zero)
+
+
+def _moments(parts: Iterator[torch.Tensor], dims: tuple[int, ...]) -> tuple[list[float], ...]:
+    """Mean and standard deviation over `dims`, with no more than one part in memory."""
+    n, total, square = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    for part in parts:
+        values = part.double()
+        kept = values.sum(dims)
+        n += values.numel() // max(kept.numel(), 1)
+        total, square = total + kept, square + (values**2).sum(dims)
+    mean = total / n
+    std = torch.sqrt(torch.clamp(square / n - mean**2, min=1e-12))
+    return mean.reshape(-1).tolist(), std.reshape(-1).tolist()
+
+
+class _PaperScaling(_Encoding):
+    """The paper's maps and target: log10(x + 1), standardised as one; log mass in [-1, 1]."""
+
+    log_mean: float = 0.0
+    log_std: float = 1.0
+    log10_mass_low: float
+    log10_mass_high: float
+
+    @classmethod
+    def fit(cls, sample: Sample, lnm: np.ndarray) -> Self:
+        """Fit on training clusters and their ln M500c."""
+        log10_mass = lnm / math.log(10)
+        exposure, slope, zero = _redshift_fit(sample)
+        bare = cls(
+            exposure_s=exposure,
+            redshift_slope=slope,
+            redshift_zero=zero,
+            log10_mass_low=float(log10_mass.min()),
+            log10_mass_high=float(log10_mass.max()),
+        )
+        parts = (bare.maps(part) for part in sample.batches(_AT_ONCE))
+        (mean,), (std,) = _moments(parts, (0, 1, 2, 3))
+        return bare.model_copy(update={"log_mean": mean, "log_std": std})
+
+    def maps(self, sample: Sample) -> torch.Tensor:
+        """Return the standardised log counts, shape (n, channel, y, x)."""
+        log = torch.log10(sample.counts * self.scale(sample) + 1)
+        return (log - self.log_mean) / self.log_std
+
+    @property
+    def lnm_scale(self) -> float:
+        """Change of ln M per unit of the network's output."""
+        return 0.5 * (self.log10_mass_high - self.log10_mass_low) * math.log(10)
+
+    @property
+    def lnm_zero(self) -> float:
+        """Value of ln M where the network's output is zero."""
+        return 0.5 * (self.log10_mass_high + self.log10_mass_low) * math.log(10)
+
+
+class PaperEncoding(_PaperScaling):
+    """That of the paper's networks of X-ray maps alone, of one band or several."""
+
+    kind: Literal["paper"] = "paper"
+
+    def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network is fed with: maps (n, channel, y, x), scalars (n, 0)."""
+        maps = self.maps(sample)
+        return maps, maps.new_empty(len(sample), 0)
+
+
+class MultimodalEncoding(_PaperScaling):
+    """The paper's maps, and its phase-space cubes of the galaxies, standardised.
+
+    Mean and standard deviation are those of the cubes over an even distribution: of a sum that is
+    the number of voxels. Every use makes the cubes anew.
+    """
+
+    kind: Literal["multimodal"] = "multimodal"
+    cube_mean: float = 0.0
+    cube_std: float = 1.0
+
+    @classmethod
+    def fit(cls, sample: Sample, lnm: np.ndarray) -> Self:
+        """Fit on training clusters and their ln M500c."""
+        bare = super().fit(sample, lnm)
+        parts = (bare.cubes(part) for part in sample.batches(_AT_ONCE))
+        (mean,), (std,) = _moments(parts, (0, 1, 2, 3))
+        return bare.model_copy(update={"cube_mean": mean, "cube_std": std})
+
+    def cubes(self, sample: Sample) -> torch.Tensor:
+        """Return the standardised density of the galaxies, shape (n, y, x, v)."""
+        if sample.galaxies is None:
+            raise ValueError("a sample without galaxies")
+        relative = density_cubes(sample.galaxies).to(sample.galaxies.device)
+        return (relative - self.cube_mean) / self.cube_std
+
+    def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network is fed with: maps (n, band, y, x), cubes (n, y, x, v)."""
+        return self.maps(sample), self.cubes(sample)
+
+
+def density_cubes(galaxies: torch.Tensor) -> torch.Tensor:
+    """Return the density of galaxies over an even one, shape (n, y, x, v); see `Sample.galaxies`.
+
+    A cube takes some milliseconds and a MiB: they are made by as many threads as torch has, and
+    not kept.
+    """
+
+    def cube(points: np.ndarray) -> torch.Tensor:
+        x, y, v = points[np.isfinite(points[:, 0])].T
+        return torch.from_numpy(phase_space_cube(x, y, v, _GRID))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return torch.stack(list(pool.map(cube, galaxies.cpu().numpy()))) * _GRID.n_pixels**3
+
+
+class CompactEncoding(_Encoding):
+    """Ours: variance-stabilised counts, normalised by redshift and exposure; standardised ln M."""
+
+    kind: Literal["compact"] = "compact"
+    channel_mean: tuple[float, ...] = ()
+    channel_std: tuple[float, ...] = ()
+    scalar_mean: tuple[float, ...]
+    scalar_std: tuple[float, ...]
+    lnm_zero: float
+    lnm_scale: float
+
+    @classmethod
+    def fit(cls, sample: Sample, lnm: np.ndarray) -> Self:
+        """Fit on training clusters and their ln M500c."""
+        scalars = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
+        scalar_mean, scalar_std = _moments(iter([scalars]), (0,))
+        exposure, slope, zero = _redshift_fit(sample)
+        bare = cls(
+            exposure_s=exposure,
+            redshift_slope=slope,
+            redshift_zero=zero,
+            scalar_mean=tuple(scalar_mean),
+            scalar_std=tuple(s if s > 1e-4 else 0.0 for s in scalar_std),
+            lnm_zero=float(lnm.mean()),
+            lnm_scale=float(lnm.std()),
+        )
+        parts = (bare._stabilised(part) for part in sample.batches(_AT_ONCE))
+        mean, std = _moments(parts, (0, 2, 3))
+        return bare.model_copy(update={"channel_mean": tuple(mean), "channel_std": tuple(std)})
+
+    def _stabilised(self, sample: Sample) -> torch.Tensor:
+        root = torch.sqrt(sample.counts + 0.375) - math.sqrt(0.375)  # Anscombe 1948
+        return root * torch.sqrt(self.scale(sample))
+
+    def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network is fed with: maps (n, channel, y, x), scalars (n, 2)."""
+        maps = self._stabilised(sample)
+        mean, std = maps.new_tensor(self.channel_mean), maps.new_tensor(self.channel_std)
+        maps = (maps - mean[:, None, None]) / std[:, None, None]
+        if sample.coverage is not None:
+            maps = torch.cat([maps, sample.coverage - 1], 1)
+        scalars = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
+        mean, std = scalars.new_tensor(self.scalar_mean), scalars.new_tensor(self.scalar_std)
+        return maps, torch.where(std > 0, (scalars - mean) / std.clamp(min=1e-4), 0.0)

@@ -1,0 +1,245 @@
+"""Clusters in memory, as networks take them: maps, and galaxies where the network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+import xarray as xr
+
+from icmass.errors import InputError
+from icmass.survey.catalog import counts as observed_counts
+
+GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
+_READ = 64  # clusters read at once
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Clusters in memory, as a network's preprocessing takes them.
+
+    Attributes
+    ----------
+    counts : Tensor, shape (n, channel, y, x)
+        Photon counts, summed over components, and over bands where the network has one band.
+    coverage : Tensor of shape (n, 1, y, x), or None
+        Fraction of the exposure; None where the network has no use for it.
+    redshift, exposure : Tensor, shape (n,)
+        Redshift and exposure [s].
+    galaxies : Tensor of shape (n, galaxy, 3), or None
+        Projected offsets x and y in half sides of the map, and line-of-sight velocity [km/s]; NaN
+        after a cluster's last galaxy. None where the network has no use for them.
+    """
+
+    counts: torch.Tensor
+    coverage: torch.Tensor | None
+    redshift: torch.Tensor
+    exposure: torch.Tensor
+    galaxies: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all that the sample holds."""
+        held = (getattr(self, field.name) for field in fields(self))
+        return [tensor for tensor in held if tensor is not None]
+
+    def take(self, index: torch.Tensor) -> Sample:
+        """Return some of the clusters."""
+        return self._map(lambda tensor: tensor[index])
+
+    def to(self, device: torch.device) -> Sample:
+        """Return the sample on a device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def batches(self, size: int) -> Iterator[Sample]:
+        """Yield the clusters in order, `size` at a time."""
+        for index in torch.arange(len(self), device=self.counts.device).split(size):
+            yield self.take(index)
+
+    def turned(self, symmetry: torch.Tensor | int) -> Sample:
+        """Return all turned and mirrored, by one of the 8 symmetries (0 to 7) each."""
+        coverage = None if self.coverage is None else dihedral(self.coverage, symmetry)
+        galaxies = None if self.galaxies is None else dihedral_points(self.galaxies, symmetry)
+        return replace(
+            self, counts=dihedral(self.counts, symmetry), coverage=coverage, galaxies=galaxies
+        )
+
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Sample:
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{k: function(v) for k, v in held.items() if v is not None})
+
+
+def dihedral(maps: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
+    """Apply one of the 8 symmetries of the square to each map, shape (n, channel, y, x)."""
+    if isinstance(symmetry, int):
+        turned = torch.rot90(maps, symmetry % 4, (2, 3))
+        return turned.flip(3) if symmetry >= 4 else turned
+    out = torch.empty_like(maps)
+    for k in range(8):
+        chosen = symmetry == k
+        out[chosen] = dihedral(maps[chosen], k)
+    return out
+
+
+def dihedral_points(points: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
+    """Turn and mirror x and y of points, shape (n, point, 3), as `dihedral` does with maps."""
+    if isinstance(symmetry, int):
+        x, y, v = points.unbind(-1)
+        for _ in range(symmetry % 4):
+            x, y = y, -x
+        return torch.stack([-x if symmetry >= 4 else x, y, v], -1)
+    out = torch.empty_like(points)
+    for k in range(8):
+        chosen = symmetry == k
+        out[chosen] = dihedral_points(points[chosen], k)
+    return out
+
+
+def half_width_mpc_h(survey: xr.Dataset) -> float:
+    """Return half the side of the survey's maps [comoving Mpc/h]."""
+    x = survey["x"].values
+    return round(float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)), 6)
+
+
+def binned_pixels(n_pixels: int, limit: int | None) -> int:
+    """Return the pixels along a side after binning to at most `limit` (None: no binning)."""
+    if limit is None or n_pixels == limit:
+        return n_pixels
+    if n_pixels > limit and n_pixels % limit == 0:
+        return limit
+    if limit // 2 <= n_pixels < limit:
+        return n_pixels
+    raise InputError(
+        f"{n_pixels} x {n_pixels} pixels",
+        field="variable maps",
+        mend=f"the network takes multiples of {limit}, or {limit // 2} to {limit}",
+    )
+
+
+def read_sample(
+    survey: xr.Dataset,
+    index: np.ndarray,
+    *,
+    sum_bands: bool,
+    max_pixels: int | None,
+    coverage_channel: bool,
+    with_galaxies: bool = False,
+) -> Sample:
+    """Read clusters, a few at a time, adding bands and pixels as the network wants them.
+
+    Parameters
+    ----------
+    survey : Dataset
+        The survey.
+    index : ndarray of int, shape (n,)
+        The clusters.
+    sum_bands : bool
+        Whether to add the bands.
+    max_pixels : int or None
+        Bin the maps to this many pixels along a side.
+    coverage_channel : bool
+        Whether the network sees the coverage. If not, counts of a survey that has one are
+        corrected for it, see `fill_uncovered`.
+    with_galaxies : bool
+        Whether the network sees the galaxies.
+
+    Raises
+    ------
+    InputError
+        If the survey has no galaxies and the network sees them.
+    """
+    index = np.asarray(index)
+    galaxies = _galaxies(survey, index) if with_galaxies else None
+    n_pixels = binned_pixels(survey.sizes["x"], max_pixels)
+    has_coverage = "coverage" in survey
+    shape = (len(index), 1 if sum_bands else survey.sizes["band"], n_pixels, n_pixels)
+    maps = np.zeros(shape, "f4" if has_coverage and not coverage_channel else "i2")
+    coverage = np.ones((len(index), 1, n_pixels, n_pixels), "f4") if coverage_channel else None
+    for start in range(0, len(index), _READ):
+        part = slice(start, start + _READ)
+        block = observed_counts(survey, index[part]).astype("i4")
+        if sum_bands:
+            block = block.sum(1, keepdims=True)
+        if has_coverage:
+            seen = survey["coverage"].isel(cluster=index[part]).values[:, None].astype("f4")
+            if coverage is not None:
+                coverage[part] = _bin(seen, n_pixels) * (n_pixels / survey.sizes["x"]) ** 2
+            else:
+                block = fill_uncovered(block, seen)
+        block = _bin(block, n_pixels)
+        if maps.dtype == np.int16 and block.max(initial=0) > np.iinfo(np.int16).max:
+            maps = maps.astype("i4")
+        maps[part] = block
+    return Sample(
+        torch.from_numpy(maps),
+        None if coverage is None else torch.from_numpy(coverage),
+        _column(survey, "redshift", index),
+        _column(survey, "exposure", index),
+        galaxies,
+    )
+
+
+def _galaxies(survey: xr.Dataset, index: np.ndarray) -> torch.Tensor:
+    """Return the galaxies of clusters, see `Sample.galaxies`."""
+    for name in GALAXY_VARIABLES:
+        if name not in survey:
+            mend = "the network sees galaxies: give a survey that has them"
+            raise InputError("is missing", field=f"variable {name}", mend=mend)
+    offset = survey["galaxy_offset"].values
+    start, number = offset[index], np.diff(offset)[index]
+    points = np.stack([survey[f"galaxy_{axis}"].values for axis in "xyv"], 1).astype("f4")
+    points[:, :2] /= half_width_mpc_h(survey)
+    padded = np.full((len(index), number.max(initial=0), 3), np.nan, "f4")
+    held = np.arange(padded.shape[1]) < number[:, None]
+    padded[held] = points[(start[:, None] + np.arange(padded.shape[1]))[held]]
+    return torch.from_numpy(padded)
+
+
+def _column(survey: xr.Dataset, name: str, index: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(survey[name].isel(cluster=index).values.astype("f4"))
+
+
+def _bin(maps: np.ndarray, n_pixels: int) -> np.ndarray:
+    """Add pixels of (n, channel, y, x) until `n_pixels` are left along a side."""
+    if maps.shape[-1] == n_pixels:
+        return maps
+    n, channels, side, _ = maps.shape
+    size = side // n_pixels
+    return maps.reshape(n, channels, n_pixels, size, n_pixels, size).sum((3, 5))
+
+
+def fill_uncovered(counts: np.ndarray, coverage: np.ndarray, least: float = 0.2) -> np.ndarray:
+    """Return counts as at full exposure; pixels that saw too little take their ring's mean.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n, channel, y, x)
+        Photon counts.
+    coverage : ndarray, shape (n, 1, y, x)
+        Exposure of the pixel over the cluster's exposure.
+    least : float
+        Pixels with less coverage than this are filled.
+    """
+    side = counts.shape[-1]
+    offset = np.arange(side) - (side - 1) / 2
+    ring = np.hypot(offset[:, None], offset).astype(int)
+    n_rings = ring.max() + 1
+    filled = counts.astype("f4")
+    for cluster, seen in zip(filled, coverage[:, 0], strict=True):
+        good = seen >= least
+        if not good.any():
+            raise InputError(
+                "0 everywhere", field="variable coverage", mend="check the mask and the position"
+            )
+        exposure = np.bincount(ring[good], seen[good], n_rings)
+        for channel in cluster:
+            total = np.bincount(ring[good], channel[good], n_rings)
+            lone = exposure == 0
+            rate = np.where(lone, total.sum() / exposure.sum(), total / np.where(lone, 1, exposure))
+            channel[good] /= seen[good]
+            channel[~good] = rate[ring[~good]]
+    return filled
