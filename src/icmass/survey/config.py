@@ -125,7 +125,7 @@ class SurveyConfig(BaseModel):
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
 EFEDS_GAS = {
     "f_gas": 0.087,
-    "hot_fraction": 0.876,
+    "hot_fraction": 0.914,
     "f_gas_slope": 0.27,
     "t_kev": 2.7,
     "t_slope": 0.60,

@@ -41,7 +41,9 @@ class GasConfig(BaseModel):
     beta, beta_slope, beta_scatter : float
         Slope of the beta model at the pivot, its change per unit ln mass, its scatter.
     outer, epsilon, epsilon_scatter : float
-        Radius over R500c and strength of the outer steepening, scatter of the strength.
+        Radius over R500c and strength of the outer steepening, scatter of the strength; the radius
+        is set so that the density falls from 0.19 to 1 R500c as in X-COP (Ghirardini et al. 2019,
+        A&A 621, A41) and in 93 SZ clusters (Pratt et al. 2022, A&A 665, A24).
     cool_core_fraction, cool_core_sharpness : float
         Fraction of halos with a cool core; how closely relaxation decides it (0 to 1).
     alpha_cool, alpha_other, alpha_scatter : float
@@ -69,22 +71,22 @@ class GasConfig(BaseModel):
     f_gas: float = Field(0.097, gt=0, lt=0.3)
     f_gas_slope: float = 0.14
     f_gas_scatter: float = Field(0.100, ge=0, lt=1)
-    hot_fraction: float = Field(0.86, gt=0, le=1)
+    hot_fraction: float = Field(0.93, gt=0, le=1)
     t_kev: float = Field(3.24, gt=0.2, lt=20)
     t_slope: float = 0.643
     t_scatter: float = Field(0.075, ge=0, lt=1)
     core: float = Field(0.25, gt=0.005, lt=1)
     core_slope: float = -0.15
-    core_scatter: float = Field(0.44, ge=0, lt=1.5)
+    core_scatter: float = Field(0.48, ge=0, lt=1.5)
     beta: float = Field(0.57, gt=0.3, lt=1.2)
     beta_slope: float = 0.04
     beta_scatter: float = Field(0.05, ge=0, lt=0.3)
-    outer: float = Field(0.5, gt=0.1, lt=5)
+    outer: float = Field(0.8, gt=0.1, lt=5)
     epsilon: float = Field(2.5, ge=0, lt=6)
     epsilon_scatter: float = Field(0.5, ge=0, lt=2)
     cool_core_fraction: float = Field(0.40, ge=0, le=1)
     cool_core_sharpness: float = Field(0.7, ge=0, le=1)
-    alpha_cool: float = Field(1.0, ge=0, lt=2.5)
+    alpha_cool: float = Field(1.5, ge=0, lt=2.5)
     alpha_other: float = Field(0.1, ge=0, lt=2.5)
     alpha_scatter: float = Field(0.2, ge=0, lt=1)
     drop_cool: float = Field(0.45, gt=0.1, le=1.2)
