@@ -54,7 +54,7 @@ def model_card(config: NetworkConfig, design: Design) -> str:
     low, high = config.m500c_range_msun_h
     bands = ", ".join(config.bands)
     added = " (added)" if design.sum_bands else ""
-    galaxies = ", of its galaxies in phase space" if design.sees_galaxies else ""
+    galaxies = ", its galaxies in phase space" if design.sees_galaxies else ""
     cube = (
         "- Galaxies: the density in x, y and line-of-sight velocity on 64^3 voxels, of all above"
         " 10^9.5 Msun/h in stellar mass within the maps' sides and +-3785 km/s"
