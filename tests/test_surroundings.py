@@ -305,7 +305,7 @@ def test_shells_within_r500c():
 
 def test_neighbours_have_the_gas_of_their_mass():
     """A whole clump: gas fraction and temperature of its own mass, beta model of the mean."""
-    halo, config = make_halo(), GasConfig(hot_fraction=1.0)
+    halo, config = make_halo(), GasConfig(hot_fraction=1.0, outer=0.5)
     one = Clumps(np.array([[0.0, 3.0, 20.0]]), np.array([5e13]), np.ones(1), np.full(1, np.inf))
     gas = make_gas(halo, config, COSMO)
     atmosphere = make_atmosphere(halo, gas, [one], config, COSMO)
