@@ -81,7 +81,10 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=2600)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--models", default=",".join(DESIGNS))
+    blind = [name for name, design in DESIGNS.items() if not design.sees_galaxies]
+    parser.add_argument(
+        "--models", default=",".join(blind), help="paper-multimodal needs a --survey with galaxies"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     survey = open_survey(given.survey) if given.survey else noise_survey(given.clusters)
