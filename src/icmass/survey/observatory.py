@@ -42,11 +42,12 @@ class Observatory:
         )
         self.grid = Grid(observe.n_pixels, observe.half_width_mpc_h, observe.bands)
         self.folder = lru_cache(maxsize=64)(self._folder)
+        self.unresolved_rates = lru_cache(maxsize=64)(self._unresolved_rates)
 
     def _folder(self, nh_1e20: float) -> Folder:
         return Folder(self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20)
 
-    def unresolved_rates(self, nh_1e20: float) -> np.ndarray:
+    def _unresolved_rates(self, nh_1e20: float) -> np.ndarray:
         """Return the rate of field AGN within the measured sky [1/s/arcmin^2], (band,)."""
         per_flux = self.folder(nh_1e20).agn_band_rates(
             self.agn.photon_index, self.agn.absorbed_fraction, self.config.bands
