@@ -54,6 +54,10 @@ class Cosmology(BaseModel):
         """Return the angle that one comoving Mpc/h subtends [arcmin]."""
         return np.degrees(1 / self.comoving_distance(redshift)) * 60
 
+    def kpc_per_mpc_h(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Return the physical kpc in one comoving Mpc/h."""
+        return 1000 / self.h / (1 + np.asarray(redshift))
+
     def critical_density(self, redshift: np.ndarray | float) -> np.ndarray:
         """Return the critical density [h^2 Msun / physical Mpc^3]."""
         return _critical_density_today() * self.efunc(redshift) ** 2

@@ -226,7 +226,7 @@ class Simulator:
             config.fluctuations,
             disturbance=disturbance(scene.halo),
             r500c=scene.halo.r500c,
-            kpc_per_mpc_h=1000 / config.cosmology.h / (1 + scene.halo.redshift),
+            kpc_per_mpc_h=float(config.cosmology.kpc_per_mpc_h(scene.halo.redshift)),
             half_width=config.observe.half_width_mpc_h,
             rng=rng,
         )

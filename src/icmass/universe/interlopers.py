@@ -10,7 +10,7 @@ import numpy as np
 from icmass.cosmology import Cosmology
 from icmass.universe.flows import infall_rate
 from icmass.universe.halos import Halo
-from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
+from icmass.universe.mass_function import LOG_MASS, RADIUS, enclosed_correlation, halo_abundance
 
 DEPTH = 50.0
 """They are drawn to this distance before and behind the cluster [comoving Mpc/h]."""
@@ -80,9 +80,8 @@ class _Tables:
 def _tables(cosmology: Cosmology, redshift: float, half_width: float) -> _Tables:
     halos = halo_abundance(cosmology, (redshift,))
     radius = np.geomspace(RADIUS[0], DEPTH, 300)
-    xi = np.maximum(np.interp(radius, RADIUS, halos.correlation[0]), 0)
-    shells = 4 * np.pi / 3 * np.diff(radius**3) * (xi[1:] + xi[:-1]) / 2
-    volume = 4 * np.pi / 3 * radius[0] ** 3 * xi[0] + np.concatenate([[0], np.cumsum(shells)])
+    xi = np.interp(radius, RADIUS, halos.correlation[0])
+    shells, volume = enclosed_correlation(radius, xi)
     middle = np.sqrt(radius[1:] * radius[:-1])
     column = np.cumsum(shells * (1 - _cone(middle, half_width)))
     return _Tables(

@@ -74,6 +74,29 @@ def halo_abundance(cosmology: Cosmology, redshifts: tuple[float, ...]) -> HaloAb
     return HaloAbundance(np.array(redshifts), density, above, np.array(biases), correlation)
 
 
+def enclosed_correlation(radius: np.ndarray, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Integrate a correlation function over the volume of spheres.
+
+    Parameters
+    ----------
+    radius : ndarray, shape (n,)
+        [comoving Mpc/h]; within the first the correlation is that at it.
+    xi : ndarray, shape (n,)
+        Its correlation function; negative values count as 0.
+
+    Returns
+    -------
+    shells : ndarray, shape (n - 1,)
+        Integral of xi dV between the radii [comoving (Mpc/h)^3].
+    within : ndarray, shape (n,)
+        Integral of xi dV within each radius [comoving (Mpc/h)^3].
+    """
+    xi = np.maximum(xi, 0)
+    shells = 4 * np.pi / 3 * np.diff(radius**3) * (xi[1:] + xi[:-1]) / 2
+    core = 4 * np.pi / 3 * radius[0] ** 3 * xi[0]
+    return shells, core + np.concatenate([[0], np.cumsum(shells)])
+
+
 @lru_cache(maxsize=4)
 def _correlation_today(cosmology: Cosmology) -> np.ndarray:
     with cosmology.colossus() as colossus:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from icmass.cosmology import Cosmology
 from icmass.universe.flows import infall_rate
 from icmass.universe.halos import Halo
-from icmass.universe.mass_function import LOG_MASS, RADIUS, halo_abundance
+from icmass.universe.mass_function import LOG_MASS, RADIUS, enclosed_correlation, halo_abundance
 from icmass.universe.substructure import Clumps
 
 
@@ -142,16 +142,13 @@ def _places(
 @lru_cache(maxsize=256)
 def _tables(config: NeighbourConfig, cosmology: Cosmology, redshift: float) -> _Tables:
     halos = halo_abundance(cosmology, (redshift,))
-    density = halos.density[0] * ~(config.log_m500c_min > LOG_MASS)
+    density = np.where(np.less(LOG_MASS, config.log_m500c_min), 0.0, halos.density[0])
     step = LOG_MASS[1] - LOG_MASS[0]
     total, biased = (
         np.concatenate([[0], np.cumsum((f[1:] + f[:-1]) / 2 * step)])
         for f in (density, density * halos.bias[0])
     )
-    xi = np.maximum(halos.correlation[0], 0)
-    shells = 4 * np.pi / 3 * np.diff(RADIUS**3) * (xi[1:] + xi[:-1]) / 2
-    core = 4 * np.pi / 3 * RADIUS[0] ** 3 * xi[0]
-    volume = core + np.concatenate([[0], np.cumsum(shells)])
+    _, volume = enclosed_correlation(RADIUS, halos.correlation[0])
     return _Tables(
         density=float(total[-1]),
         mean_bias=float(biased[-1] / max(total[-1], 1e-300)),

@@ -69,7 +69,7 @@ def _statistics(
         maps[0].sum(axis=0, dtype=float)[None],
         np.array([r500c]),
         half_width=config.observe.half_width_mpc_h,
-        kpc_per_mpc_h=np.array([1000 / config.cosmology.h / (1 + redshift)]),
+        kpc_per_mpc_h=config.cosmology.kpc_per_mpc_h(np.array([redshift])),
         centre=np.zeros((1, 2)),
     )
 
