@@ -1,36 +1,18 @@
-"""The one protocol that proxies and networks share, and what a prediction holds."""
+"""The one protocol that proxies and networks share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import xarray as xr
-from scipy.special import ndtri
+
+from icmass.estimators.posterior import Prediction
+
+__all__ = ["Estimator", "Kind", "Prediction"]
 
 Kind = Literal["ideal", "observed", "network"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predicted ln M500c of n clusters; the distribution is Gaussian in ln M500c.
-
-    Attributes
-    ----------
-    mean : ndarray, shape (n,)
-        Mean of ln(M500c / (Msun/h)).
-    std : ndarray, shape (n,)
-        Standard deviation of ln M500c.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-
-    def quantile(self, level: float) -> np.ndarray:
-        """Return the quantile of ln M500c at `level` in (0, 1), shape (n,)."""
-        return self.mean + ndtri(level) * self.std
 
 
 @runtime_checkable
