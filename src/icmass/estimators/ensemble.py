@@ -25,7 +25,7 @@ REDSHIFT_SLACK = 0.005
 _MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture(Prediction):
     """An ensemble's prediction; `std` is total, by the law of total variance.
 
