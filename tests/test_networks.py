@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.networks.compact import CompactNetwork
+from icmass.networks import flow
 from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
+from icmass.networks.rings import RingNetwork
 
 
 def flattened(padding: tuple[str, str]) -> int:
@@ -143,31 +144,70 @@ def test_paper_network_starts_as_keras_does() -> None:
 
 
 @pytest.mark.parametrize(("n_channels", "n_pixels"), [(1, 64), (3, 64), (4, 49), (3, 32)])
-def test_compact_network_takes_small_maps(n_channels: int, n_pixels: int) -> None:
-    network = CompactNetwork(n_channels=n_channels, n_scalars=2, n_pixels=n_pixels)
+def test_ring_network_takes_small_maps(n_channels: int, n_pixels: int) -> None:
+    network = RingNetwork(n_channels=n_channels, n_scalars=2, n_pixels=n_pixels)
     output = network(torch.zeros(5, n_channels, n_pixels, n_pixels), torch.zeros(5, 2))
-    assert output.shape == (5, 2)
-    assert 50_000 < sum(p.numel() for p in network.parameters()) < 150_000
+    assert output.shape == (5, flow.N_PARAMETERS + 64)
+    assert 30_000 < sum(p.numel() for p in network.parameters()) < 60_000
 
 
-def test_compact_network_sees_the_scalars() -> None:
+def test_ring_network_sees_the_scalars() -> None:
     torch.manual_seed(0)
-    network = CompactNetwork(n_channels=1, n_scalars=2, n_pixels=64).eval()
+    network = RingNetwork(n_channels=1, n_scalars=2, n_pixels=64).eval()
     maps = torch.rand(1, 1, 64, 64).expand(3, -1, -1, -1)
     mean = network(maps, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))[:, 0]
     assert len(set(mean.tolist())) == 3
 
 
-def test_compact_network_knows_where_the_centre_is() -> None:
+def test_ring_network_knows_how_far_from_the_centre() -> None:
     torch.manual_seed(0)
-    network = CompactNetwork(n_channels=1, n_scalars=2, n_pixels=64).eval()
+    network = RingNetwork(n_channels=1, n_scalars=2, n_pixels=64).eval()
     maps = torch.zeros(2, 1, 64, 64)
-    maps[0, 0, 30:34, 30:34] = maps[1, 0, 22:26, 22:26] = 50.0
+    maps[0, 0, 30:34, 30:34] = maps[1, 0, 30:34, 14:18] = 50.0
     with torch.no_grad():
-        here, there = network(maps, torch.zeros(2, 2))[:, 0].tolist()
-        network.distance.zero_()
-        network.pooling.weight.zero_()
-        blind_here, blind_there = network(maps, torch.zeros(2, 2))[:, 0].tolist()
-    # without the two means against it, the same blob elsewhere is the same
-    assert blind_here == pytest.approx(blind_there, abs=1e-6)
-    assert abs(here - there) > 1e-3
+        centre, left = network(maps, torch.zeros(2, 2))[:, 0].tolist()
+    assert abs(centre - left) > 1e-3
+
+
+def test_rings_average() -> None:
+    rings = RingNetwork(n_channels=1, n_scalars=0, n_pixels=64).rings
+    assert rings.shape == (32 * 32, 9)
+    assert rings.sum(0).numpy() == pytest.approx(1, rel=1e-5)
+
+
+# the flow ---------------------------------------------------------------------------------------
+
+
+def test_flow_starts_as_the_gaussian_of_its_first_two_parameters() -> None:
+    parameters = torch.zeros(4, flow.N_PARAMETERS)
+    parameters[:, 0] = torch.tensor([0.0, 1.0, -2.0, 0.3])
+    parameters[:, 1] = torch.tensor([0.0, -1.0, 0.5, -3.0])
+    target = torch.tensor([0.1, 0.8, 1.0, 0.31])
+    normal = torch.distributions.Normal(parameters[:, 0], parameters[:, 1].exp())
+    found = flow.log_prob(parameters, target)
+    assert found.numpy() == pytest.approx(normal.log_prob(target).numpy(), abs=1e-5)
+
+
+def test_flow_is_a_density_whatever_its_parameters() -> None:
+    torch.manual_seed(1)
+    parameters = torch.randn(5, flow.N_PARAMETERS, dtype=torch.float64)
+    parameters[:, 1] = parameters[:, 1].clamp(-1, 1)
+    target = torch.linspace(-40, 40, 40_001, dtype=torch.float64)[:, None].expand(-1, 5)
+    density = torch.exp(flow.log_prob(parameters, target))
+    assert torch.trapezoid(density, target, dim=0).numpy() == pytest.approx(1, abs=2e-3)
+    assert density.std(0).min() > 0
+
+
+def test_flow_learns_a_skewed_density() -> None:
+    torch.manual_seed(0)
+    drawn = torch.distributions.Gamma(2.0, 2.0).sample((4000,))
+    parameters = torch.zeros(1, flow.N_PARAMETERS, requires_grad=True)
+    optimizer = torch.optim.Adam([parameters], lr=0.05)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = -flow.log_prob(parameters.expand(len(drawn), -1), drawn).mean()
+        loss.backward()
+        optimizer.step()
+    entropy = 2 - math.log(2) - 0.4227843351  # k - ln b + ln Gamma(k) + (1 - k) psi(k)
+    gaussian = 0.5 * math.log(2 * math.pi * math.e * float(drawn.var()))
+    assert entropy - 0.03 < loss.item() < entropy + 0.04 < gaussian

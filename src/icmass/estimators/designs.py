@@ -7,12 +7,18 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
+from icmass.estimators.encodings import (
+    N_CELLS,
+    NUMBERS,
+    CompactEncoding,
+    MultimodalEncoding,
+    PaperEncoding,
+)
 from icmass.estimators.sample import GALAXY_VARIABLES
 from icmass.estimators.training import Recipe
-from icmass.networks.compact import CompactNetwork
 from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
+from icmass.networks.rings import RingNetwork
 
 
 @dataclass(frozen=True)
@@ -28,22 +34,26 @@ class Design:
     encoding : type
         Preprocessing, fitted on the training clusters.
     layers : callable
-        Takes channels of the maps and pixels along a side to the untrained network.
+        Takes channels of the maps, pixels along a side and numbers beside the maps to the
+        untrained network.
     recipe : Recipe
         Training.
     sum_bands : bool
         Whether the bands are added.
     max_pixels : int or None
         Maps are binned to this many pixels along a side.
+    sees_galaxies : bool
+        Whether it is fed with the survey's galaxies.
     """
 
     summary: str
     inputs: tuple[str, ...]
     encoding: type[PaperEncoding] | type[MultimodalEncoding] | type[CompactEncoding]
-    layers: Callable[[int, int], nn.Module]
+    layers: Callable[[int, int, int], nn.Module]
     recipe: Recipe
     sum_bands: bool
     max_pixels: int | None
+    sees_galaxies: bool = False
 
     @property
     def sees_coverage(self) -> bool:
@@ -51,33 +61,43 @@ class Design:
         return self.encoding is CompactEncoding
 
     @property
-    def sees_galaxies(self) -> bool:
-        """Whether it is fed with the survey's galaxies."""
-        return self.encoding is MultimodalEncoding
+    def sees_nh(self) -> bool:
+        """Whether it is fed with the Galactic column density."""
+        return self.encoding is CompactEncoding
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether it gives a posterior of any shape and an embedding."""
+        return self.recipe.loss == "flow"
 
     def reads(self, coverage: bool) -> tuple[str, ...]:
         """Return the variables that it reads of surveys with or without coverage."""
         return (*self.inputs, "coverage") if coverage else self.inputs
 
+    @property
+    def n_scalars(self) -> int:
+        """Numbers beside the maps."""
+        return len(NUMBERS) + (N_CELLS if self.sees_galaxies else 0)
+
     def network(self, *, n_pixels: int, n_channels: int) -> nn.Module:
         """Return the untrained network."""
-        return self.layers(n_channels, n_pixels)
+        return self.layers(n_channels, n_pixels, self.n_scalars)
 
 
-def _paper_1band(n_channels: int, n_pixels: int) -> nn.Module:
+def _paper_1band(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
     return PaperNetwork(n_channels=n_channels, n_pixels=n_pixels)
 
 
-def _paper_3band(n_channels: int, n_pixels: int) -> nn.Module:
+def _paper_3band(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
     return PaperNetwork(n_channels=n_channels, n_pixels=n_pixels, dropout=0.1)
 
 
-def _paper_multimodal(n_channels: int, n_pixels: int) -> nn.Module:
+def _paper_multimodal(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
     return MultimodalNetwork(n_channels=n_channels, n_pixels=n_pixels)
 
 
-def _compact(n_channels: int, n_pixels: int) -> nn.Module:
-    return CompactNetwork(n_channels=n_channels, n_scalars=2, n_pixels=n_pixels)
+def _rings(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
+    return RingNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
 
 
 PAPER_RECIPE = Recipe(
@@ -90,20 +110,22 @@ PAPER_RECIPE = Recipe(
 )
 THREE_BAND_RECIPE = replace(PAPER_RECIPE, loss="absolute")
 MULTIMODAL_RECIPE = replace(PAPER_RECIPE, batch_size=100, max_epochs=400, chunk=20)
-COMPACT_RECIPE = Recipe(
+ICM_RECIPE = Recipe(
     batch_size=64,
     max_epochs=50,
     min_steps=1000,
     patience=None,
-    learning_rate=4e-3,
+    learning_rate=3e-3,
     schedule="one-cycle",
-    loss="gaussian",
+    loss="flow",
     weight_decay=0.02,
     average=0.99,
     augment=True,
+    redraw=True,
     precision="bf16",
 )
 INPUTS = ("maps", "redshift", "exposure")
+ICM_INPUTS = (*INPUTS, "nh")
 DESIGNS = {
     "paper-1band": Design(
         "the one-band network of Ho et al. 2023 (MNRAS 524, 3289)",
@@ -131,23 +153,34 @@ DESIGNS = {
         MULTIMODAL_RECIPE,
         sum_bands=False,
         max_pixels=None,
+        sees_galaxies=True,
     ),
     "icm-1band": Design(
-        "a compact convolutional network on all bands added",
-        INPUTS,
+        "a small convolutional network with means in rings, on all bands added",
+        ICM_INPUTS,
         CompactEncoding,
-        _compact,
-        COMPACT_RECIPE,
+        _rings,
+        ICM_RECIPE,
         sum_bands=True,
         max_pixels=64,
     ),
     "icm-3band": Design(
-        "a compact convolutional network on each band apart",
-        INPUTS,
+        "a small convolutional network with means in rings, on each band apart",
+        ICM_INPUTS,
         CompactEncoding,
-        _compact,
-        COMPACT_RECIPE,
+        _rings,
+        ICM_RECIPE,
         sum_bands=False,
         max_pixels=64,
+    ),
+    "icm-multimodal": Design(
+        "a small convolutional network with means in rings, on each band apart and galaxies in cells",
+        (*ICM_INPUTS, *GALAXY_VARIABLES),
+        CompactEncoding,
+        _rings,
+        ICM_RECIPE,
+        sum_bands=False,
+        max_pixels=64,
+        sees_galaxies=True,
     ),
 }

@@ -160,7 +160,11 @@ def density_cubes(galaxies: torch.Tensor) -> torch.Tensor:
 
 
 class CompactEncoding(_Encoding):
-    """Ours: variance-stabilised counts, normalised by redshift and exposure; standardised ln M."""
+    """Ours: variance-stabilised counts, normalised by redshift and exposure; standardised ln M.
+
+    Beside the maps: redshift, ln exposure, N_H and, with galaxies, the number of them in cells of
+    projected distance and line-of-sight velocity.
+    """
 
     kind: Literal["compact"] = "compact"
     channel_mean: tuple[float, ...] = ()
@@ -173,8 +177,7 @@ class CompactEncoding(_Encoding):
     @classmethod
     def fit(cls, sample: Sample, lnm: np.ndarray) -> Self:
         """Fit on training clusters and their ln M500c."""
-        scalars = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
-        scalar_mean, scalar_std = _moments(iter([scalars]), (0,))
+        scalar_mean, scalar_std = _moments((_numbers(p) for p in sample.batches(_AT_ONCE)), (0,))
         exposure, slope, zero = _redshift_fit(sample)
         bare = cls(
             exposure_s=exposure,
@@ -194,12 +197,45 @@ class CompactEncoding(_Encoding):
         return root * torch.sqrt(self.scale(sample))
 
     def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the network is fed with: maps (n, channel, y, x), scalars (n, 2)."""
+        """Return what the network is fed with: maps (n, channel, y, x), numbers (n, scalar)."""
         maps = self._stabilised(sample)
         mean, std = maps.new_tensor(self.channel_mean), maps.new_tensor(self.channel_std)
         maps = (maps - mean[:, None, None]) / std[:, None, None]
         if sample.coverage is not None:
             maps = torch.cat([maps, sample.coverage - 1], 1)
-        scalars = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
-        mean, std = scalars.new_tensor(self.scalar_mean), scalars.new_tensor(self.scalar_std)
-        return maps, torch.where(std > 0, (scalars - mean) / std.clamp(min=1e-4), 0.0)
+        numbers = _numbers(sample)
+        mean, std = numbers.new_tensor(self.scalar_mean), numbers.new_tensor(self.scalar_std)
+        return maps, torch.where(std > 0, (numbers - mean) / std.clamp(min=1e-4), 0.0)
+
+
+DISTANCES = (0.05, 0.12, 0.2, 0.3, 0.43, 0.57, 0.75, 1.0)
+VELOCITIES = (250.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0)
+"""Upper edges of cells in phase space: half sides of the map, and km/s."""
+N_CELLS = len(DISTANCES) * len(VELOCITIES)
+NUMBERS = ("redshift", "exposure", "nh")
+"""What our networks see beside the map, always."""
+
+
+def _numbers(sample: Sample) -> torch.Tensor:
+    """Return what stands beside the maps, not yet standardised, shape (n, scalar)."""
+    nh = torch.zeros_like(sample.redshift) if sample.nh is None else sample.nh
+    numbers = torch.stack([sample.redshift, torch.log(sample.exposure), nh], 1)
+    if sample.galaxies is None:
+        return numbers
+    return torch.cat([numbers, torch.sqrt(phase_space_counts(sample.galaxies))], 1)
+
+
+def phase_space_counts(galaxies: torch.Tensor) -> torch.Tensor:
+    """Count galaxies in cells of projected distance and velocity, shape (n, cell).
+
+    Cells are those between `DISTANCES` and `VELOCITIES`; see `Sample.galaxies`. A count of the
+    plane in which caustics are found (Diaferio & Geller 1997, ApJ 481, 633).
+    """
+    x, y, v = galaxies.unbind(-1)
+    edges = galaxies.new_tensor(DISTANCES), galaxies.new_tensor(VELOCITIES)
+    row = torch.bucketize(torch.hypot(x, y), edges[0])
+    column = torch.bucketize(v.abs(), edges[1])
+    inside = (row < len(DISTANCES)) & (column < len(VELOCITIES)) & x.isfinite()
+    cell = torch.where(inside, row * len(VELOCITIES) + column, 0)
+    counts = galaxies.new_zeros(len(galaxies), N_CELLS)
+    return counts.scatter_add_(1, cell, inside.to(counts.dtype))

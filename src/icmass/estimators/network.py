@@ -18,7 +18,11 @@ from torch import nn
 
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS
+from icmass.estimators.domain import Domain, told
 from icmass.estimators.estimator import Kind, Prediction
+from icmass.estimators.flows import best_stretch, flow_posterior
+from icmass.estimators.names import parse_network
+from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.sample import Sample, binned_pixels, half_width_mpc_h, read_sample
 from icmass.estimators.saved import (
     Encoding,
@@ -34,12 +38,14 @@ from icmass.estimators.training import (
     Trainer,
     apply_network,
     make_accelerator,
+    mixed_seed,
     seeded,
 )
+from icmass.networks.flow import N_PARAMETERS
 
 _VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
 _FEWEST = 10  # training clusters
-_BATCH = 64  # clusters predicted at once
+_BATCH = 128  # clusters predicted at once
 
 
 class NetworkEstimator:
@@ -48,7 +54,8 @@ class NetworkEstimator:
     Parameters
     ----------
     name : str
-        A key of `DESIGNS`.
+        A key of `DESIGNS`, and ``@n`` after it for n networks of different seeds, whose posteriors
+        are averaged (Lakshminarayanan et al. 2017, arXiv:1612.01474).
     seed : int
         Seed of the starting weights, the validation split, order and augmentation.
     device : str
@@ -73,10 +80,9 @@ class NetworkEstimator:
         max_epochs: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if name not in DESIGNS:
-            raise InputError(repr(name), field="network", mend=f"known: {', '.join(DESIGNS)}")
         self.name, self.seed, self.device, self.progress = name, seed, device, progress
-        self.design = DESIGNS[name]
+        base, self.n_members = parse_network(name)
+        self.design = DESIGNS[base]
         self.inputs = self.design.inputs
         self.recipe = self.design.recipe
         if max_epochs is not None:
@@ -85,90 +91,144 @@ class NetworkEstimator:
             self.recipe = replace(self.recipe, max_epochs=max_epochs, min_steps=0)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.history: list[Epoch] = []
-        self.network: nn.Module | None = None
+        self.networks: list[nn.Module] = []
+        self.domain: Domain | None = None
         self.config: NetworkConfig | None = None
 
     @property
     def n_parameters(self) -> int:
         """Number of fitted parameters; 0 before `fit`."""
-        if self.network is None:
-            return 0
-        return sum(p.numel() for p in self.network.parameters())
+        return sum(p.numel() for network in self.networks for p in network.parameters())
 
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
         """Train on the clusters `train` alone; a tenth of them, by halo, is held out to stop."""
         train = np.asarray(train)
         lnm = _training_masses(survey, train)
         coverage = self.design.sees_coverage and "coverage" in survey
-        sample = self._read(survey, train, coverage)
+        sample = self._read(survey, train, coverage, with_parts=self.recipe.redraw)
         encoding = self.design.encoding.fit(sample, lnm)
         held = _held_out(survey, train, self.seed)
         self.config = self._describe(survey, train, encoding, int(held.sum()))
         self.inputs = self.design.reads(coverage)
-        with seeded(self.seed):
-            self.network = self.design.network(
-                n_pixels=self.config.n_pixels, n_channels=_channels(sample)
-            )
         target = torch.from_numpy((lnm - encoding.lnm_zero) / encoding.lnm_scale).float()
         fitting, kept = (torch.from_numpy(np.flatnonzero(part)) for part in (~held, held))
+        parts = (sample.take(fitting), target[fitting]), (sample.take(kept), target[kept])
+        self.networks, self.history = [], []
+        for member in range(self.n_members):
+            self._fit_member(member, _channels(sample), *parts)
+        self._calibrate(parts[0][0], parts[1][0], lnm[held])
+
+    def _fit_member(
+        self,
+        member: int,
+        n_channels: int,
+        train: tuple[Sample, torch.Tensor],
+        validation: tuple[Sample, torch.Tensor],
+    ) -> None:
+        config = self._configured()
+        seed = self.seed if member == 0 else mixed_seed(self.seed, member, 3)
+        with seeded(seed):
+            network = self.design.network(n_pixels=config.n_pixels, n_channels=n_channels)
+        folder = self.checkpoint
+        if folder is not None and self.n_members > 1:
+            folder = folder / f"member-{member}"
         trainer = Trainer(
-            self.network,
-            encode=encoding.encode,
+            network,
+            encode=config.encoding.encode,
             recipe=self.recipe,
-            seed=self.seed,
+            seed=seed,
             device=self.device,
-            checkpoint=self.checkpoint,
+            checkpoint=folder,
             progress=self.progress,
         )
-        validation = sample.take(kept)
-        self.history = trainer.run(
-            (sample.take(fitting), target[fitting]), (validation, target[kept])
-        )
-        prediction = self._predict_sample(validation)
-        score = (prediction.mean - lnm[held]) / prediction.std
-        self.config = self.config.model_copy(
+        self.history += trainer.run(train, validation)
+        self.networks.append(network)
+        self.config = config.model_copy(
             update={
-                "std_scale": float(np.sqrt(np.mean(score**2))),
                 "n_epochs": len(self.history),
                 "n_parameters": self.n_parameters,
                 "device": trainer.accelerator.device.type,
             }
         )
 
+    def _calibrate(self, fitted: Sample, validation: Sample, lnm: np.ndarray) -> None:
+        """Set the width of the posteriors and the limit of the domain on clusters held out."""
+        outputs = self._outputs(validation)
+        prediction = self._prediction(outputs)
+        if self.design.has_posterior:
+            scale = best_stretch(prediction, lnm)
+            self.domain = Domain.fit(
+                self._described(fitted, self._outputs(fitted, symmetries=1)),
+                self._described(validation, outputs),
+            )
+        else:
+            score = (prediction.mean - lnm) / prediction.std
+            scale = float(np.sqrt(np.mean(score**2)))
+        self.config = self._configured().model_copy(update={"std_scale": scale})
+
     def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
         """Predict the clusters `index` of a survey with the same bands, maps and redshifts."""
-        config, _ = self._fitted()
+        config = self._fitted()
         index = np.asarray(index)
         check_fits(survey, index, config)
-        return self._predict_sample(self._read(survey, index, config.coverage_channel))
+        sample = self._read(survey, index, config.coverage_channel)
+        outputs = self._outputs(sample)
+        prediction = self._prediction(outputs)
+        if self.domain is None:
+            return prediction
+        score = self.domain.score(self._described(sample, outputs))
+        return replace(prediction, out_of_domain=score)
 
-    def _predict_sample(self, sample: Sample) -> Prediction:
-        config, network = self._fitted()
+    def _outputs(self, sample: Sample, symmetries: int = 8) -> np.ndarray:
+        """Return what the networks give, mean over symmetries, shape (member, n, output)."""
+        config = self._fitted()
         encoding, device = config.encoding, make_accelerator(self.device).device
-        network = network.to(device)
         size = self.recipe.chunk or _BATCH
-        symmetries = range(8) if self.recipe.augment else range(1)
-        outputs = []
-        for part in sample.batches(size):
-            views = [
-                apply_network(network, encoding.encode, part.turned(k).to(device), size)
-                for k in symmetries
-            ]
-            outputs.append(torch.stack(views).mean(0).cpu())
-        output = torch.cat(outputs).double().numpy()
-        mean = encoding.lnm_zero + encoding.lnm_scale * output[:, 0]
-        std = np.full(len(mean), encoding.lnm_scale)
-        if self.recipe.loss == "gaussian":
-            std = std * np.exp(output[:, 1].clip(-5, 2))
-        return Prediction(mean, std * config.std_scale)
+        views = range(symmetries) if self.recipe.augment else range(1)
+        found = []
+        for network in self.networks:
+            network.to(device)
+            outputs = []
+            for part in sample.batches(size):
+                turned = [
+                    apply_network(network, encoding.encode, part.turned(k).to(device), size)
+                    for k in views
+                ]
+                outputs.append(torch.stack(turned).mean(0).cpu())
+            found.append(torch.cat(outputs).double().numpy())
+        return np.stack(found)
+
+    def _prediction(self, outputs: np.ndarray) -> Prediction:
+        """Return the posteriors of what `_outputs` gives, as wide as is calibrated."""
+        config = self._fitted()
+        zero, scale = config.encoding.lnm_zero, config.encoding.lnm_scale
+        if not self.design.has_posterior:
+            mean = zero + scale * outputs[..., 0].mean(0)
+            return Prediction(mean, np.full(len(mean), scale * config.std_scale))
+        return flow_posterior(outputs, zero, scale).stretched(config.std_scale)
+
+    def _described(self, sample: Sample, outputs: np.ndarray) -> np.ndarray:
+        config = self._fitted()
+        rows = [
+            told(part, config.encoding.scale(part)).double().numpy()
+            for part in sample.batches(_BATCH)
+        ]
+        embedding = outputs[..., N_PARAMETERS:].mean(0)
+        return np.concatenate([np.concatenate(rows), embedding], 1)
 
     def save(self, directory: Path) -> None:
         """Write ``model.safetensors``, ``README.md`` and, last, ``config.json``."""
-        (config, network), directory = self._fitted(), Path(directory)
+        config, directory = self._fitted(), Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        tensors = {
+            f"{i}.{key}": value.detach().cpu().contiguous()
+            for i, network in enumerate(self.networks)
+            for key, value in network.state_dict().items()
+        }
+        if self.domain is not None:
+            tensors |= {f"domain.{k}": v.contiguous() for k, v in self.domain.tensors().items()}
         partial = directory / "model.safetensors.partial"
-        save_file(weights, partial)
+        save_file(tensors, partial)
         os.replace(partial, directory / "model.safetensors")
         write_text(directory / "README.md", model_card(config, self.design))
         text = json.dumps(config.model_dump(mode="json"), indent=1)
@@ -184,23 +244,34 @@ class NetworkEstimator:
         estimator.inputs = estimator.design.reads(config.coverage_channel)
         file = directory / "model.safetensors"
         n_bands = 1 if estimator.design.sum_bands else len(config.bands)
-        network = estimator.design.network(
-            n_pixels=config.n_pixels, n_channels=n_bands + config.coverage_channel
-        )
         try:
-            network.load_state_dict(load_file(file))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            tensors = load_file(file)
+            for i in range(estimator.n_members):
+                network = estimator.design.network(
+                    n_pixels=config.n_pixels, n_channels=n_bands + config.coverage_channel
+                )
+                network.load_state_dict(_under(tensors, f"{i}."))
+                estimator.networks.append(network.eval())
+            if estimator.design.has_posterior:
+                estimator.domain = Domain.of_tensors(_under(tensors, "domain."))
+        except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
             problem = "is missing" if not file.exists() else "damaged, or of another network"
             raise InputError(problem, file=file, mend="train it again") from error
-        estimator.network = network.eval()
         return estimator
 
-    def _fitted(self) -> tuple[NetworkConfig, nn.Module]:
-        if self.config is None or self.network is None:
+    def _configured(self) -> NetworkConfig:
+        if self.config is None:
             raise InputError("not fitted", field=self.name, mend="fit it, or load a saved one")
-        return self.config, self.network
+        return self.config
 
-    def _read(self, survey: xr.Dataset, index: np.ndarray, coverage: bool) -> Sample:
+    def _fitted(self) -> NetworkConfig:
+        if len(self.networks) < self.n_members:
+            raise InputError("not fitted", field=self.name, mend="fit it, or load a saved one")
+        return self._configured()
+
+    def _read(
+        self, survey: xr.Dataset, index: np.ndarray, coverage: bool, with_parts: bool = False
+    ) -> Sample:
         return read_sample(
             survey,
             index,
@@ -208,7 +279,15 @@ class NetworkEstimator:
             max_pixels=self.design.max_pixels,
             coverage_channel=coverage,
             with_galaxies=self.design.sees_galaxies,
+            with_nh=self.design.sees_nh,
+            with_parts=with_parts,
         )
+
+    def _mass_prior(self, survey: xr.Dataset, train: np.ndarray) -> TrainingPrior | None:
+        if not self.design.has_posterior:
+            return None
+        redshift = survey["redshift"].isel(cluster=train).values
+        return TrainingPrior.fit(_training_masses(survey, train), redshift)
 
     def _describe(
         self, survey: xr.Dataset, train: np.ndarray, encoding: Encoding, n_held: int
@@ -229,12 +308,17 @@ class NetworkEstimator:
             redshift_range=extent("redshift"),
             exposure_range_s=extent("exposure"),
             m500c_range_msun_h=extent("m500c"),
+            mass_prior=self._mass_prior(survey, train),
             n_train=len(train),
             n_validation=n_held,
             recipe=asdict(self.recipe),
             survey=dict(survey.attrs),
             versions={package: version(package) for package in packages},
         )
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _channels(sample: Sample) -> int:

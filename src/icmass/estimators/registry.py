@@ -8,14 +8,15 @@ from typing import Any
 
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
+from icmass.estimators.names import NETWORKS, is_network
 from icmass.proxies.names import PROXIES
-
-NETWORKS = ("paper-1band", "paper-3band", "paper-multimodal", "icm-1band", "icm-3band")
-"""The keys of `icmass.estimators.designs.DESIGNS`, known here without loading torch."""
 
 
 def known_names() -> list[str]:
-    """Return the names that `make_estimator` takes; proxies may also be joined by ``+``."""
+    """Return the names that `make_estimator` takes.
+
+    Proxies may also be joined by ``+``; ``@n`` after a network's stands for n of them.
+    """
     return [*PROXIES, *NETWORKS]
 
 
@@ -25,7 +26,7 @@ def make_estimator(name: str, *, seed: int = 0, device: str = "auto", **options:
     Parameters
     ----------
     name : str
-        A network, a proxy, or proxies joined by ``+``.
+        A network, n networks (``icm-3band@4``), a proxy, or proxies joined by ``+``.
     seed : int
         Seed of everything random in the fit.
     device : str
@@ -33,7 +34,7 @@ def make_estimator(name: str, *, seed: int = 0, device: str = "auto", **options:
     **options
         Further options of `NetworkEstimator`: ``checkpoint``, ``max_epochs``, ``progress``.
     """
-    if name in NETWORKS:
+    if is_network(name):
         from icmass.estimators.network import NetworkEstimator
 
         return NetworkEstimator(name, seed=seed, device=device, **options)

@@ -14,6 +14,9 @@ from icmass.survey.catalog import counts as observed_counts
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
 _READ = 64  # clusters read at once
+_NEIGHBOURS = 50  # in order of redshift, among which a background is looked for
+_SAME_REDSHIFT = 0.01
+_SAME_EXPOSURE = 0.01
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Sample:
     galaxies : Tensor of shape (n, galaxy, 3), or None
         Projected offsets x and y in half sides of the map, and line-of-sight velocity [km/s]; NaN
         after a cluster's last galaxy. None where the network has no use for them.
+    nh : Tensor of shape (n,), or None
+        Galactic column density [1e20 cm^-2]; None where the network has no use for it.
+    parts : Tensor of shape (n, component, channel, y, x), or None
+        The counts by component, to be put together anew in training (`redrawn`).
     """
 
     counts: torch.Tensor
@@ -38,6 +45,8 @@ class Sample:
     redshift: torch.Tensor
     exposure: torch.Tensor
     galaxies: torch.Tensor | None = None
+    nh: torch.Tensor | None = None
+    parts: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -67,6 +76,50 @@ class Sample:
         return replace(
             self, counts=dihedral(self.counts, symmetry), coverage=coverage, galaxies=galaxies
         )
+
+    def plan(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw how `redrawn` puts each cluster together in one epoch.
+
+        Returns
+        -------
+        symmetry : Tensor of int, shape (n, component)
+            Symmetry of the square of each component; the first is that of all where the counts
+            are not told apart.
+        partner : Tensor of int, shape (n,)
+            Cluster at the same redshift and exposure that lends its background; itself where
+            there is none.
+        """
+        n_parts = 1 if self.parts is None else self.parts.shape[1]
+        symmetry = torch.randint(8, (len(self), n_parts), generator=generator)
+        own = torch.arange(len(self))
+        redshift, exposure = self.redshift.cpu(), self.exposure.cpu()
+        order = torch.from_numpy(np.lexsort((redshift.numpy(), exposure.numpy())))
+        place = torch.empty_like(own)
+        place[order] = own
+        step = torch.randint(-_NEIGHBOURS, _NEIGHBOURS + 1, own.shape, generator=generator)
+        partner = order[(place + step).clamp(0, len(self) - 1)]
+        near = (redshift[partner] - redshift).abs() <= _SAME_REDSHIFT
+        near &= (exposure[partner] / exposure - 1).abs() <= _SAME_EXPOSURE
+        return symmetry, torch.where(near, partner, own)
+
+    def redrawn(self, index: torch.Tensor, symmetry: torch.Tensor, partner: torch.Tensor) -> Sample:
+        """Return some of the clusters as `plan` has drawn them.
+
+        Each component is turned and mirrored by itself, and the background, the last component,
+        is another cluster's: as likely a sky as the one that was observed, for background and
+        active galaxies know nothing of the gas but its centre.
+        """
+        drawn = self.take(index)
+        if drawn.parts is None:
+            return drawn.turned(symmetry[index, 0])
+        *own, background = drawn.parts.unbind(1)
+        if self.parts is not None:
+            background = self.parts[partner[index], -1]
+        turned = [dihedral(part, symmetry[index, k]) for k, part in enumerate((*own, background))]
+        total = torch.stack([part.to(drawn.counts.dtype) for part in turned]).sum(
+            0, dtype=drawn.counts.dtype
+        )
+        return replace(drawn, counts=total, parts=None)
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Sample:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -128,6 +181,8 @@ def read_sample(
     max_pixels: int | None,
     coverage_channel: bool,
     with_galaxies: bool = False,
+    with_nh: bool = False,
+    with_parts: bool = False,
 ) -> Sample:
     """Read clusters, a few at a time, adding bands and pixels as the network wants them.
 
@@ -146,6 +201,11 @@ def read_sample(
         corrected for it, see `fill_uncovered`.
     with_galaxies : bool
         Whether the network sees the galaxies.
+    with_nh : bool
+        Whether the network sees the column density.
+    with_parts : bool
+        Whether the components are kept apart too; never where the survey has a coverage, which
+        hides the same pixels of all.
 
     Raises
     ------
@@ -159,9 +219,16 @@ def read_sample(
     shape = (len(index), 1 if sum_bands else survey.sizes["band"], n_pixels, n_pixels)
     maps = np.zeros(shape, "f4" if has_coverage and not coverage_channel else "i2")
     coverage = np.ones((len(index), 1, n_pixels, n_pixels), "f4") if coverage_channel else None
+    apart = with_parts and not has_coverage and survey.sizes["component"] > 1
+    parts = np.zeros((len(index), survey.sizes["component"], *shape[1:]), "i2") if apart else None
     for start in range(0, len(index), _READ):
         part = slice(start, start + _READ)
-        block = observed_counts(survey, index[part]).astype("i4")
+        if parts is None:
+            block = observed_counts(survey, index[part]).astype("i4")
+        else:
+            by_component = survey["maps"].isel(cluster=index[part]).values
+            block = by_component.sum(1, dtype="i4")
+            parts = _store(parts, part, _of_components(by_component, sum_bands, n_pixels))
         if sum_bands:
             block = block.sum(1, keepdims=True)
         if has_coverage:
@@ -170,17 +237,34 @@ def read_sample(
                 coverage[part] = _bin(seen, n_pixels) * (n_pixels / survey.sizes["x"]) ** 2
             else:
                 block = fill_uncovered(block, seen)
-        block = _bin(block, n_pixels)
-        if maps.dtype == np.int16 and block.max(initial=0) > np.iinfo(np.int16).max:
-            maps = maps.astype("i4")
-        maps[part] = block
+        maps = _store(maps, part, _bin(block, n_pixels))
     return Sample(
         torch.from_numpy(maps),
         None if coverage is None else torch.from_numpy(coverage),
         _column(survey, "redshift", index),
         _column(survey, "exposure", index),
         galaxies,
+        _column(survey, "nh", index) if with_nh else None,
+        None if parts is None else torch.from_numpy(parts),
     )
+
+
+def _store(maps: np.ndarray, part: slice, block: np.ndarray) -> np.ndarray:
+    """Put a block of counts into maps, which become 32 bits wide where 16 are too few."""
+    if maps.dtype == np.int16 and block.max(initial=0) > np.iinfo(np.int16).max:
+        maps = maps.astype("i4")
+    maps[part] = block
+    return maps
+
+
+def _of_components(maps: np.ndarray, sum_bands: bool, n_pixels: int) -> np.ndarray:
+    """Return counts (n, component, channel, y, x), bands and pixels added."""
+    maps = maps.astype("i4")
+    if sum_bands:
+        maps = maps.sum(2, keepdims=True)
+    n, components, *shape = maps.shape
+    binned = _bin(maps.reshape(n * components, *shape), n_pixels)
+    return binned.reshape(n, components, *binned.shape[1:])
 
 
 def _galaxies(survey: xr.Dataset, index: np.ndarray) -> torch.Tensor:

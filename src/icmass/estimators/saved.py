@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS, Design
 from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
+from icmass.estimators.names import parse_network
+from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.sample import binned_pixels, half_width_mpc_h
 
 Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding
@@ -27,7 +29,7 @@ class NetworkConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     estimator: Literal["network"] = "network"
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     seed: int
     bands: list[str]
@@ -39,6 +41,7 @@ class NetworkConfig(BaseModel):
     redshift_range: tuple[float, float]
     exposure_range_s: tuple[float, float]
     m500c_range_msun_h: tuple[float, float]
+    mass_prior: TrainingPrior | None = None
     n_train: int
     n_validation: int
     n_epochs: int = 0
@@ -95,7 +98,7 @@ def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> 
         raise InputError(
             f"+-{half_width:g} Mpc/h; trained on +-{config.half_width_mpc_h:g} Mpc/h", field="maps"
         )
-    n_pixels = binned_pixels(survey.sizes["x"], DESIGNS[config.name].max_pixels)
+    n_pixels = binned_pixels(survey.sizes["x"], DESIGNS[parse_network(config.name)[0]].max_pixels)
     if n_pixels != config.n_pixels:
         raise InputError(f"{n_pixels} pixels a side; trained on {config.n_pixels}", field="maps")
     low, high = config.redshift_range

@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
 from icmass.estimators.sample import Sample
+from icmass.networks import flow
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
 CHECKPOINT = "checkpoint.safetensors"
@@ -48,9 +49,10 @@ class Recipe:
         Highest learning rate.
     schedule : {"constant", "one-cycle"}
         One cycle: a linear rise over a tenth of the steps, then a half cosine down to zero.
-    loss : {"squared", "absolute", "gaussian"}
-        Mean squared or absolute error; or, of networks that give mean and ln(standard deviation),
-        squared error of the mean plus the negative log likelihood at that mean, held fixed.
+    loss : {"squared", "absolute", "flow"}
+        Mean squared or absolute error; or, of networks that give the parameters of a flow
+        (`icmass.networks.flow`), squared error of the mean plus the negative log likelihood with
+        that mean held fixed: the mean stays the posterior's whatever the shape.
     kernel_l2 : float
         Sum of squares of all kernels times this is added to the loss (Keras' ``l2``).
     weight_decay : float
@@ -59,6 +61,9 @@ class Recipe:
         Decay per step of the running mean of the weights that is kept; 0: the weights themselves.
     augment : bool
         Turn and mirror each map at random.
+    redraw : bool
+        With `augment`: each component of the counts by itself, and another cluster's background,
+        anew at every epoch; see `Sample.redrawn`.
     precision : {"no", "bf16"}
         Mixed precision of the training steps, where the device has it.
     adam_eps : float
@@ -72,11 +77,12 @@ class Recipe:
     chunk: int | None = None
     min_steps: int = 0
     schedule: Literal["constant", "one-cycle"] = "constant"
-    loss: Literal["squared", "absolute", "gaussian"] = "squared"
+    loss: Literal["squared", "absolute", "flow"] = "squared"
     kernel_l2: float = 0.0
     weight_decay: float = 0.0
     average: float = 0.0
     augment: bool = False
+    redraw: bool = False
     precision: Literal["no", "bf16"] = "no"
     adam_eps: float = 1e-8
 
@@ -146,8 +152,8 @@ def example_loss(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch
         return square
     if loss == "absolute":
         return (output[:, 0] - target).abs()
-    log_std = output[:, 1].clamp(-5, 2)
-    return square + log_std + 0.5 * square.detach() * torch.exp(-2 * log_std)
+    held = torch.cat([output[:, :1].detach(), output[:, 1:]], 1)
+    return square - flow.log_prob(held, target)
 
 
 def kernel_penalty(network: nn.Module) -> torch.Tensor:
@@ -281,7 +287,7 @@ class Trainer:
         recipe, device = self.recipe, target.device
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, 1))
         order = torch.randperm(len(sample), generator=generator)
-        symmetry = torch.randint(8, (len(sample),), generator=generator).to(device)
+        symmetry, partner = (drawn.to(device) for drawn in sample.plan(generator))
         batches = order.to(device).split(recipe.batch_size)
         total = torch.zeros((), device=device)
         self.wrapped.train()
@@ -291,9 +297,10 @@ class Trainer:
                 group["lr"] = recipe.learning_rate * rate_factor(recipe.schedule, step, n_steps)
             self.optimizer.zero_grad()
             for rows in index.split(recipe.chunk or recipe.batch_size):
-                part = sample.take(rows)
                 if recipe.augment:
-                    part = part.turned(symmetry[rows])
+                    part = sample.redrawn(rows, symmetry, partner)
+                else:
+                    part = sample.take(rows)
                 loss = self._add_gradient(part, target[rows], len(rows) / len(index))
                 total += loss * len(rows)
             self.optimizer.step()

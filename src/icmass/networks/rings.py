@@ -1,0 +1,118 @@
+"""Our network: a few convolutions, means in rings about the centre, and a small head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from icmass.networks.flow import N_PARAMETERS
+
+WIDTHS = (16, 24, 24)
+N_RINGS = 9
+
+
+class RingNetwork(nn.Module):
+    """Posterior of the target from a map and some numbers, with the embedding that it is read off.
+
+    Convolutions see structure up to some 0.6 Mpc/h across in maps of 4.6 Mpc/h. What they find is
+    averaged in rings about the centre, where the cluster is known to be, and over the rings with
+    weights that are learned for each channel: a cluster looks alike from all sides, and masses are
+    read off profiles. The first convolution strides, as the full-size maps are what costs time on
+    a CPU. The distance from the centre is given as two more channels.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the map: bands, and the coverage where there is one.
+    n_scalars : int
+        Numbers beside the map: redshift, exposure, column density, galaxies in phase space.
+    n_pixels : int
+        Pixels along a side of the map; at least 8.
+    widths : sequence of int
+        Channels of the convolutions.
+    n_means : int
+        Weighted means over the rings for each channel.
+    n_hidden, n_embedding : int
+        Widths of the head's two layers; the second is the embedding.
+    """
+
+    distance: torch.Tensor
+    rings: torch.Tensor
+
+    def __init__(
+        self,
+        *,
+        n_channels: int,
+        n_scalars: int,
+        n_pixels: int,
+        widths: Sequence[int] = WIDTHS,
+        n_means: int = 8,
+        n_hidden: int = 128,
+        n_embedding: int = 64,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("distance", _distance_channels(n_pixels), persistent=False)
+        self.register_buffer("rings", _rings((n_pixels + 1) // 2), persistent=False)
+        blocks: list[nn.Module] = []
+        previous = n_channels + len(self.distance)
+        for i, width in enumerate(widths):
+            size, stride = (5, 2) if i == 0 else (3, 1)
+            blocks += [
+                nn.Conv2d(previous, width, size, stride, size // 2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            previous = width
+        self.features = nn.Sequential(*blocks)
+        self.mixing = nn.Parameter(0.3 * torch.randn(previous, N_RINGS, n_means))
+        self.norm = nn.LayerNorm(previous * n_means)
+        self.head = nn.Sequential(
+            nn.Linear(previous * n_means + n_scalars, n_hidden),
+            nn.ReLU(),
+            nn.Linear(n_hidden, n_embedding),
+            nn.ReLU(),
+        )
+        self.posterior = nn.Linear(n_embedding, N_PARAMETERS)
+        with torch.no_grad():  # starts as a Gaussian
+            self.posterior.weight[2:] *= 0.1
+            self.posterior.bias[2:] = 0
+
+    def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of the flow and then the embedding, shape (n, output).
+
+        Parameters
+        ----------
+        maps : Tensor, shape (n, channel, y, x)
+            Encoded counts, and the coverage where there is one.
+        scalars : Tensor, shape (n, scalar)
+            Standardised numbers beside the map.
+        """
+        maps = torch.cat([maps, self.distance.expand(len(maps), -1, -1, -1)], dim=1)
+        found = self.features(maps.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(maps.device.type, enabled=False):
+            in_rings = found.float().flatten(2) @ self.rings
+            means = torch.einsum("ncr,crm->ncm", in_rings, self.mixing).flatten(1)
+            embedding = self.head(torch.cat([self.norm(means), scalars], dim=1))
+            return torch.cat([self.posterior(embedding), embedding], dim=1)
+
+
+def _distance_channels(n_pixels: int) -> torch.Tensor:
+    """Distance from the centre in half sides, centred on 0, and a peak at it; shape (2, y, x)."""
+    distance = _radius(n_pixels)
+    return torch.stack([2 * distance - 1, torch.exp(-((distance / 0.15) ** 2))])
+
+
+def _radius(n_pixels: int) -> torch.Tensor:
+    offset = (torch.arange(n_pixels) + 0.5) * 2 / n_pixels - 1
+    return torch.hypot(offset[:, None], offset)
+
+
+def _rings(n_pixels: int) -> torch.Tensor:
+    """Return weights that average pixels in rings, shape (pixel, ring); narrow ones within."""
+    distance = _radius(n_pixels).flatten()
+    edges = 1.2 * torch.linspace(0, 1, N_RINGS + 2) ** 1.5
+    edges = edges[edges != edges[1]]  # the first would hold no pixel
+    inside = ((distance >= edges[:-1, None]) & (distance < edges[1:, None])).float()
+    return (inside / inside.sum(1, keepdim=True).clamp(min=1)).T.contiguous()
