@@ -13,15 +13,17 @@ import xarray as xr
 
 from conftest import beta_model_survey
 from icmass.benchmark import runner
-from icmass.benchmark.run_folder import finite, write_whole
+from icmass.benchmark.run_folder import FoldPredictions, RunFolder, finite, write_whole
 from icmass.benchmark.runner import Step, default_models, run_benchmark
 from icmass.benchmark.tables import latex, markdown, percent
 from icmass.cli import main
 from icmass.errors import InputError
+from icmass.estimators.posterior import LNM_GRID, Prediction
 
 ROW = {
     *("name", "kind", "inputs", "n", "sigma_paper", "sigma_lnm", "sigma_lnm_error", "bias_lnm"),
-    *("coverage68", "coverage95", "crps", "n_parameters", "train_seconds"),
+    *("coverage68", "coverage95", "crps", "log_score", "n_parameters", "train_seconds"),
+    *("mass_bins", "redshift_bins", "coverage_bins", "folds_fitted"),
 }
 
 
@@ -184,7 +186,7 @@ def test_a_full_disk_stops_everything(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "predictions")
 
-    monkeypatch.setattr("icmass.benchmark.run_folder.np.savez", full)
+    monkeypatch.setattr("icmass.benchmark.run_folder.np.savez_compressed", full)
     with pytest.raises(OSError, match="No space"):
         run_benchmark(survey_path, ["T"], 2, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.partial"))
@@ -227,6 +229,133 @@ def test_a_network_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     assert row["kind"] == "network"
     assert row["n_parameters"] > 1000
     assert row["sigma_paper"] == pytest.approx(row["sigma_lnm"])
+    assert row["beside"] == {}
+    assert sum(row["calibration"]["pit_histogram"]) == 60
+
+
+class Told:
+    """A network that predicts the truth with a known scatter and posteriors that say so."""
+
+    kind = "network"
+    inputs = ("maps",)
+    n_parameters = 5
+
+    def __init__(self, name: str, **_: Any) -> None:
+        self.name = name
+        self.std = {"paper-1band": 0.3, "icm-1band": 0.2, "icm-3band": 0.1}[name]
+
+    def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
+        pass
+
+    def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
+        noise = np.random.default_rng(11).normal(size=survey.sizes["cluster"])[index]
+        mean = np.log(survey["m500c"].values[index]) + self.std * noise
+        gaussian = Prediction(mean, np.full(len(index), self.std))
+        if self.name != "icm-3band":
+            return gaussian
+        return Prediction.from_density(gaussian.tabulated(), np.full(len(index), 0.5))
+
+    def save(self, directory: Path) -> None:
+        pass
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = runner.make_estimator
+    monkeypatch.setattr(
+        runner,
+        "make_estimator",
+        lambda name, **how: Told(name) if "band" in name else made(name, **how),
+    )
+
+
+@pytest.mark.usefixtures("told")
+def test_fewer_folds_for_a_slow_network(survey_path: Path, tmp_path: Path) -> None:
+    names = ["T", "paper-1band", "icm-1band", "icm-3band"]
+    how: dict[str, Any] = {"fold_limit": {"paper-1band": 1}, "seed": 2}
+    steps: list[Step] = []
+    done = run_benchmark(survey_path, names, 4, tmp_path, progress=steps.append, **how)
+    assert done.failed == {}
+    assert steps[-1].done == steps[-1].total == 13
+    proxy, paper, one, three = results_of(tmp_path)["estimators"]
+    first = arrays_of(tmp_path, "T")["fold"] == 0
+    assert [row["folds_fitted"] for row in (proxy, paper, one, three)] == [4, 1, 4, 4]
+    assert paper["n"] == first.sum() < one["n"] == 400
+    assert "beside" not in proxy and "calibration" not in proxy
+    assert set(paper["beside"]) == {"icm-1band", "icm-3band"}
+    # the same noise: exact ratios on the shared clusters
+    assert paper["beside"]["icm-1band"] == pytest.approx(
+        {"ratio": 1.5, "error": 0, "n": first.sum()}
+    )
+    assert one["beside"]["icm-3band"]["ratio"] == pytest.approx(2, rel=1e-3)
+    assert one["beside"]["icm-3band"]["n"] == 400
+    note = "paper-1band: 1 of 4 folds"
+    assert note in (tmp_path / "tables" / "results.md").read_text()
+    assert note in (tmp_path / "tables" / "results.tex").read_text()
+    assert json.loads((tmp_path / "config.json").read_text())["fold_limit"] == {"paper-1band": 1}
+    run_benchmark(survey_path, names, 4, tmp_path, resume=True, **how)
+    assert without_times(results_of(tmp_path)) == without_times(done.results)
+    with pytest.raises(InputError, match="fold_limit: was"):
+        run_benchmark(survey_path, names, 4, tmp_path, resume=True, seed=2)
+
+
+@pytest.mark.usefixtures("told")
+def test_posteriors_are_kept_and_scored(survey_path: Path, tmp_path: Path) -> None:
+    run_benchmark(survey_path, ["icm-1band", "icm-3band"], 2, tmp_path, seed=2)
+    gaussian, tabulated = (arrays_of(tmp_path, name) for name in ("icm-1band", "icm-3band"))
+    assert not {"density", "out_of_domain"} & set(gaussian)
+    assert tabulated["density"].shape == (400, len(LNM_GRID))
+    assert tabulated["density"].dtype == np.float32
+    assert set(tabulated["out_of_domain"]) == {0.5}
+    one, three = results_of(tmp_path)["estimators"]
+    # the same noise in units of the width: the same PIT, the scores scale
+    assert three["calibration"]["pit_histogram"] == pytest.approx(
+        one["calibration"]["pit_histogram"], abs=2
+    )
+    assert three["log_score"] == pytest.approx(one["log_score"] + np.log(2), abs=0.01)
+    held = RunFolder(tmp_path).read_predictions("icm-3band", 2)
+    again = held.prediction
+    np.testing.assert_allclose(again.cdf(again.mean), 0.5, atol=1e-3)
+
+
+def test_gaussian_and_tabulated_folds_together(tmp_path: Path) -> None:
+    held = FoldPredictions.empty(2)
+    mean, std = 32 + np.arange(4.0) / 4, np.full(4, 0.2)
+    gaussian = Prediction(mean[[3, 0]], std[:2], out_of_domain=np.array([0.1, 2.0]))
+    held.add(0, cluster=np.array([3, 0]), ln_m_true=mean[[3, 0]], prediction=gaussian, seconds=1)
+    tabulated = Prediction.from_density(Prediction(mean[1:3], std[:2]).tabulated())
+    held.add(1, cluster=np.array([1, 2]), ln_m_true=mean[1:3], prediction=tabulated, seconds=1)
+    RunFolder(tmp_path).write_predictions("x", held)
+    again = RunFolder(tmp_path).read_predictions("x", 2)
+    np.testing.assert_array_equal(again.fold, [0, 1, 1, 0])
+    np.testing.assert_array_equal(again.out_of_domain, [2.0, np.nan, np.nan, 0.1])
+    np.testing.assert_allclose(again.prediction.median, mean, atol=1e-3)
+    assert again.folds_fitted == 2
+    broken = vars(held) | {"density": held.density[:3]}
+    np.savez(tmp_path / "predictions" / "x.npz", **broken)
+    with pytest.raises(InputError, match="not readable"):
+        RunFolder(tmp_path).read_predictions("x", 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [({"icm-1band": 1}, "not among the models"), ({"T": 5}, "1 to 4"), ({"T": 0}, "1 to 4"),
+     ({"nonsense": 1}, "fold_limit, 'nonsense'")],
+)  # fmt: skip
+def test_a_fold_limit_without_sense(
+    survey_path: Path, tmp_path: Path, limit: dict[str, int], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        run_benchmark(survey_path, ["T"], 4, tmp_path / "run", fold_limit=limit)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_from_before_fold_limits_is_resumed(survey_path: Path, tmp_path: Path) -> None:
+    run_benchmark(survey_path, ["T"], 2, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["fold_limit"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run_benchmark(survey_path, ["T"], 2, tmp_path, resume=True)
 
 
 @pytest.fixture
@@ -253,11 +382,14 @@ def test_command(
 ) -> None:
     out = tmp_path / "run"
     words = (survey_path, "--models", "T,N_phot", "--folds", "2", "--out", out)
+    words += ("--fold-limit", "T=1")
     assert call(monkeypatch, *words) == 0
     said = capsys.readouterr()
     assert "observed proxies" in said.out
-    assert "4/4 N_phot, fold 1: scatter" in said.err
-    assert results_of(out)["command"].startswith("icmass benchmark")
+    assert "3/3 N_phot, fold 1: scatter" in said.err
+    assert "T: 1 of 2 folds" in said.out
+    command = results_of(out)["command"]
+    assert command.startswith("icmass benchmark") and "--fold-limit T=1" in command
     assert call(monkeypatch, *words) == 2
     assert capsys.readouterr().err.startswith(f"icmass: {out}: is not empty")
     assert call(monkeypatch, *words, "--resume") == 0
@@ -270,6 +402,8 @@ def test_command(
         (["--models", "T,nonsense"], "nonsense"),
         (["--models", "T", "--folds", "3"], "use 2, 4 or 8"),
         (["--models", "T", "--device", "abacus"], "give auto, cpu, cuda"),
+        (["--models", "T", "--fold-limit", "T"], "give NAME=K"),
+        (["--models", "T", "--fold-limit", "T=9"], "from 1 to 8"),
     ],
 )
 def test_command_with_bad_input(

@@ -16,8 +16,12 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.estimators.posterior import LNM_GRID, Prediction, normalised
 
-COMPARED = ("survey_attrs", "n_clusters", "survey_digest", "models", "folds", "seed", "max_epochs")
+COMPARED = (
+    *("survey_attrs", "n_clusters", "survey_digest", "models", "folds", "fold_limit", "seed"),
+    "max_epochs",
+)
 """What a resumed run must share with the run that it continues."""
 
 
@@ -35,6 +39,10 @@ class FoldPredictions:
         Seconds of each finished fold's fit, NaN where not finished.
     n_parameters : int
         Fitted parameters.
+    density : ndarray of float32, shape (n, node), or None
+        Posterior density at `LNM_GRID`; None: Gaussian.
+    out_of_domain : ndarray, shape (n,), or None
+        See `Prediction`.
     """
 
     cluster: np.ndarray
@@ -44,12 +52,25 @@ class FoldPredictions:
     std: np.ndarray
     train_seconds: np.ndarray
     n_parameters: int
+    density: np.ndarray | None = None
+    out_of_domain: np.ndarray | None = None
 
     @classmethod
     def empty(cls, n_folds: int) -> FoldPredictions:
         """Return the predictions of no fold."""
         whole, real = np.empty(0, "i8"), np.empty(0, "f8")
         return cls(whole, whole, real, real, real, np.full(n_folds, np.nan), 0)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The posteriors of all clusters so far, in the survey's order."""
+        density = None if self.density is None else normalised(self.density.astype("f8"))
+        return Prediction(self.mean, self.std, density, self.out_of_domain)
+
+    @property
+    def folds_fitted(self) -> int:
+        """How many folds are finished."""
+        return int(np.isfinite(self.train_seconds).sum())
 
     def has(self, k: int) -> bool:
         """Say whether fold `k` is finished."""
@@ -61,19 +82,31 @@ class FoldPredictions:
         *,
         cluster: np.ndarray,
         ln_m_true: np.ndarray,
-        mean: np.ndarray,
-        std: np.ndarray,
+        prediction: Prediction,
         seconds: float,
     ) -> None:
         """Append the clusters of fold `k`, and keep all in the survey's order."""
-        self.cluster = np.append(self.cluster, cluster)
-        order = np.argsort(self.cluster, kind="stable")
-        self.cluster = self.cluster[order]
-        self.fold = np.append(self.fold, np.full(len(cluster), k))[order]
+        before = self.prediction
+        order = np.argsort(np.append(self.cluster, cluster), kind="stable")
+        self.cluster = np.append(self.cluster, cluster)[order]
+        self.fold = np.append(self.fold, np.full(len(prediction), k))[order]
         self.ln_m_true = np.append(self.ln_m_true, ln_m_true)[order]
-        self.mean = np.append(self.mean, mean)[order]
-        self.std = np.append(self.std, std)[order]
+        self.mean = np.append(self.mean, prediction.mean)[order]
+        self.std = np.append(self.std, prediction.std)[order]
+        if before.density is not None or prediction.density is not None:
+            both = np.concatenate([before.tabulated(), prediction.tabulated()])
+            self.density = both[order].astype("f4")
+        if before.out_of_domain is not None or prediction.out_of_domain is not None:
+            told = [_told(part) for part in (before, prediction)]
+            self.out_of_domain = np.concatenate(told)[order]
         self.train_seconds[k] = seconds
+
+
+def _told(prediction: Prediction) -> np.ndarray:
+    """Return how far out of the domain, NaN where the estimator does not tell."""
+    if prediction.out_of_domain is None:
+        return np.full(len(prediction), np.nan)
+    return prediction.out_of_domain
 
 
 class RunFolder:
@@ -98,7 +131,7 @@ class RunFolder:
     def _check_same(self, config: dict[str, Any]) -> None:
         file = self.path / "config.json"
         try:
-            before = json.loads(file.read_text(encoding="utf-8"))
+            before = {"fold_limit": {}} | json.loads(file.read_text(encoding="utf-8"))
             old = {key: before[key] for key in COMPARED}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -129,6 +162,7 @@ class RunFolder:
                 arrays = {key: held[key] for key in held.files}
             n_parameters = int(arrays.pop("n_parameters"))
             found = FoldPredictions(**arrays, n_parameters=n_parameters)
+            _check_shapes(found)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             problem = f"not readable ({type(error).__name__})"
             raise InputError(problem, file=file, mend="remove it and --resume") from None
@@ -136,9 +170,11 @@ class RunFolder:
 
     def write_predictions(self, name: str, predictions: FoldPredictions) -> None:
         """Write the predictions of an estimator."""
-        arrays: dict[str, Any] = {key: np.asarray(v) for key, v in vars(predictions).items()}
+        held = {key: value for key, value in vars(predictions).items() if value is not None}
+        arrays: dict[str, Any] = {key: np.asarray(value) for key, value in held.items()}
         write_whole(
-            self.path / "predictions" / f"{name}.npz", lambda stream: np.savez(stream, **arrays)
+            self.path / "predictions" / f"{name}.npz",
+            lambda stream: np.savez_compressed(stream, **arrays),
         )
 
     def write_json(self, name: str, document: dict[str, Any]) -> None:
@@ -149,6 +185,15 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text."""
         write_whole(self.path / name, lambda stream: stream.write(text.encode()))
+
+
+def _check_shapes(held: FoldPredictions) -> None:
+    n = len(held.cluster)
+    expected = {"density": (n, len(LNM_GRID))}
+    for name in ("fold", "ln_m_true", "mean", "std", "density", "out_of_domain"):
+        value = getattr(held, name)
+        if value is not None and value.shape != expected.get(name, (n,)):
+            raise ValueError(f"{name} has the shape {value.shape}")
 
 
 def write_whole(file: Path, write: Callable[[BinaryIO], Any]) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass import __version__
+from icmass.benchmark.about import about_survey, machine, versions
+from icmass.benchmark.calibration import calibration
 from icmass.benchmark.run_folder import FoldPredictions, RunFolder, finite, survey_digest
-from icmass.benchmark.scores import published_network_scatter, score
+from icmass.benchmark.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmark.tables import write_tables
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator
-from icmass.estimators.registry import NETWORKS, known_names, make_estimator
+from icmass.estimators.estimator import Estimator, Kind, Prediction
+from icmass.estimators.registry import known_names, make_estimator
 from icmass.proxies.names import available, parse_names, read_scalar
 from icmass.proxies.published import published_sigma
 from icmass.proxies.summary import published_scatter, scaling_summary
@@ -81,13 +80,19 @@ class _Bench:
     n_folds: int
     ln_m: np.ndarray
     halo_id: np.ndarray
+    redshift: np.ndarray
     seed: int
     device: str
     max_epochs: int | None
     progress: Progress
     total: int
+    fold_limit: dict[str, int]
     done: int = 0
+    networks: dict[str, FoldPredictions] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+
+    def folds_of(self, model: str) -> int:
+        return self.fold_limit.get(model, self.n_folds)
 
     def tell(self, model: str, k: int, said: str, *, done_fold: bool = False) -> None:
         self.done += done_fold
@@ -116,6 +121,7 @@ def run_benchmark(
     device: str = "auto",
     resume: bool = False,
     max_epochs: int | None = None,
+    fold_limit: Mapping[str, int] | None = None,
     progress: Progress | None = None,
     command: str | None = None,
 ) -> Benchmark:
@@ -140,6 +146,9 @@ def run_benchmark(
         network's interrupted fold goes on from its checkpoint.
     max_epochs : int, optional
         Train networks for at most this many epochs.
+    fold_limit : mapping of str to int, optional
+        Estimators, by name, that are fitted on their first folds only: how many. Their scores
+        are over the clusters of these folds.
     progress : callable, optional
         Called with a `Step` when something has happened.
     command : str, optional
@@ -156,6 +165,7 @@ def run_benchmark(
     masses = read_scalar(survey, "m500c")
     fold = octant_folds(survey, folds)
     names = _canonical(models or default_models(survey))
+    limit = _checked_limit(fold_limit or {}, names, folds)
     folder = RunFolder(Path(out))
     config = {
         "survey": str(Path(survey_path).absolute()),
@@ -164,11 +174,12 @@ def run_benchmark(
         "survey_digest": survey_digest(survey),
         "models": names,
         "folds": folds,
+        "fold_limit": limit,
         "seed": seed,
         "device": device,
         "max_epochs": max_epochs,
         "command": command,
-        "versions": _versions(),
+        "versions": versions(),
     }
     folder.start(finite(config), resume=resume)
     bench = _Bench(
@@ -178,17 +189,22 @@ def run_benchmark(
         n_folds=folds,
         ln_m=np.log(masses),
         halo_id=survey["halo_id"].values if "halo_id" in survey else np.arange(len(masses)),
+        redshift=survey["redshift"].values,
         seed=seed,
         device=device,
         max_epochs=max_epochs,
         progress=progress or (lambda step: None),
-        total=len(names) * folds,
+        total=sum(limit.get(name, folds) for name in names),
+        fold_limit=limit,
     )
     rows = [row for name in names if (row := _row_or_failure(bench, name)) is not None]
+    for row in rows:
+        if row["name"] in bench.networks:
+            row["beside"] = _beside(bench, row["name"])
     return _write_results(bench, rows, Path(survey_path).name, command)
 
 
-def _canonical(models: Sequence[str]) -> list[str]:
+def _canonical(models: Sequence[str], field: str = "models") -> list[str]:
     """Return the canonical names, each once; an unknown one is an error."""
     names = []
     for name in models:
@@ -197,10 +213,29 @@ def _canonical(models: Sequence[str]) -> list[str]:
         except InputError as error:
             raise InputError(
                 error.problem,
-                field=f"models, {name!r}",
+                field=f"{field}, {name!r}",
                 mend=f"known are {', '.join(known_names())}, and proxies joined by +",
             ) from None
     return list(dict.fromkeys(names))
+
+
+def _checked_limit(limit: Mapping[str, int], models: list[str], folds: int) -> dict[str, int]:
+    """Return the fold limits by canonical name; one that makes no sense is an error."""
+    checked = {}
+    for name, k in limit.items():
+        (canonical,) = _canonical([name], "fold_limit")
+        if canonical not in models:
+            raise InputError(
+                f"{name!r} is not among the models",
+                field="fold_limit",
+                mend=f"give one of {', '.join(models)}",
+            )
+        if not 1 <= k <= folds:
+            raise InputError(
+                f"{k}", field=f"fold_limit, {name!r}", mend=f"give a number from 1 to {folds}"
+            )
+        checked[canonical] = k
+    return checked
 
 
 def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
@@ -217,7 +252,7 @@ def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
         said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         bench.failed[name] = " ".join(said.split())
         bench.folder.write_text(f"failures/{name}.txt", traceback.format_exc())
-        bench.done = before + bench.n_folds
+        bench.done = before + bench.folds_of(name)
         bench.tell(name, 0, f"failed: {bench.failed[name]}")
         return None
 
@@ -225,18 +260,18 @@ def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
 def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPredictions]:
     held = bench.folder.read_predictions(name, bench.n_folds)
     estimator = make_estimator(name, seed=bench.seed, device=bench.device)
-    for k in range(bench.n_folds):
+    for k in range(bench.folds_of(name)):
         if held.has(k):
             bench.tell(name, k, "finished before", done_fold=True)
             continue
-        estimator = _make(bench, name, k)
+        estimator = _make(bench, name, estimator.kind, k)
         train, test = split(bench.fold, k)
         start = time.perf_counter()
         estimator.fit(bench.survey, train)
         epochs = sum(epoch.seconds for epoch in getattr(estimator, "history", ()))
         seconds = max(time.perf_counter() - start, epochs)  # epochs before a kill count too
         prediction = estimator.predict(bench.survey, test)
-        good = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0)
+        good = _usable(prediction)
         if not good.all():
             raise InputError(f"predicts no usable mass for {np.sum(~good)} clusters of fold {k}")
         estimator.save(bench.folder.model(name, k))
@@ -244,8 +279,7 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
             k,
             cluster=test,
             ln_m_true=bench.ln_m[test],
-            mean=prediction.mean,
-            std=prediction.std,
+            prediction=prediction,
             seconds=seconds,
         )
         held.n_parameters = estimator.n_parameters
@@ -255,10 +289,18 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
     return estimator, held
 
 
-def _make(bench: _Bench, name: str, k: int) -> Estimator:
+def _usable(prediction: Prediction) -> np.ndarray:
+    """Return which clusters have a posterior at all, shape (n,)."""
+    good = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0)
+    if prediction.density is not None:
+        good &= np.isfinite(prediction.density).all(1) & (prediction.density >= 0).all(1)
+    return good
+
+
+def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
     """Return an estimator for fold `k`, with a seed of its own."""
     seed = int(np.random.SeedSequence([bench.seed, k]).generate_state(1)[0])
-    if name not in NETWORKS:
+    if kind != "network":
         return make_estimator(name, seed=seed, device=bench.device)
 
     def watch(epoch: Any) -> None:
@@ -276,26 +318,59 @@ def _make(bench: _Bench, name: str, k: int) -> Estimator:
 
 
 def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str, Any]:
-    rng = np.random.default_rng([bench.seed, zlib.crc32(estimator.name.encode())])
+    name = estimator.name
+    rng = _rng(bench, name)
     scores = score(
-        held.ln_m_true, held.mean, held.std, halo_id=bench.halo_id[held.cluster], rng=rng
+        held.ln_m_true,
+        held.prediction,
+        halo_id=bench.halo_id[held.cluster],
+        redshift=bench.redshift[held.cluster],
+        rng=rng,
     )
+    more: dict[str, Any] = {}
     if estimator.kind == "network":
         sigma = published_network_scatter(held.ln_m_true, held.mean)
         sigma_error = scores.sigma_lnm_error
+        drawn = _rng(bench, f"calibration of {name}")
+        more["calibration"] = calibration(held.prediction, held.ln_m_true, drawn)
+        bench.networks[name] = held
     else:
-        sigma, sigma_error = published_scatter(bench.survey, parse_names(estimator.name), rng)
+        sigma, sigma_error = published_scatter(bench.survey, parse_names(name), rng)
     return {
-        "name": estimator.name,
+        "name": name,
         "kind": estimator.kind,
         "inputs": list(estimator.inputs),
         "sigma_paper": sigma,
         "sigma_paper_error": sigma_error,
-        "sigma_published": published_sigma(estimator.name),
+        "sigma_published": published_sigma(name),
         **scores.as_dict(),
         "n_parameters": held.n_parameters,
-        "train_seconds": float(np.sum(held.train_seconds)),
+        "folds_fitted": held.folds_fitted,
+        "train_seconds": float(np.nansum(held.train_seconds)),
+        **more,
     }
+
+
+def _rng(bench: _Bench, purpose: str) -> np.random.Generator:
+    return np.random.default_rng([bench.seed, zlib.crc32(purpose.encode())])
+
+
+def _beside(bench: _Bench, name: str) -> dict[str, dict[str, Any]]:
+    """Return a network's scatter over that of each other one, on the clusters that both have."""
+    ours = bench.networks[name]
+    found = {}
+    for other, theirs in bench.networks.items():
+        both, i, j = np.intersect1d(ours.cluster, theirs.cluster, return_indices=True)
+        if other == name or len(both) < 2:
+            continue
+        ratio, error = scatter_ratio(
+            (ours.mean - ours.ln_m_true)[i],
+            (theirs.mean - theirs.ln_m_true)[j],
+            bench.halo_id[both],
+            _rng(bench, " beside ".join(sorted((name, other)))),
+        )
+        found[other] = {"ratio": ratio, "error": error, "n": len(both)}
+    return found
 
 
 def _write_results(
@@ -303,14 +378,14 @@ def _write_results(
 ) -> Benchmark:
     results = finite(
         {
-            "survey": _about_survey(bench.survey, survey_name),
+            "survey": about_survey(bench.survey, survey_name),
             "folds": bench.n_folds,
             "estimators": rows,
             "failed": bench.failed,
             "seed": bench.seed,
-            "machine": _machine(bench.device),
+            "machine": machine(bench.device),
             "command": command,
-            "versions": _versions(),
+            "versions": versions(),
         }
     )
     bench.folder.write_json("scaling.json", _scaling(bench.survey, bench.seed))
@@ -325,40 +400,3 @@ def _scaling(survey: xr.Dataset, seed: int) -> dict[str, Any]:
         return scaling_summary(survey, available(survey), np.random.default_rng([seed, 1]))
     except InputError as error:
         return {"names": [], "problem": str(error)}
-
-
-def _about_survey(survey: xr.Dataset, name: str) -> dict[str, Any]:
-    log10_m = np.log10(survey["m500c"].values)
-    redshift = survey["redshift"].values
-    kept = ("preset", "seed", "version")
-    return {
-        "path": name,
-        **{key: survey.attrs.get(key) for key in kept},
-        "n_clusters": survey.sizes["cluster"],
-        "bands_kev": [str(band) for band in survey["band"].values],
-        "log10_m500c_msun_h": [log10_m.min(), np.median(log10_m), log10_m.max()],
-        "redshift": [redshift.min(), np.median(redshift), redshift.max()],
-        "exposure_s": float(np.median(survey["exposure"].values)),
-    }
-
-
-def _versions() -> dict[str, str]:
-    torch = sys.modules.get("torch")
-    return {
-        "icmass": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        **({"torch": str(torch.__version__)} if torch else {}),
-    }
-
-
-def _machine(device: str) -> dict[str, Any]:
-    torch = sys.modules.get("torch")
-    used = "cpu"
-    if torch and device != "cpu" and torch.cuda.is_available():
-        used = torch.cuda.get_device_name()
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "device": used,
-    }

@@ -1,4 +1,4 @@
-"""Scores of predicted masses: scatter, bias, coverage and the continuous ranked probability score.
+"""Scores of predicted masses: scatter, bias, coverage and proper scores of the posteriors.
 
 All are in ln M500c; a scatter of 0.178 is 17.8 per cent.
 """
@@ -6,14 +6,13 @@ All are in ln M500c; a scatter of 0.178 is 17.8 per cent.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
-MASS_BIN_EDGES = (13.0, 13.5, 13.75, 14.0, 14.25, 14.5, 14.75, 16.0)
-"""Edges of the mass bins, log10 M500c [Msun/h]."""
+from icmass.benchmark.bins import central_coverage, coverage_bins, mass_bins, redshift_bins
+from icmass.estimators.posterior import Prediction
+
 BOOTSTRAP_DRAWS = 1000
 
 
@@ -29,7 +28,10 @@ class Scores:
     coverage68: float
     coverage95: float
     crps: float
+    log_score: float
     mass_bins: list[dict[str, Any]]
+    redshift_bins: list[dict[str, Any]]
+    coverage_bins: dict[str, list[dict[str, Any]]]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scores as a dict ready for JSON."""
@@ -38,53 +40,46 @@ class Scores:
 
 def score(
     ln_m_true: np.ndarray,
-    mean: np.ndarray,
-    std: np.ndarray,
+    prediction: Prediction,
     *,
     halo_id: np.ndarray,
+    redshift: np.ndarray,
     rng: np.random.Generator,
 ) -> Scores:
-    """Score Gaussian predictions of ln M500c.
+    """Score posteriors of ln M500c.
 
     Parameters
     ----------
-    ln_m_true, mean, std : ndarray, shape (n,)
-        True ln M500c; mean and standard deviation of the predictions.
+    ln_m_true : ndarray, shape (n,)
+        True ln M500c [Msun/h].
+    prediction : Prediction
+        Posteriors of the n clusters. Scatter and bias are those of their means; coverage is that
+        of their central intervals; `crps` is the mean of `Prediction.crps` and `log_score` of
+        `Prediction.log_prob` at the truth.
     halo_id : ndarray of int, shape (n,)
         Halos are what the bootstrap draws, with all of their appearances.
+    redshift : ndarray, shape (n,)
+        For the bins.
     rng : Generator
         Draws the bootstrap.
     """
-    residual = mean - ln_m_true
+    residual = prediction.mean - ln_m_true
     sigma_error, bias_error = bootstrap_errors(residual, halo_id, rng)
+    pit = prediction.cdf(ln_m_true)
     return Scores(
         n=len(residual),
         sigma_lnm=float(np.std(residual)),
         sigma_lnm_error=sigma_error,
         bias_lnm=float(np.mean(residual)),
         bias_lnm_error=bias_error,
-        coverage68=coverage(residual, std, 0.68),
-        coverage95=coverage(residual, std, 0.95),
-        crps=float(np.mean(crps_gaussian(residual, std))),
+        coverage68=central_coverage(pit, 0.68),
+        coverage95=central_coverage(pit, 0.95),
+        crps=float(np.mean(prediction.crps(ln_m_true))),
+        log_score=float(np.mean(prediction.log_prob(ln_m_true))),
         mass_bins=mass_bins(ln_m_true, residual),
+        redshift_bins=redshift_bins(redshift, residual),
+        coverage_bins=coverage_bins(prediction, ln_m_true, redshift),
     )
-
-
-def coverage(residual: np.ndarray, std: np.ndarray, level: float) -> float:
-    """Return the fraction of truths inside the central interval that should hold `level`."""
-    return float(np.mean(np.abs(residual) <= ndtri((1 + level) / 2) * std))
-
-
-def crps_gaussian(residual: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Return the continuous ranked probability score of Gaussians, shape (n,).
-
-    std [w (2 Phi(w) - 1) + 2 phi(w) - 1/sqrt(pi)] with w = residual/std (Gneiting et al. 2005,
-    Mon. Weather Rev. 133, 1098, eq. 5). Smaller is better; for std -> 0 it is the
-    absolute residual.
-    """
-    w = residual / std
-    density = np.exp(-(w**2) / 2) / np.sqrt(2 * np.pi)
-    return std * (w * (2 * ndtr(w) - 1) + 2 * density - 1 / np.sqrt(np.pi))
 
 
 def bootstrap_errors(
@@ -94,34 +89,52 @@ def bootstrap_errors(
     n_draws: int = BOOTSTRAP_DRAWS,
 ) -> tuple[float, float]:
     """Return the errors of the standard deviation and of the mean of residuals, halos drawn."""
+    (sigma, mean), *_ = _bootstrap([residual], halo_id, rng, n_draws)
+    return float(np.std(sigma, ddof=1)), float(np.std(mean, ddof=1))
+
+
+def scatter_ratio(
+    residual: np.ndarray,
+    other: np.ndarray,
+    halo_id: np.ndarray,
+    rng: np.random.Generator,
+    n_draws: int = BOOTSTRAP_DRAWS,
+) -> tuple[float, float]:
+    """Return the scatter of one estimator over that of another on the same clusters.
+
+    Parameters
+    ----------
+    residual, other : ndarray, shape (n,)
+        ln M500c predicted - true of both.
+    halo_id : ndarray of int, shape (n,)
+        Halos are what the bootstrap draws, the same for both: the part of their scatters that
+        the clusters themselves make cancels in the ratio.
+    rng : Generator
+        Draws the bootstrap.
+
+    Returns
+    -------
+    ratio, error : float
+        sigma / sigma of the other, and its bootstrap error.
+    """
+    (ours, _), (theirs, _) = _bootstrap([residual, other], halo_id, rng, n_draws)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.std(residual) / np.std(other)), float(np.std(ours / theirs, ddof=1))
+
+
+def _bootstrap(
+    residuals: list[np.ndarray], halo_id: np.ndarray, rng: np.random.Generator, n_draws: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return standard deviations and means, each of shape (n_draws,), of the same drawn halos."""
     _, halo = np.unique(halo_id, return_inverse=True)
-    per_halo = [np.bincount(halo, weights=residual**power) for power in (0, 1, 2)]
-    drawn = rng.integers(len(per_halo[0]), size=(n_draws, len(per_halo[0])))
-    n, first, second = (np.sum(total[drawn], axis=1) for total in per_halo)
-    mean = first / n
-    variance = np.maximum(second / n - mean**2, 0)
-    return float(np.std(np.sqrt(variance), ddof=1)), float(np.std(mean, ddof=1))
-
-
-def mass_bins(
-    ln_m_true: np.ndarray, residual: np.ndarray, edges: tuple[float, ...] = MASS_BIN_EDGES
-) -> list[dict[str, Any]]:
-    """Return bias and scatter in bins of true log10 M500c; bins without a cluster are left out."""
-    log10_m = ln_m_true / np.log(10)
-    found: list[dict[str, Any]] = []
-    for low, high in pairwise(edges):
-        inside = residual[(log10_m >= low) & (log10_m < high)]
-        if len(inside) == 0:
-            continue
-        found.append(
-            {
-                "log10_m500c_msun_h": [low, high],
-                "n": len(inside),
-                "bias_lnm": float(inside.mean()),
-                "bias_lnm_error": float(inside.std() / np.sqrt(len(inside))),
-                "sigma_lnm": float(inside.std()),
-            }
-        )
+    number = np.bincount(halo)
+    drawn = rng.integers(len(number), size=(n_draws, len(number)))
+    n = number[drawn].sum(1)
+    found = []
+    for residual in residuals:
+        first, second = (np.bincount(halo, residual**power)[drawn].sum(1) for power in (1, 2))
+        mean = first / n
+        found.append((np.sqrt(np.maximum(second / n - mean**2, 0)), mean))
     return found
 
 

@@ -49,6 +49,19 @@ def percent(value: float | None, error: float | None = None, pm: str = "±") -> 
     return text if error is None else f"{text} {pm} {100 * error:.1f}"
 
 
+def limited(results: dict[str, Any]) -> list[str]:
+    """Return a note for each estimator fitted on fewer folds: ``paper-1band: 2 of 8 folds``."""
+    folds = results["folds"]
+    fitted = {row["name"]: row.get("folds_fitted", folds) for row in results["estimators"]}
+    return [f"{name}: {k} of {folds} folds" for name, k in fitted.items() if k < folds]
+
+
+def _limit_note(results: dict[str, Any]) -> str:
+    """Return the sentence on fewer folds, empty where there is nothing to say."""
+    found = limited(results)
+    return f"Scored on fewer clusters: {'; '.join(found)}." if found else ""
+
+
 def _cells(row: dict[str, Any], pm: str = "±") -> list[str]:
     return [
         row["name"],
@@ -97,7 +110,8 @@ def rich_table(results: dict[str, Any]) -> Table:
     """Return the table for a terminal."""
     from rich.table import Table
 
-    table = Table(title=_title(results), title_justify="left")
+    note = _limit_note(results) or None
+    table = Table(title=_title(results), title_justify="left", caption=note, caption_justify="left")
     for i, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for group, rows in _grouped(results):
@@ -108,6 +122,10 @@ def rich_table(results: dict[str, Any]) -> Table:
     return table
 
 
+def _notes(results: dict[str, Any]) -> list[str]:
+    return [note for note in (*NOTES, _limit_note(results)) if note]
+
+
 def markdown(results: dict[str, Any]) -> str:
     """Return the table in Markdown, with its notes."""
     lines = [f"# {_title(results)}", "", _markdown_row(HEADINGS)]
@@ -115,7 +133,7 @@ def markdown(results: dict[str, Any]) -> str:
     for group, rows in _grouped(results):
         lines += [_markdown_row([f"**{group}**"] + [""] * (len(HEADINGS) - 1))]
         lines += [_markdown_row(_cells(row)) for row in rows]
-    lines += ["", *(f"- {note}" for note in NOTES)]
+    lines += ["", *(f"- {note}" for note in _notes(results))]
     lines += [f"- {name} failed: {why}" for name, why in results["failed"].items()]
     return "\n".join(lines) + "\n"
 
@@ -129,7 +147,7 @@ def latex(results: dict[str, Any]) -> str:
     head = " & ".join(map(_tex, HEADINGS))
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_tex(_title(results))}. {' '.join(_tex(note) for note in NOTES)}}}",
+        rf"\caption{{{_tex(_title(results))}. {' '.join(map(_tex, _notes(results)))}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}",
         r"\hline",
         rf"{head} \\",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,12 +36,21 @@ def benchmark(
     max_epochs: Annotated[
         int | None, typer.Option(min=1, help="Train networks for at most this many epochs.")
     ] = None,
+    fold_limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fit a slow network on its first K folds only, and score it on their clusters. "
+            "Repeatable.",
+            metavar="NAME=K",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
     from icmass.benchmark.runner import run_benchmark
 
     names = None if models is None else [name.strip() for name in models.split(",")]
+    limit = _fold_limit(fold_limit or [])
     with _watching() as watch:
         done = run_benchmark(
             survey,
@@ -52,8 +61,9 @@ def benchmark(
             device=device,
             resume=resume,
             max_epochs=max_epochs,
+            fold_limit=limit,
             progress=watch,
-            command=_command(survey, out, models, folds, device, seed, max_epochs),
+            command=_command(survey, out, models, limit, folds, device, seed, max_epochs),
         )
     _print_table(done.results)
     page = None
@@ -68,12 +78,30 @@ def benchmark(
         raise typer.Exit(2)
 
 
-def _command(survey: Path, out: Path, models: str | None, *options: Any) -> str:
+def _fold_limit(texts: Sequence[str]) -> dict[str, int]:
+    """Return how many folds which estimator is fitted on, from texts like ``paper-1band=2``."""
+    from icmass.errors import InputError
+
+    limit = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdecimal():
+            mend = "give NAME=K, e.g. paper-1band=2"
+            raise InputError(repr(text), field="fold-limit", mend=mend)
+        limit[name.strip()] = int(number)
+    return limit
+
+
+def _command(
+    survey: Path, out: Path, models: str | None, limit: dict[str, int], *options: Any
+) -> str:
     """Return the command line that repeats the run."""
     words = ["icmass", "benchmark", str(survey), "--out", str(out)]
     words += ["--models", models] if models else []
     for name, value in zip(("folds", "device", "seed", "max-epochs"), options, strict=True):
         words += [f"--{name}", str(value)] if value is not None else []
+    for name, k in limit.items():
+        words += ["--fold-limit", f"{name}={k}"]
     return shlex.join(words)
 
 
