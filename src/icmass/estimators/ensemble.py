@@ -1,7 +1,8 @@
 """The fold models of a benchmark run as one estimator, and what they were trained on.
 
 A run keeps its models as ``RUN/models/<name>/fold-<k>/``. For a cluster that none of them saw they
-are an ensemble: an equal mixture of Gaussians in ln M500c, of which mean and variance are given.
+are an ensemble: an equal mixture of posteriors, each with the same prior of the mass. Of Gaussians
+in ln M500c the mixture's mean and variance are given, of tabulated posteriors its density.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import xarray as xr
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.survey.readers.sky_grid import MapGrid
 
 REDSHIFT_SLACK = 0.005
+TRAINED = Prior()
+"""The prior that a model was trained with."""
 _MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
 
 
@@ -42,7 +46,10 @@ class Mixture(Prediction):
 
 
 def mix(predictions: Sequence[Prediction]) -> Mixture:
-    """Return the mean and the total standard deviation of an equal mixture of predictions.
+    """Return an equal mixture of predictions of the same clusters.
+
+    If any has a density the mixture has the mean of their densities, else the mean and the total
+    standard deviation of the mixture; `out_of_domain` is the median over those that tell.
 
     Examples
     --------
@@ -53,9 +60,15 @@ def mix(predictions: Sequence[Prediction]) -> Mixture:
     means = np.stack([p.mean for p in predictions])
     within = np.sqrt(np.mean([p.std**2 for p in predictions], axis=0))
     between = means.std(axis=0)
+    whole = Prediction(means.mean(axis=0), np.hypot(within, between))
+    if any(p.density is not None for p in predictions):
+        whole = Prediction.from_density(np.mean([p.tabulated() for p in predictions], axis=0))
+    told = [p.out_of_domain for p in predictions if p.out_of_domain is not None]
     return Mixture(
-        mean=means.mean(axis=0),
-        std=np.hypot(within, between),
+        mean=whole.mean,
+        std=whole.std,
+        density=whole.density,
+        out_of_domain=np.median(told, axis=0) if told else None,
         std_within=within,
         std_between=between,
     )
@@ -160,8 +173,20 @@ class Ensemble:
     scatter: float | None = None
     unfinished: tuple[str, ...] = field(default=())
 
-    def predict(self, survey: xr.Dataset, index: np.ndarray) -> Mixture:
-        """Predict the clusters `index` of a survey (integer indices)."""
+    def predict(self, survey: xr.Dataset, index: np.ndarray, prior: Prior = TRAINED) -> Mixture:
+        """Predict the clusters `index` of a survey (integer indices).
+
+        Parameters
+        ----------
+        prior : Prior
+            Which prior of the mass the posteriors have. But for ``training``, each member's own
+            training prior, the ``mass_prior`` of its configuration, is divided out.
+
+        Raises
+        ------
+        InputError
+            If the survey lacks what the models read, or a member keeps no training prior.
+        """
         needed = [name for name in self.members[0].inputs if name not in survey]
         if missing := [name for name in needed if name != "coverage"]:
             raise InputError(
@@ -169,7 +194,50 @@ class Ensemble:
                 field=f"model {self.name}",
                 mend="choose a model with --model that reads what is there",
             )
-        return mix([member.predict(survey, index) for member in self.members])
+        kept = [self._training_prior(member, prior) for member in self.members]
+        found = [member.predict(survey, index) for member in self.members]
+        redshift = survey["redshift"].isel(cluster=np.asarray(index)).values
+        new = prior.log_density(redshift, survey_cosmology(survey))
+        if new is None:
+            return mix(found)
+        return mix(
+            [
+                _swapped(prediction, old.log_density(redshift), new, index)
+                for prediction, old in zip(found, kept, strict=True)
+                if old is not None
+            ]
+        )
+
+    def _training_prior(self, member: Estimator, prior: Prior) -> TrainingPrior | None:
+        """Return what a member keeps of its training masses, once it's sure that it is enough."""
+        kept = getattr(getattr(member, "config", None), "mass_prior", None)
+        if kept is None and prior.kind != "training":
+            raise InputError(
+                f"keeps no training prior, so --prior {prior.kind} cannot replace it",
+                field=f"model {self.name}",
+                mend="leave --prior out, or use a network that keeps one",
+            )
+        return kept
+
+
+def survey_cosmology(survey: xr.Dataset) -> Cosmology:
+    """Return the cosmology of a survey."""
+    return Cosmology.model_validate_json(survey.attrs["cosmology"])
+
+
+def _swapped(
+    prediction: Prediction, old: np.ndarray, new: np.ndarray, index: np.ndarray
+) -> Prediction:
+    with np.errstate(invalid="ignore"):
+        found = prediction.with_prior(old, new)
+    lost = ~np.isfinite(found.mean)
+    if lost.any():
+        raise InputError(
+            f"{np.asarray(index)[lost][0]} has its posterior outside the masses trained on",
+            field="cluster",
+            mend="leave --prior out for it",
+        )
+    return found
 
 
 def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "auto") -> Ensemble:
@@ -238,7 +306,12 @@ def _results(run: Path) -> dict[str, dict[str, Any]]:
 
 
 def _scatter(path: Path, name: str) -> float | None:
-    """Return an estimator's cross-validated scatter from the run that a model folder is in."""
+    """Return an estimator's cross-validated scatter from the run that a model folder is in.
+
+    A bundled model has a ``results.json`` of its own beside its members.
+    """
+    if (path / "results.json").is_file():
+        return _results(path).get(name, {}).get("sigma_lnm")
     for run in list(path.resolve().parents)[1:3]:
         if (run / "models").is_dir():
             return _results(run).get(name, {}).get("sigma_lnm")
