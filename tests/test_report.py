@@ -15,9 +15,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from conftest import beta_model_survey
+from icmass.benchmark.calibration import calibration
 from icmass.cli.app import main
 from icmass.errors import InputError
-from icmass.report.bars import draw_calibration, draw_scatter_bars
+from icmass.estimators.posterior import Prediction
+from icmass.report.bars import draw_coverage, draw_scatter_bars
+from icmass.report.calibration import draw_calibration
 from icmass.report.correlation import draw_correlation
 from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery
 from icmass.report.overview import draw_overview
@@ -56,6 +59,9 @@ def make_run(folder: Path, survey_path: Path) -> Path:
         row |= {"sigma_paper": sigma, "sigma_lnm": residual.std(), "crps": 0.1}
         row |= {"sigma_lnm_error": residual.std() / np.sqrt(2 * N), "bias_lnm": residual.mean()}
         row |= {"coverage68": np.mean(abs(residual) < std), "coverage95": 0.95}
+        if kind == "network":
+            row["calibration"] = calibration(Prediction(mean, std), true, rng)
+            row["folds_fitted"] = 3
         rows.append(row | {"train_seconds": 1.5})
         arrays = {"ln_m_true": true, "mean": mean, "std": std}
         index = {"cluster": np.arange(N), "fold": np.arange(N) % 8}
@@ -149,7 +155,7 @@ def test_the_page_is_one_file_that_loads_nothing(finished):
 
 
 def test_every_figure_is_saved_and_shown(finished):
-    stems = {"gallery", "gallery-colour", "overview", "scatter-bars", "calibration"}
+    stems = {"gallery", "gallery-colour", "overview", "scatter-bars", "calibration", "coverage"}
     stems |= {"residual-correlation", "predicted-L_X", "predicted-N_phot_r500"}
     stems |= {"predicted-N_phot-N_phot_r500", "predicted-icm-3band"}
     for ending in (".png", ".svg"):
@@ -205,6 +211,42 @@ def test_texts_of_a_run_never_become_markup(run, quick):
     assert evil in page.text
 
 
+def test_networks_with_fewer_folds_are_named(finished, run, quick):
+    assert "icm-3band: 3 of 8 folds" in parse(finished / "report.html").text
+
+    def whole(document):
+        document["estimators"][-1]["folds_fitted"] = 8
+
+    edit(run / "results.json", whole)
+    edit(run / "config.json", lambda document: document.update(fold_limit={"L_X": 2}))
+    text = parse(write_report(run)).text
+    assert "of 8 folds" not in text and "--fold-limit L_X=2" in text
+
+
+@pytest.mark.parametrize(
+    "damage", [{"levels": [0.5]}, {"pit_histogram": [0] * 20}, {"coverage": None}]
+)
+def test_a_damaged_calibration_is_left_out(run, quick, damage):
+    assert "Kolmogorov-Smirnov test of the PIT over 96 clusters" in parse(write_report(run)).text
+    edit(
+        run / "results.json",
+        lambda document: document["estimators"][-1]["calibration"].update(damage),
+    )
+    page = parse(write_report(run))
+    assert "Kolmogorov-Smirnov" not in page.text
+    assert "Calibration of the networks' posteriors" not in page.text
+
+
+def test_a_set_of_networks_has_predictions(run, quick):
+    edit(
+        run / "results.json",
+        lambda document: document["estimators"][-1].update(name="icm-3band@4"),
+    )
+    file = run / "predictions" / "icm-3band.npz"
+    file.rename(file.with_name("icm-3band@4.npz"))
+    assert "icm-3band@4" in read_run(run).predictions
+
+
 def test_a_name_cannot_lead_out_of_the_run(run, quick):
     (run.parent / "outside.npz").write_bytes((run / "predictions" / "L_X.npz").read_bytes())
 
@@ -237,7 +279,7 @@ def test_what_is_missing_is_said_in_its_place(run, quick):
     assert "predictions/icm-3band.npz is not readable" in page.text
     assert "gone.zarr: no such survey" in page.text
     assert "scaling.json holds no residual correlations" in page.text
-    assert page.tags.count("img") == 4  # bars, calibration, two estimators
+    assert page.tags.count("img") == 5  # bars, coverage, calibration, two estimators
 
 
 def test_a_run_of_results_alone_still_gives_a_page(run, tmp_path, quick):
@@ -246,7 +288,7 @@ def test_a_run_of_results_alone_still_gives_a_page(run, tmp_path, quick):
     (alone / "results.json").write_text((run / "results.json").read_text())
     page = parse(write_report(alone))
     assert "config.json is missing" in page.text
-    assert page.tags.count("img") == 2
+    assert page.tags.count("img") == 3
 
 
 def test_scores_that_are_not_numbers_become_dashes(run, quick):
@@ -341,6 +383,19 @@ def test_calibration_follows_the_numbers(coverage, said):
     assert said in text
 
 
+def test_networks_are_compared_on_the_clusters_of_both():
+    beside = {"icm-1band": {"ratio": 0.9, "error": 0.01, "n": 800}}
+    rows = (
+        _network(0.20, n=800, beside=beside),
+        _network(0.21, n=3000) | {"name": "icm-1band"},
+    )
+    text = " ".join(headline(_results(*rows), lambda name: None))
+    assert "on the 800 clusters that both predicted: icm-3band has 10 per cent less" in text
+    beside["icm-1band"]["error"] = -1
+    text = " ".join(headline(_results(*rows), lambda name: None))
+    assert "that both predicted" not in text
+
+
 def test_a_small_run_is_called_small():
     small = _results(_network(0.17, n=200))
     assert "200 clusters" in headline(small, lambda name: None)[-1]
@@ -401,6 +456,7 @@ def _figures(survey, read) -> dict[str, Figure]:
         "colour": draw_colour_gallery(survey, choice),
         "overview": draw_overview(survey),
         "bars": draw_scatter_bars(scores, lambda name: 0.2),
+        "coverage": draw_coverage(scores),
         "calibration": draw_calibration(scores),
         "correlation": draw_correlation(names, np.eye(7), lambda a, b: 0.5),
         "predicted": draw_predicted(scores[-1], read.predictions["icm-3band"]),
@@ -438,7 +494,8 @@ def test_axes_of_plots_have_labels_with_units(toy_survey, finished):
     predicted = figures["predicted"].axes
     assert "M_\\odot/h" in predicted[0].get_ylabel() and "M_\\odot/h" in predicted[1].get_xlabel()
     assert "per cent" in figures["bars"].axes[0].get_xlabel()
-    assert "per cent" in figures["calibration"].axes[0].get_xlabel()
+    assert "per cent" in figures["coverage"].axes[0].get_xlabel()
+    assert "per cent" in figures["calibration"].axes[1].get_xlabel()
     for axes in figures["overview"].axes[:3]:
         assert axes.get_xlabel() and axes.get_ylabel()
     for name in ("gallery", "colour"):

@@ -76,7 +76,7 @@ def draw_scatter_bars(scores: Sequence[Score], published: Published) -> Figure:
     return figure
 
 
-def draw_calibration(scores: Sequence[Score]) -> Figure:
+def draw_coverage(scores: Sequence[Score]) -> Figure:
     """Draw how often the truth fell inside the predicted 68 and 95 per cent intervals."""
     figure, axes, rows = _rows_figure(grouped(scores), row=0.22)
     marks = {68: ("o", NOMINAL68), 95: ("s", NOMINAL95)}

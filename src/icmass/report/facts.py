@@ -117,6 +117,8 @@ def commands(run: Run) -> str:
     for option in ("seed", "max_epochs"):
         if run.config.get(option) is not None:
             benchmark += [f"--{option.replace('_', '-')}", str(run.config[option])]
+    for name, k in as_table(run.config.get("fold_limit")).items():
+        benchmark += ["--fold-limit", f"{name}={k}"]
     lines = [[*simulate, "--out", store], benchmark, ["icmass", "report", folder]]
     return "\n".join(shlex.join(line) for line in lines)
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from icmass.errors import InputError
 from icmass.proxies.published import published_correlation, published_sigma
-from icmass.report.bars import draw_calibration, draw_scatter_bars, grouped
+from icmass.report.bars import draw_coverage, draw_scatter_bars, grouped
+from icmass.report.calibration import calibrated, draw_calibration
 from icmass.report.correlation import draw_correlation
 from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery
 from icmass.report.overview import draw_overview
@@ -139,12 +140,24 @@ def _benchmark_plans(run: Run) -> Iterator[_Plan]:
         for score in rows:
             yield _predicted_plan(run, score.name)
     yield _Plan(
-        "calibration", "calibration", "Calibration of the predicted intervals",
+        "calibration", "coverage", "Coverage of the predicted intervals",
         "Per cent of the clusters whose true mass lies inside the predicted central 68 per cent "
         "(circles) and 95 per cent (squares) interval; lines mark what a calibrated estimator "
         "reaches; error bars are binomial (1 sigma).",
-        lambda: draw_calibration(scores),
+        lambda: draw_coverage(scores),
     )  # fmt: skip
+    if calibrated(scores):
+        yield _Plan(
+            "calibration", "calibration", "Calibration of the networks' posteriors",
+            "Left: per cent of the clusters whose true mass lies inside the central interval of "
+            "each level, and beneath, that less the level. Right: for each network the histogram "
+            "of the posterior probability of less than the true mass (PIT) in 20 bins, over the "
+            "number expected: flat if calibrated, high at the ends where posteriors are too "
+            "narrow, high in the middle where they are too wide, tilted where they are biased. "
+            "Grey: 95 per cent binomial band of calibrated posteriors, one for each number of "
+            "clusters.",
+            lambda: draw_calibration(scores),
+        )  # fmt: skip
     yield _Plan(
         "correlation", "residual-correlation", "Residual correlations of the proxies",
         "Correlation of the residuals of ln proxy about its power law in M500c, fitted snapshot by "

@@ -14,7 +14,7 @@ from icmass.report import markup
 from icmass.report.facts import commands, made_on, resolved_configuration, survey_facts
 from icmass.report.figures import Plate, make_figures
 from icmass.report.source import Run, read_run
-from icmass.report.words import headline
+from icmass.report.words import calibration_words, fewer_folds, headline
 
 PAGE = "report.html"
 
@@ -102,6 +102,7 @@ def _plates(plates: list[Plate], key: str, layout: str) -> str:
 
 
 def _result_section(run: Run, plates: list[Plate], said: list[str]) -> str:
+    few = fewer_folds(run.results)
     return markup.section(
         "How well each estimator does",
         markup.bullets(said),
@@ -112,6 +113,7 @@ def _result_section(run: Run, plates: list[Plate], said: list[str]) -> str:
             "doi 10.1093/mnras/stad2005, to be compared with σ paper.",
             "note",
         ),
+        markup.paragraph(f"Scored on fewer clusters: {'; '.join(few)}.", "note") if few else "",
         _plates(plates, "bars", "one"),
     )
 
@@ -140,7 +142,8 @@ def _predicted_section(run: Run, plates: list[Plate]) -> str:
         ),
         _plates(plates, "predicted", "many"),
         markup.paragraph("Can the stated errors be believed?", "lead"),
-        _plates(plates, "calibration", "one"),
+        markup.bullets(calibration_words(run.results)),
+        _plates(plates, "calibration", "two"),
     )
 
 
@@ -167,6 +170,12 @@ def _definitions_section() -> str:
                     "Coverage",
                     "Per cent of the clusters whose true mass lies in the central 68 or 95 "
                     "per cent interval of the prediction.",
+                ),
+                (
+                    "PIT, TARP",
+                    "PIT: the posterior probability of less than the true mass; evenly spread if "
+                    "posteriors are calibrated. TARP (Lemos et al. 2023): the probability of "
+                    "masses nearer to a random point than the truth is; evenly spread too.",
                 ),
                 (
                     "Ideal, observed",

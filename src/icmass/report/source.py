@@ -11,13 +11,55 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from icmass.errors import InputError
 from icmass.survey.catalog import open_survey
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,99}")
 _ARRAYS = ("cluster", "fold", "ln_m_true", "mean", "std")
+
+
+class Calibration(BaseModel):
+    """How an estimator's posteriors did, see `icmass.benchmark.calibration.calibration`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    levels: list[float] = Field(min_length=2)
+    coverage: list[float]
+    pit_histogram: list[NonNegativeInt] = Field(min_length=2)
+    pit_ks_p: float | None = None
+    tarp_max_deviation: float | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of clusters."""
+        return sum(self.pit_histogram)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.levels) != len(self.coverage) or not self.n:
+            raise ValueError("levels and coverage differ in length, or no cluster is counted")
+        return self
+
+
+class Beside(BaseModel):
+    """An estimator's scatter over that of another one, on the n clusters that both predicted."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    ratio: float = Field(gt=0)
+    error: float = Field(ge=0)
+    n: int
 
 
 class Score(BaseModel):
@@ -40,6 +82,17 @@ class Score(BaseModel):
     crps: float | None = None
     n_parameters: int | None = None
     train_seconds: float | None = None
+    folds_fitted: int | None = None
+    calibration: Calibration | None = None
+    beside: dict[str, Beside] = Field(default_factory=dict)
+
+    @field_validator("calibration", "beside", mode="wrap")
+    @classmethod
+    def _whole_or_nothing(cls, value: Any, read: Any, told: ValidationInfo) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            return {} if told.field_name == "beside" else None
 
     @field_validator("*", mode="after")
     @classmethod

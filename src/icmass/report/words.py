@@ -83,14 +83,24 @@ def _opening(best: Score) -> str:
 
 
 def _against(one: Score, other: Score, described: str) -> str:
-    """Compare two scatters; errors are taken as independent, which is cautious."""
-    ours, theirs = one.sigma_lnm or 0.0, other.sigma_lnm or 0.0
-    apart = (theirs - ours) / max(math.hypot(error_of(one), error_of(other)), 1e-12)
+    """Compare two scatters, on the clusters that both predicted if the run has done so.
+
+    Otherwise errors are taken as independent, which is cautious.
+    """
+    held = one.beside.get(other.name)
     subject = f"{described[0].upper()}{described[1:]} ({other.name}) has {_percent(other)}"
+    if held is not None:
+        ratio, apart = held.ratio, (1 - held.ratio) / max(held.error, 1e-12)
+        if (one.n, other.n) != (held.n, held.n):
+            subject += f"; on the {held.n:,} clusters that both predicted"
+    else:
+        ours, theirs = one.sigma_lnm or 0.0, other.sigma_lnm or 0.0
+        ratio = ours / max(theirs, 1e-12)
+        apart = (theirs - ours) / max(math.hypot(error_of(one), error_of(other)), 1e-12)
     if apart >= _TELL:
-        return f"{subject}: {one.name} has {100 * (1 - ours / theirs):.0f} per cent less scatter."
+        return f"{subject}: {one.name} has {100 * (1 - ratio):.0f} per cent less scatter."
     if apart <= -_TELL:
-        return f"{subject}: {one.name} has {100 * (ours / theirs - 1):.0f} per cent more scatter."
+        return f"{subject}: {one.name} has {100 * (ratio - 1):.0f} per cent more scatter."
     return (
         f"{subject}: a difference of {abs(apart):.1f} sigma, which this run cannot tell from none."
     )
@@ -146,6 +156,28 @@ def _calibration(best: Score) -> list[str]:
         f"The 68 per cent interval of {best.name} holds the truth in "
         f"{100 * best.coverage68:.1f} ± {100 * error:.1f} per cent of the clusters, {verdict}."
     ]
+
+
+def calibration_words(results: Results) -> list[str]:
+    """Return for each network how likely its PIT values are, and TARP's greatest deviation."""
+    said = []
+    for score in results.estimators:
+        held = score.calibration
+        if held is None or held.pit_ks_p is None or held.tarp_max_deviation is None:
+            continue
+        p = f"p = {held.pit_ks_p:.2g}" if held.pit_ks_p >= 1e-3 else "p < 0.001"
+        said.append(
+            f"{score.name}: Kolmogorov-Smirnov test of the PIT over {held.n:,} clusters, {p}; "
+            f"greatest deviation of the expected coverage (TARP), {held.tarp_max_deviation:.3f}."
+        )
+    return said
+
+
+def fewer_folds(results: Results) -> list[str]:
+    """Return a note for each estimator fitted on fewer folds: ``paper-1band: 2 of 8 folds``."""
+    folds = results.folds
+    fitted = {s.name: s.folds_fitted for s in results.estimators}
+    return [f"{name}: {k} of {folds} folds" for name, k in fitted.items() if k and k < folds]
 
 
 def groups_in(results: Results) -> set[str]:
