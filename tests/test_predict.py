@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,13 @@ from icmass.cli import main
 from icmass.cli.predict import parse_index, repeat_options
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.estimators import bundled, ensemble
 from icmass.estimators.ensemble import Training, load_ensemble, mix
-from icmass.estimators.estimator import Prediction
-from icmass.estimators.masses import describe
-from icmass.estimators.registry import make_estimator
+from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.masses import describe, mean_mass
+from icmass.estimators.posterior import LNM_GRID, normalised
+from icmass.estimators.prior import TrainingPrior, flat_prior, parse_prior
+from icmass.estimators.registry import load_estimator, make_estimator
 from icmass.survey.catalog import counts, open_survey
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
@@ -122,6 +127,33 @@ def test_mixture_has_the_moments_of_drawn_samples() -> None:
     assert mixed.std_between[0] == pytest.approx(means.std())
 
 
+def skewed(zero: float) -> Prediction:
+    """Return a posterior that is no Gaussian: ln M - zero has the density 16 x exp(-4 x)."""
+    x = np.maximum(LNM_GRID - zero, 0)
+    return Prediction.from_density((x * np.exp(-4 * x))[None])
+
+
+def test_a_mixture_with_any_density_is_the_mean_density() -> None:
+    gaussian = Prediction(np.array([32.0]), np.array([0.3]))
+    mixed = mix([gaussian, skewed(32.0)])
+    expected = (gaussian.tabulated() + skewed(32.0).density) / 2
+    np.testing.assert_allclose(mixed.density, expected)
+    assert mixed.mean[0] == pytest.approx((32.0 + 32.5) / 2, abs=3e-3)
+    parts = np.array([0.3, np.sqrt(2) / 4]), np.array([32.0, 32.5])
+    assert mixed.std_within[0] == pytest.approx(np.sqrt(np.mean(parts[0] ** 2)), rel=0.01)
+    assert mixed.std_between[0] == pytest.approx(parts[1].std(), rel=0.01)
+    assert mixed.std[0] == pytest.approx(np.hypot(mixed.std_within[0], mixed.std_between[0]))
+    assert mixed.mean[0] > mixed.median[0]
+    assert mix([gaussian, gaussian]).density is None
+
+
+def test_a_mixture_tells_the_median_distance_from_the_domain() -> None:
+    gaussian = Prediction(np.array([32.0, 32.0]), np.array([0.3, 0.3]))
+    told = [replace(gaussian, out_of_domain=np.array([0.2, x])) for x in (0.5, 1.5, 4.0)]
+    assert mix([gaussian, *told]).out_of_domain.tolist() == [0.2, 1.5]
+    assert mix([gaussian]).out_of_domain is None
+
+
 def test_a_run_a_model_or_one_fold(run: Path, toy_survey: xr.Dataset) -> None:
     ensemble = load_ensemble(run)
     assert (ensemble.name, len(ensemble.members)) == ("icm-3band", 2)
@@ -168,6 +200,223 @@ def test_describe_turns_units(toy_survey: xr.Dataset) -> None:
     angle = radius * 1e3 * cosmology.astropy.arcsec_per_kpc_proper(z).value / 60
     assert row["r500c_arcmin"] == pytest.approx(angle, rel=1e-4)
     assert row["photons"] == toy_survey["n_phot"][CLUSTER]
+
+
+@pytest.mark.parametrize("prediction", [Prediction(np.array([32.0]), np.array([0.4])), skewed(31)])
+def test_the_mean_mass_is_that_of_drawn_masses(prediction: Prediction) -> None:
+    drawn = np.exp(prediction.sample(200_000, np.random.default_rng(0)))
+    np.testing.assert_allclose(mean_mass(prediction), drawn.mean(1), rtol=0.02)
+
+
+def test_describe_gives_quantiles_of_the_posterior_and_its_flag(toy_survey: xr.Dataset) -> None:
+    posterior = replace(skewed(32.0), out_of_domain=np.array([1.7]))
+    samples = posterior.sample(5, np.random.default_rng(0))
+    row = describe(toy_survey, np.array([CLUSTER]), mix([posterior]), samples)[0]
+    mass = row["m500c_1e14_msun_h"]
+    assert list(mass) == ["median", "mean", "p16", "p84", "p2.5", "p97.5"]
+    for key, level in (("p2.5", 0.025), ("p16", 0.16), ("median", 0.5), ("p97.5", 0.975)):
+        assert posterior.cdf(np.log([mass[key] * 1e14]))[0] == pytest.approx(level, abs=1e-4)
+    assert row["ln_m500c_median"] == pytest.approx(np.log(mass["median"] * 1e14))
+    assert (row["out_of_domain"], row["flagged"]) == (1.7, True)
+    assert row["ln_m500c_samples"] == samples[0].tolist()
+    plain = describe(toy_survey, np.array([CLUSTER]), mix([skewed(32.0)]))[0]
+    assert plain["out_of_domain"] is None and plain["flagged"] is None
+    assert "ln_m500c_samples" not in plain
+
+
+# ---------------------------------------------------------------- another prior
+
+
+@dataclass
+class Measures:
+    """A member whose likelihood is a Gaussian about the true mass, with its training prior."""
+
+    mass_prior: TrainingPrior | None
+    name: str = "measures"
+    inputs: tuple[str, ...] = ("m500c",)
+    width: float = 0.3
+
+    @property
+    def config(self) -> SimpleNamespace:
+        return SimpleNamespace(mass_prior=self.mass_prior)
+
+    def likelihood(self, survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
+        measured = np.log(survey["m500c"].values[index])
+        return np.exp(-(((LNM_GRID - measured[:, None]) / self.width) ** 2) / 2)
+
+    def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
+        log = self.mass_prior.log_density(survey["redshift"].values[index])
+        posterior = Prediction.from_density(self.likelihood(survey, index) * np.exp(log))
+        return replace(posterior, out_of_domain=np.full(len(index), 0.5))
+
+
+@lru_cache
+def falling(slope: int) -> TrainingPrior:
+    """Return the prior of a training set with n(ln M) falling as exp(-slope ln M)."""
+    rng = np.random.default_rng(slope)
+    z = rng.uniform(0.05, 0.25, 2_000)
+    u = rng.random(2_000) * (1 - np.exp(-slope * 4))
+    return TrainingPrior.fit(31.0 - np.log(1 - u) / slope, z)
+
+
+def test_each_member_loses_its_own_training_prior(run: Path, toy_survey: xr.Dataset) -> None:
+    members = [Measures(falling(slope)) for slope in (1, 3)]
+    whole = replace(load_ensemble(run), members=members)
+    index = np.flatnonzero(np.abs(np.log(toy_survey["m500c"].values) - 32.3) < 0.5)
+    z = toy_survey["redshift"].values[index]
+    with_theirs = whole.predict(toy_survey, index)
+    assert with_theirs.std_between.min() > 0.02
+    flat = whole.predict(toy_survey, index, parse_prior("flat"))
+    assert np.median(flat.std_between) < 0.02
+    for prior, log in (("flat", flat_prior(z)), ("mass-function", None)):
+        wanted = parse_prior(prior).log_density(z, Cosmology()) if log is None else log
+        exact = []
+        for member in members:
+            inside = np.isfinite(member.mass_prior.log_density(z))
+            density = member.likelihood(toy_survey, index) * np.exp(wanted) * inside
+            exact.append(normalised(density))
+        found = whole.predict(toy_survey, index, parse_prior(prior))
+        np.testing.assert_allclose(found.density, np.mean(exact, axis=0), atol=1e-9)
+        assert found.out_of_domain.tolist() == [0.5] * len(index)
+
+
+def test_a_posterior_outside_the_masses_trained_on(run: Path, toy_survey: xr.Dataset) -> None:
+    member = Measures(falling(1))
+    gone = Prediction(np.array([28.0]), np.array([0.05]))
+    member.predict = lambda survey, index: gone  # type: ignore[method-assign]
+    whole = replace(load_ensemble(run), members=[member])
+    with pytest.raises(InputError, match="cluster: 7 has its posterior outside the masses"):
+        whole.predict(toy_survey, np.array([7]), parse_prior("flat"))
+
+
+def test_a_model_without_a_training_prior(
+    icmass: Callable[..., Called], run: Path, store: Path
+) -> None:
+    called = icmass("predict", run, store, "--model", "N_phot", "--prior", "flat")
+    assert called.status == 2 and called.err.count("\n") == 1 and not called.out
+    assert "model N_phot: keeps no training prior" in called.err
+    bad = icmass("predict", run, store, "--prior", "mass-function:om0=7")
+    assert bad.status == 2 and "om0: Input should be less than 1" in bad.err
+
+
+@pytest.fixture
+def told_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run, its networks with a training prior and with two clusters out of the domain."""
+
+    def load(folder: Path, **options: Any) -> Estimator:
+        loaded = load_estimator(folder, **options)
+        member = Measures(falling(2), name=loaded.name)
+        predict = member.predict
+
+        def flagging(survey: xr.Dataset, index: np.ndarray) -> Prediction:
+            score = np.where(np.isin(index, [3, 4]), 2.5, 0.5)
+            return replace(predict(survey, index), out_of_domain=score)
+
+        member.predict = flagging  # type: ignore[method-assign]
+        return member
+
+    monkeypatch.setattr(ensemble, "load_estimator", load)
+    return run
+
+
+def test_prior_and_flags_in_text_and_json(
+    icmass: Callable[..., Called], told_run: Path, store: Path
+) -> None:
+    base = ["predict", told_run, store, "--index", "2-5"]
+    mine = icmass(*base, "--json").document
+    assert mine["prior"]["kind"] == "training"
+    assert [row["flagged"] for row in mine["clusters"]] == [False, True, True, False]
+    assert any("2 of 4 clusters are unlike" in w and w.endswith("3, 4.") for w in mine["warnings"])
+    flat = icmass(*base, "--prior", "flat", "--json").document
+    for before, after in zip(mine["clusters"], flat["clusters"], strict=True):
+        assert after["ln_m500c"] > before["ln_m500c"]
+    assert not any("drawn towards" in line for line in flat["assumptions"])
+    text = icmass(*base, "--prior", "mass-function:om0=0.3")
+    assert text.status == 0, text.err
+    assert "Prior of the mass: halo mass function of Tinker et al. 2008" in text.out
+    assert "om0 = 0.3, sigma8 = 0.809" in text.out and "3 (flagged)" in text.out
+    one = icmass("predict", told_run, store, "--index", "3").out
+    assert "2.50, flagged" in one and "Flagged: this cluster, at 2.50, is unlike" in one
+    assert "Prior of the mass: the training set's masses" in one
+
+
+def test_samples_are_of_the_posterior_and_seeded(
+    icmass: Callable[..., Called], told_run: Path, store: Path
+) -> None:
+    base = ["predict", told_run, store, "--index", "2-3", "--samples", "4000", "--json"]
+    row = icmass(*base).document["clusters"][1]
+    drawn = np.array(row["ln_m500c_samples"])
+    assert drawn.shape == (4000,)
+    assert drawn.mean() == pytest.approx(row["ln_m500c"], abs=4 * row["ln_m500c_std"] / 63)
+    assert drawn.std() == pytest.approx(row["ln_m500c_std"], rel=0.06)
+    again, other = (icmass(*base, "--seed", seed).document["clusters"][1] for seed in (0, 1))
+    assert again["ln_m500c_samples"] == row["ln_m500c_samples"] != other["ln_m500c_samples"]
+    refused = icmass("predict", told_run, store, "--samples", "3")
+    assert refused.status == 2 and "--samples: only --json prints samples" in refused.err
+
+
+# ---------------------------------------------------------------- bundled models
+
+
+@pytest.fixture
+def bundle(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package folder with two folds as erosita-v1, one saved model, and an empty folder."""
+    import shutil
+
+    folder = tmp_path / "package" / "models"
+    shutil.copytree(run / "models" / "icm-3band", folder / "erosita-v1")
+    shutil.copytree(run / "models" / "N_phot" / "fold-0", folder / "counts")
+    scores = {"estimators": [{"name": "icm-3band", "sigma_lnm": 0.321}]}
+    (folder / "erosita-v1" / "results.json").write_text(json.dumps(scores))
+    (folder / "empty").mkdir()
+    monkeypatch.setattr(bundled, "bundled_folder", lambda: folder)
+    return folder
+
+
+def test_with_no_model_named_the_bundled_one_is_used(
+    icmass: Callable[..., Called], bundle: Path, run: Path, store: Path, sky: Path, toy_survey: Any
+) -> None:
+    assert bundled.bundled_models() == {n: bundle / n for n in ("counts", "erosita-v1")}
+    expected = icmass("predict", run, store, "--index", CLUSTER, "--json").document["clusters"]
+    for args in ([store], ["erosita-v1", store]):
+        found = icmass("predict", *args, "--index", CLUSTER, "--json").document
+        assert found["clusters"] == expected
+        assert found["model"]["folder"] == str(bundle / "erosita-v1")
+        assert (found["model"]["members"], found["model"]["sigma_lnm"]) == (2, 0.321)
+    image = icmass("predict", *from_sky(sky, toy_survey, "--json"))
+    assert image.status == 0, image.err
+    assert image.document["clusters"][0]["photons"] == expected[0]["photons"]
+    counts = icmass("predict", "counts", store, "--index", CLUSTER, "--json").document
+    assert counts["model"]["name"] == "N_phot"
+
+
+def test_a_folder_on_disk_comes_before_a_bundled_model(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bundled.model_folder("counts") == bundle / "counts"
+    (tmp_path / "counts").mkdir()
+    assert bundled.model_folder("counts") == Path("counts")
+
+
+def test_bundled_models_that_are_not_there(
+    icmass: Callable[..., Called],
+    store: Path,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "or a bundled one: counts, erosita-v1" in icmass("predict", "erosita", store).err
+    monkeypatch.setattr(bundled, "bundled_folder", lambda: tmp_path / "none")
+    for args, message in [
+        ([store], "bundled model erosita-v1: is not in this installation; name the folder"),
+        (["erosita-v1", store], "bundled model erosita-v1: is not in this installation"),
+        (["counts", store], "counts: no such folder; name the folder"),
+        ([], "give either a SURVEY or --images"),
+    ]:
+        called = icmass("predict", *args)
+        assert called.status == 2 and message in called.err, called.err
+        assert called.err.count("\n") == 1 and not called.out
 
 
 # ---------------------------------------------------------------- the command

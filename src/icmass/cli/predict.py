@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from icmass.estimators.ensemble import Ensemble
+    from icmass.estimators.prior import Prior
 
 SEVERAL = ("--images", "--expmap", "--index")
 MAX_ROWS = 20
@@ -59,14 +60,19 @@ def repeat_options(args: list[str]) -> list[str]:
 
 Option = typer.Option
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL_OR_RUN", help="A run's folder, or a saved model's.")
+    Path | None,
+    typer.Argument(
+        metavar="MODEL_OR_RUN",
+        help="A run's folder, a saved model's, or a bundled model; default: erosita-v1, bundled.",
+        show_default=False,
+    ),
 ]
 Survey = Annotated[
     Path | None, typer.Argument(metavar="SURVEY", help="A survey, X.zarr, or give --images.")
 ]
 Images = Annotated[
     list[Path] | None,
-    Option(metavar="IMG...", help="FITS counts images, one a band (after MODEL_OR_RUN)."),
+    Option(metavar="IMG...", help="FITS counts images, one a band (after any MODEL_OR_RUN)."),
 ]
 Expmap = Annotated[
     list[Path] | None,
@@ -88,7 +94,22 @@ ImageBands = Annotated[
 ]
 Nh = Annotated[float, Option(help="Galactic column density, 1e20 cm^-2.")]
 MinVisible = Annotated[float, Option(help="Least visible fraction within 0.5 comoving Mpc/h.")]
-Seed = Annotated[int, Option(min=0, help="Seed of the photons' places in their pixels.")]
+Seed = Annotated[
+    int, Option(min=0, help="Seed of the photons' places in their pixels, and of --samples.")
+]
+PriorText = Annotated[
+    str,
+    Option(
+        "--prior",
+        metavar="PRIOR",
+        help="Prior of the mass in place of the training set's: flat (in ln M), or "
+        "mass-function, mass-function:om0=0.3,sigma8=0.8 (of halos; default: the survey's "
+        "cosmology).",
+    ),
+]
+Samples = Annotated[
+    int | None, Option(min=1, metavar="N", help="Add N draws of ln M500c a cluster to --json.")
+]
 Name = Annotated[
     str | None, Option("--model", help="Which model of a run; default: its best network.")
 ]
@@ -101,7 +122,7 @@ AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
 
 
 def predict(
-    model: Model,
+    model: Model = None,
     survey: Survey = None,
     images: Images = None,
     expmap: Expmap = None,
@@ -116,11 +137,17 @@ def predict(
     name: Name = None,
     index: Index = None,
     device: Device = "auto",
+    prior_text: PriorText = "training",
+    samples: Samples = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict M500c of the clusters of a survey, or of a real cluster from its images."""
+    from icmass.estimators.bundled import model_folder
     from icmass.estimators.ensemble import load_ensemble
+    from icmass.estimators.prior import parse_prior
 
+    if survey is None and not images and model is not None and model.suffix == ".zarr":
+        model, survey = None, model
     if (survey is None) == (not images):
         raise InputError("give either a SURVEY or --images", field="input")
     where = {"--ra": ra, "--dec": dec, "--redshift": redshift}
@@ -130,14 +157,17 @@ def predict(
     else:
         more = {"--expmap": expmap, "--mask": mask, "--image-bands": image_bands}
         _refuse({**where, **more}, "a SURVEY has its own; it goes with --images")
-    ensemble = load_ensemble(model, model=name, device=device)
+    if not as_json:
+        _refuse({"--samples": samples}, "only --json prints samples")
+    prior = parse_prior(prior_text)
+    ensemble = load_ensemble(model_folder(model), model=name, device=device)
     if survey is not None:
         data, rows = _open(survey, index)
     else:
         options = {"mask": mask, "nh": nh, "min_visible": min_visible, "seed": seed}
         data = _read_images(ensemble, images, expmap, place, bands=image_bands, **options)
         rows = np.array([0])
-    found = _predicted(ensemble, data, rows)
+    found = _predicted(ensemble, data, rows, prior=prior, n_samples=samples, seed=seed)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
@@ -214,11 +244,24 @@ def parse_index(text: str) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _predicted(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> dict[str, Any]:
+def _predicted(
+    ensemble: Ensemble,
+    survey: xr.Dataset,
+    index: np.ndarray,
+    *,
+    prior: Prior,
+    n_samples: int | None,
+    seed: int,
+) -> dict[str, Any]:
     """Return the document that `--json` prints."""
+    from icmass.estimators.ensemble import survey_cosmology
     from icmass.estimators.masses import assumptions, describe, warnings
 
-    prediction = ensemble.predict(survey, index)
+    prediction = ensemble.predict(survey, index, prior)
+    samples = None
+    if n_samples is not None:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+        samples = prediction.sample(n_samples, rng)
     return {
         "model": {
             "name": ensemble.name,
@@ -229,8 +272,9 @@ def _predicted(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> dic
             "n_train": ensemble.training.n,
         },
         "cosmology": json.loads(survey.attrs["cosmology"]),
-        "clusters": describe(survey, index, prediction),
-        "assumptions": assumptions(ensemble, survey),
+        "prior": {"kind": prior.kind, "is": prior.describe(survey_cosmology(survey))},
+        "clusters": describe(survey, index, prediction, samples),
+        "assumptions": assumptions(ensemble, survey, prediction, prior),
         "warnings": warnings(ensemble, survey, index, prediction),
     }
 
@@ -247,6 +291,8 @@ def print_prediction(found: dict[str, Any]) -> None:
         f"{model['n_train']} mock clusters (preset {model['preset']})",
         soft_wrap=True,
     )
+    line = f"Prior of the mass: {found['prior']['is']}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(rows) == 1:
         table = Table(show_header=False)
         for row in _one(rows[0]):
@@ -276,11 +322,19 @@ def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "redshift", f"{row['redshift']:.4g}"
     yield "M500c, 16-84 per cent", f"{_interval(row['m500c_1e14_msun_h'])} 1e14 Msun/h"
     yield "", f"{_interval(row['m500c_1e14_msun'])} 1e14 Msun"
+    wide = row["m500c_1e14_msun_h"]
+    yield (
+        "2.5-97.5 per cent, mean",
+        (f"{wide['p2.5']:.2f} to {wide['p97.5']:.2f}, mean {wide['mean']:.2f} 1e14 Msun/h"),
+    )
     yield (
         "error of ln M",
         f"{row['ln_m500c_std']:.2f} (model {row['ln_m500c_std_within']:.2f}, "
         f"between fold models {row['ln_m500c_std_between']:.2f})",
     )
+    if row["out_of_domain"] is not None:
+        flag = "flagged" if row["flagged"] else "like the training set"
+        yield "out of domain", f"{row['out_of_domain']:.2f}, {flag} (flagged above 1)"
     if "m500c" in row:
         yield "true M500c", f"{row['m500c'] / 1e14:.2f} 1e14 Msun/h"
     yield (
@@ -303,7 +357,7 @@ def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _short(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        str(row["cluster"]),
+        f"{row['cluster']}{' (flagged)' if row['flagged'] else ''}",
         f"{row['redshift']:.3f}",
         _interval(row["m500c_1e14_msun_h"]),
         _interval(row["m500c_1e14_msun"]),

@@ -17,7 +17,7 @@ def bundled_folder() -> Path:
 
 
 def bundled_models() -> dict[str, Path]:
-    """Return the folders of the bundled models by name; of each, or of its folds, there's a config."""
+    """Return the folders of the bundled models by name: saved models, or folds of them."""
     folder = bundled_folder()
     if not folder.is_dir():
         return {}

@@ -8,18 +8,26 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.cosmology import Cosmology
-from icmass.estimators.ensemble import Ensemble, Mixture
+from icmass.estimators.ensemble import TRAINED, Ensemble, Mixture, survey_cosmology
+from icmass.estimators.posterior import LNM_GRID, Prediction
+from icmass.estimators.prior import Prior
 from icmass.survey.catalog import counts
 from icmass.survey.readers.images import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 
-LEVELS = {"median": 0.5, "p16": 0.16, "p84": 0.84}
+LEVELS = {"median": 0.5, "p16": 0.16, "p84": 0.84, "p2.5": 0.025, "p97.5": 0.975}
+MAX_NAMED = 20
+"""Flagged clusters that a warning lists."""
 MAPS_ALIKE = 0.05
 """Exposure maps of several bands are taken for one if their medians agree to this fraction."""
 
 
-def describe(survey: xr.Dataset, index: np.ndarray, prediction: Mixture) -> list[dict[str, Any]]:
+def describe(
+    survey: xr.Dataset,
+    index: np.ndarray,
+    prediction: Mixture,
+    samples: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
     """Return the facts of each predicted cluster, ready for JSON.
 
     Parameters
@@ -30,20 +38,26 @@ def describe(survey: xr.Dataset, index: np.ndarray, prediction: Mixture) -> list
         The clusters.
     prediction : Mixture
         Their prediction.
+    samples : ndarray, shape (n, n_draws), optional
+        Draws of ln(M500c / (Msun/h)) from each posterior, to be given with it.
 
     Returns
     -------
     list of dict
-        Masses in 1e14 Msun/h and 1e14 Msun (median, p16, p84); R500c of the median mass; photons
-        of all components and bands.
+        Masses in 1e14 Msun/h and 1e14 Msun (`LEVELS`, and the mean of the mass); R500c of the
+        median mass; photons of all components and bands; `out_of_domain` and whether it is
+        `flagged`, both None of models that do not tell.
     """
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
+    masses = {name: np.exp(prediction.quantile(level)) for name, level in LEVELS.items()}
+    masses = {"median": masses.pop("median"), "mean": mean_mass(prediction), **masses}
+    median = prediction.median
     radius = np.hypot(survey["y"].values[:, None], survey["x"].values)
     scalars = [n for n in ("ra", "dec", "nh", "m500c") if n in survey]
     rows = []
     for k, i in enumerate(np.asarray(index)):
         redshift = float(survey["redshift"][i])
-        mass = {name: float(np.exp(prediction.quantile(q)[k])) for name, q in LEVELS.items()}
+        mass = {name: float(values[k]) for name, values in masses.items()}
         r500c = float(cosmology.r500c(mass["median"], redshift))
         image = counts(survey, np.array([i]))[0].sum(0, dtype=int)
         row = {
@@ -52,6 +66,7 @@ def describe(survey: xr.Dataset, index: np.ndarray, prediction: Mixture) -> list
             "exposure_s": float(survey["exposure"][i]),
             **{name: float(survey[name][i]) for name in scalars},
             "ln_m500c": float(prediction.mean[k]),
+            "ln_m500c_median": float(median[k]),
             "ln_m500c_std": float(prediction.std[k]),
             "ln_m500c_std_within": float(prediction.std_within[k]),
             "ln_m500c_std_between": float(prediction.std_between[k]),
@@ -61,9 +76,27 @@ def describe(survey: xr.Dataset, index: np.ndarray, prediction: Mixture) -> list
             "r500c_arcmin": r500c * float(cosmology.arcmin_per_mpc_h(redshift)),
             "photons": int(image.sum()),
             "photons_0.5_mpc_h": int(image[radius <= APERTURE_MPC_H].sum()),
+            **_domain(prediction, k),
         }
+        if samples is not None:
+            row["ln_m500c_samples"] = samples[k].tolist()
         rows.append(row | _image_facts(survey))
     return rows
+
+
+def mean_mass(prediction: Prediction) -> np.ndarray:
+    """Return the mean of M500c itself [Msun/h], shape (n,): above the median if skewed."""
+    if prediction.density is None:
+        return np.exp(prediction.mean + prediction.std**2 / 2)
+    return np.trapezoid(prediction.density * np.exp(LNM_GRID), LNM_GRID, axis=1)
+
+
+def _domain(prediction: Prediction, k: int) -> dict[str, Any]:
+    """Return how far out of the models' domain a cluster is; None where they don't tell."""
+    if prediction.out_of_domain is None or not np.isfinite(prediction.out_of_domain[k]):
+        return {"out_of_domain": None, "flagged": None}
+    score = float(prediction.out_of_domain[k])
+    return {"out_of_domain": score, "flagged": score > 1}
 
 
 def _image_facts(survey: xr.Dataset) -> dict[str, Any]:
@@ -71,24 +104,30 @@ def _image_facts(survey: xr.Dataset) -> dict[str, Any]:
     return json.loads(survey.attrs.get("images", "{}"))
 
 
-def assumptions(ensemble: Ensemble, survey: xr.Dataset) -> list[str]:
-    """Return in plain words what a predicted mass takes for granted."""
+def assumptions(
+    ensemble: Ensemble, survey: xr.Dataset, prediction: Prediction, prior: Prior = TRAINED
+) -> list[str]:
+    """Return in plain words what a predicted mass, with a prior, takes for granted."""
     training = ensemble.training
     preset = training.survey.get("preset", "unknown")
     low, high = training.mass_range
     scatter = "is not recorded in this folder"
     if ensemble.scatter is not None:
         scatter = f"is {ensemble.scatter:.3f} in ln M, cross-validated on mocks"
+    shape = "Gaussian in ln M" if prediction.density is None else "as a whole posterior of ln M"
+    drawn = "masses are drawn towards its mean"
+    if prior.kind != "training":
+        drawn = "of its masses only the range counts, another prior is in place of theirs"
     lines = [
         f"Mass scale: that of the mock survey (preset {preset}, {training.n} clusters, M500c "
-        f"{low / 1e14:.2f}-{high / 1e14:.1f}e14 Msun/h); masses are drawn towards its mean.",
+        f"{low / 1e14:.2f}-{high / 1e14:.1f}e14 Msun/h); {drawn}.",
         f"Scatter: the model's {scatter}; the error given is the models' own, calibrated in "
-        f"training, and the spread between {len(ensemble.members)} fold models, Gaussian in ln M.",
+        f"training, and the spread between {len(ensemble.members)} fold models, {shape}.",
     ]
     facts = _image_facts(survey)
     if not facts:
         return lines
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     mask = "the mask's 0 and unexposed pixels are" if facts["masked"] else "unexposed pixels are"
     told = "takes them as at the mean of their radius"
     if "coverage" in ensemble.members[0].inputs:
@@ -134,11 +173,26 @@ def warnings(
             "This is the training survey: most fold models have seen these clusters, so the "
             "masses are better than on new ones; results.json has the honest scores."
         )
+    found += _flagged(index, prediction)
     found += _outside("mass", np.exp(prediction.mean) / 1e14, np.array(training.mass_range) / 1e14)
     if training.exposure_range is not None:
         exposure = survey["exposure"].isel(cluster=index).values
         found += _outside("exposure", exposure, np.array(training.exposure_range))
     return found + _image_warnings(ensemble, survey)
+
+
+def _flagged(index: np.ndarray, prediction: Prediction) -> list[str]:
+    if prediction.out_of_domain is None:
+        return []
+    which = np.asarray(index)[prediction.out_of_domain > 1]
+    if not len(which):
+        return []
+    unlike = "unlike all that the model was trained on (out_of_domain above 1): don't rely on"
+    if len(index) == 1:
+        score = prediction.out_of_domain[0]
+        return [f"Flagged: this cluster, at {score:.2f}, is {unlike} its mass."]
+    named = ", ".join(map(str, which[:MAX_NAMED])) + (", ..." if len(which) > MAX_NAMED else "")
+    return [f"Flagged: {len(which)} of {len(index)} clusters are {unlike} their masses: {named}."]
 
 
 _UNITS = {"mass": "e14 Msun/h", "exposure": " s"}
