@@ -105,8 +105,8 @@ class Domain:
     @classmethod
     def of_tensors(cls, tensors: dict[str, torch.Tensor]) -> Domain:
         """Return what `tensors` has stored."""
-        arrays = {key: v.double().numpy() for key, v in tensors.items()}
-        return cls(**{**arrays, "threshold": float(arrays["threshold"])})
+        centre, spread, axes = (tensors[k].double().numpy() for k in ("centre", "spread", "axes"))
+        return cls(centre, spread, axes, float(tensors["threshold"]))
 
 
 def told(sample: Sample, scale: torch.Tensor) -> torch.Tensor:

@@ -48,6 +48,12 @@ class Prediction:
     def __len__(self) -> int:
         return len(self.mean)
 
+    def take(self, index: np.ndarray) -> Prediction:
+        """Return the predictions of some of the clusters."""
+        density = None if self.density is None else self.density[index]
+        score = None if self.out_of_domain is None else self.out_of_domain[index]
+        return Prediction(self.mean[index], self.std[index], density, score)
+
     @property
     def median(self) -> np.ndarray:
         """Median of ln M500c, shape (n,)."""

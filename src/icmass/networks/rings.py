@@ -22,6 +22,10 @@ class RingNetwork(nn.Module):
     read off profiles. The first convolution strides, as the full-size maps are what costs time on
     a CPU. The distance from the centre is given as two more channels.
 
+    The embedding is trained for the mean and the width of the posterior alone; its further shape
+    is a linear function of the embedding as it is: trained for that as well, a few thousand
+    clusters are learned by heart.
+
     Parameters
     ----------
     n_channels : int
@@ -74,10 +78,11 @@ class RingNetwork(nn.Module):
             nn.Linear(n_hidden, n_embedding),
             nn.ReLU(),
         )
-        self.posterior = nn.Linear(n_embedding, N_PARAMETERS)
+        self.gaussian = nn.Linear(n_embedding, 2)
+        self.shape = nn.Linear(n_embedding, N_PARAMETERS - 2)
         with torch.no_grad():  # starts as a Gaussian
-            self.posterior.weight[2:] *= 0.1
-            self.posterior.bias[2:] = 0
+            self.shape.weight *= 0.1
+            self.shape.bias.zero_()
 
     def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
         """Return the parameters of the flow and then the embedding, shape (n, output).
@@ -95,7 +100,8 @@ class RingNetwork(nn.Module):
             in_rings = found.float().flatten(2) @ self.rings
             means = torch.einsum("ncr,crm->ncm", in_rings, self.mixing).flatten(1)
             embedding = self.head(torch.cat([self.norm(means), scalars], dim=1))
-            return torch.cat([self.posterior(embedding), embedding], dim=1)
+            of_shape = self.shape(embedding.detach())
+            return torch.cat([self.gaussian(embedding), of_shape, embedding], dim=1)
 
 
 def _distance_channels(n_pixels: int) -> torch.Tensor:

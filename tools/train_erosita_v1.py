@@ -1,0 +1,125 @@
+"""Train the bundled model `erosita-v1`: mocks of many physics, depths and column densities.
+
+    python tools/train_erosita_v1.py --work /tmp/erosita-v1 [--clusters 24000] [--epochs 14]
+
+Every variant of the physics below is simulated with its own column density, exposures and box, on
+a light-cone; one tenth of each is kept for the scores on the model card. The model goes to
+`src/icmass/models/erosita-v1`, its scores to `benchmarks/results/erosita-v1.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmark.scores import Scores, score
+from icmass.estimators.network import NetworkEstimator
+from icmass.survey.catalog import open_survey
+from icmass.survey.presets import resolve_config
+from icmass.survey.write import simulate_survey
+
+ROOT = Path(__file__).parents[1]
+NAME = "icm-3band"
+PHYSICS: dict[str, tuple[tuple[str, ...], float]] = {
+    "magneticum": ((), 3.0),
+    "efeds": (("efeds",), 3.5),
+    "flamingo": (("flamingo",), 1.5),
+    "tng": (("tng",), 6.0),
+    "spt-xmm": (("spt-xmm",), 2.0),
+    "xxl": (("xxl", "few-cool-cores"), 4.5),
+    "efeds-cool-cores": (("efeds", "cool-cores"), 8.0),
+    "magneticum-agn": (("more-agn", "clumpy"), 2.5),
+}
+"""Variants of the physics and N_H [1e20 cm^-2] of each part of the training set."""
+SETTINGS = (
+    "halos.redshift_range=[0.05, 0.6]",
+    "halos.log_m500c_min=13.3",
+    "observe.exposure_s=[300.0, 4000.0]",
+    "observe.n_pixels=64",
+)
+UNUSED = ("galaxy_", "latent_", "N_gal", "sigma_v", "M_star")
+
+
+def simulated(work: Path, n_clusters: int, workers: int) -> dict[str, xr.Dataset]:
+    """Simulate, or open, each part of the training set."""
+    parts = {}
+    for seed, (name, (variants, nh)) in enumerate(PHYSICS.items(), start=101):
+        config = resolve_config(
+            assignments=(*SETTINGS, f"observe.nh_1e20={nh}"), variants=variants
+        )
+        out = work / f"{name}.zarr"
+        if not out.exists():
+            simulate_survey(config, n_clusters=n_clusters, seed=seed, out=out, workers=workers)
+        survey = open_survey(out)
+        unused = [v for v in survey.variables if str(v).startswith(UNUSED)]
+        parts[name] = survey.drop_vars(unused).load()
+        parts[name]["halo_id"] = parts[name]["halo_id"] + seed * 10**9
+    return parts
+
+
+def combined(parts: dict[str, xr.Dataset]) -> tuple[xr.Dataset, np.ndarray]:
+    """Return all parts as one survey, and the name of the part of each cluster."""
+    whole = xr.concat(list(parts.values()), "cluster", combine_attrs="override")
+    physics = {name: [list(variants), nh] for name, (variants, nh) in PHYSICS.items()}
+    whole.attrs |= {"physics": json.dumps(physics), "settings": json.dumps(SETTINGS)}
+    whole.attrs["preset"] = "erosita (8 variants of the physics)"
+    return whole, np.repeat(list(parts), [part.sizes["cluster"] for part in parts.values()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--clusters", type=int, default=24_000)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=ROOT / "src/icmass/models/erosita-v1")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    parts = simulated(given.work, given.clusters // len(PHYSICS), given.workers)
+    survey, physics = combined(parts)
+    del parts
+    order = np.random.default_rng(0).permutation(survey.sizes["cluster"])
+    test, train = np.sort(order[: len(order) // 10]), np.sort(order[len(order) // 10 :])
+    estimator = NetworkEstimator(
+        NAME,
+        seed=1,
+        max_epochs=given.epochs,
+        checkpoint=given.work / "checkpoint",
+        progress=lambda epoch: print(epoch, flush=True),
+    )
+    estimator.fit(survey, train)
+    estimator.save(given.out)
+    prediction = estimator.predict(survey, test)
+    ln_m, halo = np.log(survey["m500c"].values), survey["halo_id"].values
+    rng = np.random.default_rng(1)
+    redshift = survey["redshift"].values
+
+    def scores(chosen: np.ndarray) -> Scores:
+        rows = test[chosen]
+        about = {"halo_id": halo[rows], "redshift": redshift[rows], "rng": rng}
+        return score(ln_m[rows], prediction.take(chosen), **about)
+
+    rows = {"all": scores(np.arange(len(test)))}
+    rows |= {name: scores(np.flatnonzero(physics[test] == name)) for name in PHYSICS}
+    flagged = float(np.mean(np.asarray(prediction.out_of_domain) > 1))
+    document = {
+        "model": estimator.name,
+        "n_train": len(train),
+        "settings": SETTINGS,
+        "physics": {name: list(map(str, variants)) for name, (variants, _) in PHYSICS.items()},
+        "flagged_of_test": flagged,
+        "scores": {name: row.as_dict() for name, row in rows.items()},
+    }
+    file = ROOT / "benchmarks/results/erosita-v1.json"
+    file.write_text(json.dumps(document, indent=1) + "\n")
+    for name, row in rows.items():
+        print(f"{name:18} sigma {row.sigma_lnm:.3f} bias {row.bias_lnm:+.3f}")
+
+
+if __name__ == "__main__":
+    main()
