@@ -100,6 +100,10 @@ def test_training_prior_of_few_clusters_at_one_redshift() -> None:
     inside = (LNM_GRID > 32.05) & (LNM_GRID < 32.95)
     np.testing.assert_allclose(log[0, inside], 0, atol=0.25)  # density 1 per unit of ln M
     np.testing.assert_allclose(log[0], log[1])
+    alike = TrainingPrior.fit(np.full(12, 32.0), np.linspace(0.1, 0.2, 12))
+    assert np.exp(alike.log_density(np.array([0.15]))) @ LNM_GRID * LNM_STEP == pytest.approx(
+        [32.0], abs=LNM_STEP
+    )
 
 
 @pytest.mark.parametrize(

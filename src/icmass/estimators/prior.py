@@ -148,9 +148,9 @@ def _limits(
         fewest = min(_FEWEST_NEAR, len(ln_m)) - 1
         near = np.sort(ln_m[distance <= max(1.001 * step, np.partition(distance, fewest)[fewest])])
         gaps = near[_EXTREMES - 1] - near[0], near[-1] - near[-_EXTREMES]
-        limits[0, k] = min(near[0] - gaps[0] / (_EXTREMES - 1), near[0] - 1e-3)
-        limits[1, k] = max(near[-1] + gaps[1] / (_EXTREMES - 1), near[-1] + 1e-3)
-    return limits[0], limits[1]
+        limits[:, k] = near[[0, -1]] + np.array([-gaps[0], gaps[1]]) / (_EXTREMES - 1)
+    middle, half = limits.mean(0), np.maximum(np.ptp(limits, axis=0) / 2, LNM_STEP)
+    return middle - half, middle + half
 
 
 def _groups(
