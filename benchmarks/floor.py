@@ -7,7 +7,8 @@ on the others. The oracles know the redshift and, without any noise, the true sh
 radius, slopes, cool core, clumping of the cluster, axis ratios); they differ in how they know its
 brightness and temperature:
 
-photons    counts of the gas alone in three bands and four apertures, with their Poisson noise: no background, no AGN
+photons    counts of the gas alone, in three bands and four apertures, with their Poisson noise: no
+           background, no AGN
 noiseless  luminosity without noise, no temperature: an endless exposure in one band
 spectrum   luminosity and temperature without noise: an endless exposure with a perfect spectrum
 """

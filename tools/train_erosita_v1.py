@@ -49,9 +49,7 @@ def simulated(work: Path, n_clusters: int, workers: int) -> dict[str, xr.Dataset
     """Simulate, or open, each part of the training set."""
     parts = {}
     for seed, (name, (variants, nh)) in enumerate(PHYSICS.items(), start=101):
-        config = resolve_config(
-            assignments=(*SETTINGS, f"observe.nh_1e20={nh}"), variants=variants
-        )
+        config = resolve_config(assignments=(*SETTINGS, f"observe.nh_1e20={nh}"), variants=variants)
         out = work / f"{name}.zarr"
         if not out.exists():
             simulate_survey(config, n_clusters=n_clusters, seed=seed, out=out, workers=workers)

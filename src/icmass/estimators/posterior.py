@@ -111,7 +111,8 @@ class Prediction:
             return self.std * (w * (2 * ndtr(w) - 1) + 2 * density - 1 / np.sqrt(np.pi))
         cumulative = _cumulative(self.density)
         step = np.clip((LNM_GRID - ln_m[:, None]) / LNM_STEP + 0.5, 0, 1)
-        return ((cumulative - step) ** 2 * _weights()).sum(1)
+        missed = cumulative**2 * (1 - step) + (1 - cumulative) ** 2 * step
+        return (missed * _weights()).sum(1)
 
     def sample(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw ln M500c from each posterior, shape (n, n_draws)."""

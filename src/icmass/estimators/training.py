@@ -7,22 +7,26 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
+from icmass.estimators.devices import (
+    Processes,
+    make_accelerator,
+    mixed_seed,
+    remembered,
+    seeded,
+    within_memory,
+)
 from icmass.estimators.sample import Sample
 from icmass.networks import flow
 
@@ -106,45 +110,6 @@ class Epoch:
 Progress = Callable[[Epoch], None]
 
 
-@contextmanager
-def seeded(*key: int) -> Iterator[None]:
-    """Seed torch's global generators inside the context, and restore them after it."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(mixed_seed(*key))
-        yield
-
-
-def mixed_seed(*key: int) -> int:
-    """Return one 64-bit seed of several numbers."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-
-
-def make_accelerator(device: str, precision: str = "no") -> Accelerator:
-    """Return an accelerator on a device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-
-    Mixed precision in bfloat16 is used only where the hardware multiplies it.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(repr(device), field="device", mend="give auto, cpu or cuda")
-    has_cuda = torch.cuda.is_available()
-    if device == "cuda" and not has_cuda:
-        raise InputError("no CUDA device", field="device", mend="give auto or cpu")
-    on_cpu = device == "cpu" or not has_cuda
-    if precision == "bf16" and not _multiplies_bf16(on_cpu):
-        precision = "no"
-    if AcceleratorState._shared_state:  # another precision or device may have been used before
-        alone = AcceleratorState().num_processes == 1
-        AcceleratorState._reset_state(reset_partial_state=alone)
-    return Accelerator(cpu=on_cpu, mixed_precision=precision)
-
-
-def _multiplies_bf16(on_cpu: bool) -> bool:
-    if not on_cpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(supported())
-
-
 def example_loss(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the loss of each example, shape (n,); see `Recipe.loss`."""
     square = (output[:, 0] - target) ** 2
@@ -173,16 +138,26 @@ def rate_factor(schedule: str, step: int, n_steps: int) -> float:
 
 @torch.no_grad()
 def apply_network(network: nn.Module, encode: Encode, sample: Sample, size: int) -> torch.Tensor:
-    """Return the network's outputs in evaluation mode, shape (n, output)."""
+    """Return the network's outputs in evaluation mode, shape (n, output).
+
+    The clusters pass `size` at a time, or fewer where memory runs out.
+    """
     network.eval()
-    return torch.cat([network(*encode(part)) for part in sample.batches(size)])
+
+    def outputs(size: int) -> torch.Tensor:
+        return torch.cat([network(*encode(part)) for part in sample.batches(size)])
+
+    return within_memory(outputs, size)[0]
 
 
 class Trainer:
     """Trains one network on clusters in memory.
 
     Every epoch draws its order and its symmetries from (seed, epoch), so a run that was killed
-    and goes on from its checkpoint ends with the weights of one that was not.
+    and goes on from its checkpoint ends with the weights of one that was not. Where several
+    processes run the same script they train one network together, each on its part of every
+    batch; where memory runs out, fewer clusters pass at once. See `icmass.estimators.devices` on
+    both, and on what they mean for batch normalisation.
 
     Parameters
     ----------
@@ -197,9 +172,10 @@ class Trainer:
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     checkpoint : Path, optional
-        Directory for the checkpoint; training goes on from one that is there.
+        Directory for the checkpoint; training goes on from one that is there. The main process
+        writes it, and all must see it.
     progress : callable, optional
-        Called after every epoch.
+        Called after every epoch, by the main process.
     """
 
     def __init__(
@@ -216,7 +192,12 @@ class Trainer:
         self.recipe, self.encode, self.seed, self.progress = recipe, encode, seed, progress
         self.file = None if checkpoint is None else Path(checkpoint) / CHECKPOINT
         self.accelerator = make_accelerator(device, recipe.precision)
+        self.processes = Processes(self.accelerator)
+        self.chunk = self.processes.largest_share(recipe.batch_size)
+        if recipe.chunk is not None:
+            self.chunk = min(self.chunk, recipe.chunk)
         self.network = network.to(self.accelerator.device)
+        self.processes.start_alike(self.network)
         self.average: AveragedModel | None = None
         if recipe.average:
             average = get_ema_multi_avg_fn(recipe.average)
@@ -227,7 +208,9 @@ class Trainer:
             weight_decay=recipe.weight_decay,
             eps=recipe.adam_eps,
         )
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        # "evaluation": mixed precision, and no DistributedDataParallel, see devices.py
+        self.wrapped = self.accelerator.prepare_model(self.network, evaluation_mode=True)
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
 
@@ -246,14 +229,18 @@ class Trainer:
         train, validation : (Sample, Tensor of shape (n,))
             Clusters, and the targets of the network.
         """
-        device = self.accelerator.device
-        held = [(sample.to(device), target.to(device)) for sample, target in (train, validation)]
+        device, together = self.accelerator.device, self.processes
         mark = self._mark(*train, *validation)
         self._resume(mark)
+        together.check_alike(mark, len(self.history))
+        rows = together.share(torch.arange(len(validation[0])))
+        mine = validation[0].take(rows), validation[1][rows]
+        held = [(sample.to(device), target.to(device)) for sample, target in (train, mine)]
+        own_seed = () if together.rank == 0 else (4, together.rank)
         n_epochs = self.recipe.epochs(len(train[0]))
         while not self._finished(n_epochs):
             start, epoch = time.perf_counter(), len(self.history)
-            with seeded(self.seed, epoch):
+            with seeded(self.seed, epoch, *own_seed):
                 train_loss = self._train_epoch(*held[0], epoch)
             loss = self._validation_loss(*held[1])
             best = loss < min((e.validation_loss for e in self.history), default=math.inf)
@@ -268,8 +255,9 @@ class Trainer:
             seconds = time.perf_counter() - start
             self.history.append(Epoch(epoch + 1, train_loss, loss, best, seconds))
             self._write_checkpoint(mark)
-            if self.progress is not None:
+            if self.progress is not None and self.accelerator.is_main_process:
                 self.progress(self.history[-1])
+        self.accelerator.wait_for_everyone()
         # undoes accelerate's mixed-precision forward: what is kept predicts in full precision
         self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
         self.network.load_state_dict(self.best)
@@ -290,23 +278,43 @@ class Trainer:
         symmetry, partner = (drawn.to(device) for drawn in sample.plan(generator))
         batches = order.to(device).split(recipe.batch_size)
         total = torch.zeros((), device=device)
+
+        def drawn(rows: torch.Tensor) -> Sample:
+            return sample.redrawn(rows, symmetry, partner) if recipe.augment else sample.take(rows)
+
         self.wrapped.train()
         for i, index in enumerate(batches):
             step, n_steps = epoch * len(batches) + i, recipe.epochs(len(sample)) * len(batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * rate_factor(recipe.schedule, step, n_steps)
-            self.optimizer.zero_grad()
-            for rows in index.split(recipe.chunk or recipe.batch_size):
-                if recipe.augment:
-                    part = sample.redrawn(rows, symmetry, partner)
-                else:
-                    part = sample.take(rows)
-                loss = self._add_gradient(part, target[rows], len(rows) / len(index))
-                total += loss * len(rows)
-            self.optimizer.step()
+            total += self._step(drawn, target, index)
             if self.average is not None:
                 self.average.update_parameters(self.network)
-        return float(total) / len(sample)
+        return float(self.processes.sum(total)) / len(sample)
+
+    def _step(
+        self, drawn: Callable[[torch.Tensor], Sample], target: torch.Tensor, index: torch.Tensor
+    ) -> torch.Tensor:
+        """Make one step on the clusters of all processes; the summed loss of this one's."""
+        own = self.processes.share(index)
+        restore = remembered(self.network, target.device)
+
+        def accumulated(size: int) -> torch.Tensor:
+            restore()
+            self.optimizer.zero_grad()
+            total = torch.zeros((), device=target.device)
+            for rows in own.split(size) if len(own) else ():
+                loss = self._add_gradient(drawn(rows), target[rows], len(rows) / len(index))
+                total += loss * len(rows)
+            return total
+
+        most = min(self.chunk, self.processes.largest_share(len(index)))
+        total, size = within_memory(accumulated, most, self.processes.anywhere)
+        if size < most:
+            self.chunk = size
+        self.processes.add_up(self.network, len(own) / len(index))
+        self.optimizer.step()
+        return total
 
     def _add_gradient(self, part: Sample, target: torch.Tensor, share: float) -> torch.Tensor:
         """Add the gradient of some clusters' loss times their share of the step; that loss."""
@@ -317,8 +325,14 @@ class Trainer:
         return loss.detach()
 
     def _validation_loss(self, sample: Sample, target: torch.Tensor) -> float:
-        output = apply_network(self.judged, self.encode, sample, self.recipe.chunk or 256)
-        loss = example_loss(self.recipe.loss, output, target).mean()
+        """Return the mean loss over the clusters of all processes, of which this one has some."""
+        total = torch.zeros(2, device=target.device)
+        if len(sample):
+            output = apply_network(self.judged, self.encode, sample, self.recipe.chunk or 256)
+            total[0] = example_loss(self.recipe.loss, output, target).sum()
+            total[1] = len(sample)
+        total = self.processes.sum(total)
+        loss = total[0] / total[1]
         if self.recipe.kernel_l2:
             loss = loss + self.recipe.kernel_l2 * kernel_penalty(self.judged).detach()
         return float(loss)
@@ -335,7 +349,7 @@ class Trainer:
         return digest.hexdigest()
 
     def _write_checkpoint(self, mark: str) -> None:
-        if self.file is None:
+        if self.file is None or not self.accelerator.is_main_process:
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}

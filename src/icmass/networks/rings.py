@@ -40,6 +40,8 @@ class RingNetwork(nn.Module):
         Weighted means over the rings for each channel.
     n_hidden, n_embedding : int
         Widths of the head's two layers; the second is the embedding.
+    dropout : float
+        Share of the first layer's numbers that are left out in training.
     """
 
     distance: torch.Tensor
@@ -55,6 +57,7 @@ class RingNetwork(nn.Module):
         n_means: int = 8,
         n_hidden: int = 128,
         n_embedding: int = 64,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.register_buffer("distance", _distance_channels(n_pixels), persistent=False)
@@ -75,6 +78,7 @@ class RingNetwork(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(previous * n_means + n_scalars, n_hidden),
             nn.ReLU(),
+            nn.Dropout(dropout),
             nn.Linear(n_hidden, n_embedding),
             nn.ReLU(),
         )
