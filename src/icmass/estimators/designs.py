@@ -112,7 +112,7 @@ THREE_BAND_RECIPE = replace(PAPER_RECIPE, loss="absolute")
 MULTIMODAL_RECIPE = replace(PAPER_RECIPE, batch_size=100, max_epochs=400, chunk=20)
 ICM_RECIPE = Recipe(
     batch_size=64,
-    max_epochs=50,
+    max_epochs=40,
     min_steps=1000,
     patience=None,
     learning_rate=3e-3,

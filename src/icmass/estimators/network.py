@@ -18,6 +18,7 @@ from torch import nn
 
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS
+from icmass.estimators.devices import make_accelerator, mixed_seed, multiplies_bf16, seeded
 from icmass.estimators.domain import Domain, told
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flows import best_stretch, flow_posterior
@@ -32,15 +33,7 @@ from icmass.estimators.saved import (
     read_config,
     write_text,
 )
-from icmass.estimators.training import (
-    Epoch,
-    Progress,
-    Trainer,
-    apply_network,
-    make_accelerator,
-    mixed_seed,
-    seeded,
-)
+from icmass.estimators.training import Epoch, Progress, Trainer, apply_network
 from icmass.networks.flow import N_PARAMETERS
 
 _VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
@@ -179,24 +172,22 @@ class NetworkEstimator:
         score = self.domain.score(self._described(sample, outputs))
         return replace(prediction, out_of_domain=score)
 
-    def _outputs(self, sample: Sample, symmetries: int = 8) -> np.ndarray:
+    def _outputs(self, sample: Sample, symmetries: int = 4) -> np.ndarray:
         """Return what the networks give, mean over symmetries, shape (member, n, output)."""
-        config = self._fitted()
-        encoding, device = config.encoding, make_accelerator(self.device).device
-        size = self.recipe.chunk or _BATCH
-        views = range(symmetries) if self.recipe.augment else range(1)
-        found = []
-        for network in self.networks:
-            network.to(device)
-            outputs = []
-            for part in sample.batches(size):
-                turned = [
-                    apply_network(network, encoding.encode, part.turned(k).to(device), size)
-                    for k in views
-                ]
-                outputs.append(torch.stack(turned).mean(0).cpu())
-            found.append(torch.cat(outputs).double().numpy())
-        return np.stack(found)
+        encoding, device = self._fitted().encoding, make_accelerator(self.device).device
+        bf16 = self.recipe.precision == "bf16" and multiplies_bf16(device.type == "cpu")
+        found = [
+            apply_network(
+                network.to(device),
+                lambda part: encoding.encode(part.to(device)),
+                sample,
+                self.recipe.chunk or _BATCH,
+                symmetries=symmetries if self.recipe.augment else 1,
+                bf16=bf16,
+            )
+            for network in self.networks
+        ]
+        return torch.stack(found).cpu().double().numpy()
 
     def _prediction(self, outputs: np.ndarray) -> Prediction:
         """Return the posteriors of what `_outputs` gives, as wide as is calibrated."""

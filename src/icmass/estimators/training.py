@@ -27,7 +27,7 @@ from icmass.estimators.devices import (
     seeded,
     within_memory,
 )
-from icmass.estimators.sample import Sample
+from icmass.estimators.sample import Sample, dihedral
 from icmass.networks import flow
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
@@ -137,17 +137,32 @@ def rate_factor(schedule: str, step: int, n_steps: int) -> float:
 
 
 @torch.no_grad()
-def apply_network(network: nn.Module, encode: Encode, sample: Sample, size: int) -> torch.Tensor:
+def apply_network(
+    network: nn.Module,
+    encode: Encode,
+    sample: Sample,
+    size: int,
+    *,
+    symmetries: int = 1,
+    bf16: bool = False,
+) -> torch.Tensor:
     """Return the network's outputs in evaluation mode, shape (n, output).
 
-    The clusters pass `size` at a time, or fewer where memory runs out.
+    Outputs are means over the first `symmetries` of the square; with `bf16` layers that may
+    multiply in bfloat16 do. The clusters pass `size` at a time, or fewer where memory runs out.
     """
     network.eval()
 
-    def outputs(size: int) -> torch.Tensor:
-        return torch.cat([network(*encode(part)) for part in sample.batches(size)])
+    def of(part: Sample) -> torch.Tensor:
+        maps, beside = encode(part)
+        with torch.autocast(maps.device.type, torch.bfloat16, enabled=bf16):
+            views = [network(dihedral(maps, k), beside) for k in range(symmetries)]
+        return torch.stack(views).mean(0)
 
-    return within_memory(outputs, size)[0]
+    def outputs(size: int) -> torch.Tensor:
+        return torch.cat([of(part) for part in sample.batches(size)])
+
+    return within_memory(outputs, max(min(size, len(sample)), 1))[0]
 
 
 class Trainer:
@@ -196,6 +211,7 @@ class Trainer:
         self.chunk = self.processes.largest_share(recipe.batch_size)
         if recipe.chunk is not None:
             self.chunk = min(self.chunk, recipe.chunk)
+        self.validated_at_once = recipe.chunk or 256
         self.network = network.to(self.accelerator.device)
         self.processes.start_alike(self.network)
         self.average: AveragedModel | None = None
@@ -311,7 +327,7 @@ class Trainer:
         most = min(self.chunk, self.processes.largest_share(len(index)))
         total, size = within_memory(accumulated, most, self.processes.anywhere)
         if size < most:
-            self.chunk = size
+            self.chunk = self.validated_at_once = size
         self.processes.add_up(self.network, len(own) / len(index))
         self.optimizer.step()
         return total
@@ -328,7 +344,7 @@ class Trainer:
         """Return the mean loss over the clusters of all processes, of which this one has some."""
         total = torch.zeros(2, device=target.device)
         if len(sample):
-            output = apply_network(self.judged, self.encode, sample, self.recipe.chunk or 256)
+            output = apply_network(self.judged, self.encode, sample, self.validated_at_once)
             total[0] = example_loss(self.recipe.loss, output, target).sum()
             total[1] = len(sample)
         total = self.processes.sum(total)
