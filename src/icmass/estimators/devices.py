@@ -77,6 +77,7 @@ def make_accelerator(device: str, precision: str = "no") -> Accelerator:
 
 
 def multiplies_bf16(on_cpu: bool) -> bool:
+    """Whether the hardware, CPU or GPU, multiplies bfloat16 and does not emulate it."""
     if not on_cpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
