@@ -1,0 +1,248 @@
+"""Training by several processes, and after a kill; this file is also the script they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from icmass.errors import InputError
+from icmass.estimators.designs import PAPER_RECIPE
+from icmass.estimators.devices import seeded
+from icmass.estimators.sample import Sample
+from icmass.estimators.training import CHECKPOINT, Epoch, Recipe, Trainer
+from icmass.networks.paper import PaperNetwork
+
+# 49 clusters: the last batch has one, and the second process has none of it
+N_TRAIN, N_VALIDATION = 49, 7
+PAPER = replace(PAPER_RECIPE, batch_size=16, max_epochs=4)
+STILL = replace(PAPER, learning_rate=1e-12, max_epochs=1)
+STATEFUL = replace(PAPER, schedule="one-cycle", average=0.9, augment=True, weight_decay=0.01)
+RTOL, ATOL = 1e-4, 1e-5  # of weights, two processes against one
+KILLED_IN_EPOCH = 2
+RUNS = ("paper", "chunks", "still", "stateful", "little", "resumed")
+Weights = dict[str, torch.Tensor]
+
+
+class Stateful(nn.Module):
+    """Batch normalisation and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)
+        )
+        self.last = nn.Linear(4 * 14**2, 1)
+
+    def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
+        return self.last(self.layers(maps))
+
+
+class SmallMemory(PaperNetwork):
+    """Has no memory for more than three clusters with gradients, in the second process."""
+
+    def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
+        if len(maps) > 3 and self.training and os.environ.get("RANK") == "1":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(maps, scalars)
+
+
+class Stopping(Trainer):
+    """Stops after an epoch, as if it had been killed then."""
+
+    def _finished(self, n_epochs: int) -> bool:
+        return len(self.history) == 1
+
+
+def encode(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    return sample.counts / 5 - 1, torch.zeros(len(sample), 0)
+
+
+def encode_and_die(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kill this process in the second batch of an epoch."""
+    encode_and_die.calls += 1  # type: ignore[attr-defined]
+    # four batches of training and one of validation in each epoch
+    if encode_and_die.calls == 5 * (KILLED_IN_EPOCH - 1) + 2:  # type: ignore[attr-defined]
+        os.kill(os.getpid(), signal.SIGKILL)
+    return encode(sample)
+
+
+encode_and_die.calls = 0  # type: ignore[attr-defined]
+
+
+def data(n: int, seed: int) -> tuple[Sample, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.rand(n, generator=generator)
+    noise = torch.rand((n, 1, 16, 16), generator=generator)
+    counts = (20 * level[:, None, None, None] * noise).to(torch.int16)
+    sample = Sample(counts, None, torch.full((n,), 0.1), torch.ones(n))
+    return sample, 2 * level - 1
+
+
+def trainer(
+    network: type[nn.Module], recipe: Recipe, kind: type[Trainer] = Trainer, **options: object
+) -> Trainer:
+    with seeded(7):
+        made = network(n_pixels=16) if issubclass(network, PaperNetwork) else network()
+    options = {"seed": 3, "encode": encode, "device": "cpu"} | options
+    return kind(made, recipe=recipe, **options)  # type: ignore[arg-type]
+
+
+def train(
+    network: type[nn.Module], recipe: Recipe, kind: type[Trainer] = Trainer, **options: object
+) -> tuple[Weights, list[Epoch]]:
+    one = trainer(network, recipe, kind, **options)
+    history = one.run(data(N_TRAIN, 0), data(N_VALIDATION, 1))
+    return one.network.state_dict(), history
+
+
+def work_together(folder: Path) -> None:
+    """Train several networks, and write what this process has in the end."""
+    rank = os.environ["RANK"]
+    seen: list[int] = []
+    progress = {"progress": lambda epoch: seen.append(epoch.epoch)}
+    runs = {
+        "paper": train(PaperNetwork, PAPER),
+        "chunks": train(PaperNetwork, replace(PAPER, chunk=3)),
+        "stateful": train(Stateful, STATEFUL),
+        "still": train(Stateful, STILL),
+        "little": train(SmallMemory, PAPER),
+    }
+    train(PaperNetwork, PAPER, Stopping, checkpoint=folder / "resumed", **progress)
+    runs["resumed"] = train(PaperNetwork, PAPER, checkpoint=folder / "resumed", **progress)
+    try:
+        train(PaperNetwork, PAPER, seed=int(rank))
+        refused = ""
+    except InputError as error:
+        refused = str(error)
+    histories = {}
+    for name, (weights, history) in runs.items():
+        save_file(weights, folder / f"{name}-{rank}.safetensors")
+        histories[name] = [[e.train_loss, e.validation_loss] for e in history]
+    about = {"histories": histories, "seen": seen, "refused": refused}
+    (folder / f"about-{rank}.json").write_text(json.dumps(about))
+
+
+def run(*command: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ACCELERATE")}
+    environment["OMP_NUM_THREADS"] = "1"
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert not check or done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes trained."""
+    folder = tmp_path_factory.mktemp("together")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no"]
+    options += ["--dynamo_backend", "no", "--main_process_port", port]
+    run("-m", "accelerate.commands.launch", *options, __file__, "together", folder)
+    return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def same(a: Weights, b: Weights) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def of_ranks(folder: Path, name: str) -> tuple[Weights, Weights]:
+    first, second = (load_file(folder / f"{name}-{rank}.safetensors") for rank in range(2))
+    return first, second
+
+
+def abouts(folder: Path) -> list[dict]:
+    return [json.loads((folder / f"about-{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_all_processes_hold_the_same_network(name: str, together: Path) -> None:
+    assert same(*of_ranks(together, name))
+    first, second = (about["histories"][name] for about in abouts(together))
+    assert first == second
+    assert len(first) == (STILL if name == "still" else PAPER).max_epochs
+
+
+@pytest.mark.parametrize("name", ["paper", "chunks", "little"])
+def test_two_processes_train_what_one_does(name: str, together: Path) -> None:
+    weights, history = train(PaperNetwork, PAPER)
+    assert history[-1].best
+    found = of_ranks(together, name)[0]
+    assert all(torch.isfinite(value).all() for value in found.values())
+    torch.testing.assert_close(found, weights, rtol=RTOL, atol=ATOL)
+    for losses, epoch in zip(abouts(together)[0]["histories"][name], history, strict=True):
+        assert losses == pytest.approx([epoch.train_loss, epoch.validation_loss], rel=1e-4)
+
+
+def test_running_statistics_are_those_of_all_processes(together: Path) -> None:
+    first, _ = of_ranks(together, "still")
+    one, _ = train(Stateful, STILL)
+    mean, var, number = (
+        f"layers.1.{k}" for k in ("running_mean", "running_var", "num_batches_tracked")
+    )
+    torch.testing.assert_close(first[mean], one[mean], rtol=1e-5, atol=1e-6)
+    # without the variance between the processes' means, that is little
+    torch.testing.assert_close(first[var], one[var], rtol=0.05, atol=0)
+    assert int(first[number]) == int(one[number]) == 4
+
+
+def test_several_processes_resume(together: Path) -> None:
+    assert same(of_ranks(together, "resumed")[0], of_ranks(together, "paper")[0])
+    assert [path.name for path in (together / "resumed").iterdir()] == [CHECKPOINT]
+    # progress is the main process's, of the first run's one epoch and the second's others
+    assert [about["seen"] for about in abouts(together)] == [[1, 2, 3, 4], []]
+
+
+def test_processes_with_different_options_are_refused(together: Path) -> None:
+    for about in abouts(together):
+        assert "the processes' data, options or checkpoints differ" in about["refused"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_killed_in_an_epoch_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    killed = run(__file__, "killed", tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    seen: list[int] = []
+    resumed, history = train(
+        Stateful, STATEFUL, checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.epoch)
+    )
+    assert seen == list(range(KILLED_IN_EPOCH, 5))
+    whole, expected = train(Stateful, STATEFUL)
+    assert same(resumed, whole)
+    assert [replace(e, seconds=0) for e in history] == [replace(e, seconds=0) for e in expected]
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "together":
+        work_together(Path(sys.argv[2]))
+    else:
+        options = {"checkpoint": Path(sys.argv[2]), "encode": encode_and_die}
+        train(Stateful, STATEFUL, **options)
