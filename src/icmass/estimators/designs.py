@@ -174,7 +174,7 @@ DESIGNS = {
         max_pixels=64,
     ),
     "icm-multimodal": Design(
-        "a small convolutional network with means in rings, on each band apart and galaxies in cells",
+        "a small convolutional network with means in rings, on each band and on galaxies in cells",
         (*ICM_INPUTS, *GALAXY_VARIABLES),
         CompactEncoding,
         _rings,

@@ -1,61 +1,33 @@
 """Whether a cluster is of the kind that a network was trained on.
 
 A cluster is described by what the network makes of it (its embedding) and by plain statistics of
-its counts, which see what an embedding trained on masses may overlook: their profile, lopsidedness
-and brightest pixels. Its distance from the training clusters is measured in that space, in
-standard deviations along its principal axes (Lee et al. 2018, arXiv:1807.03888), and its score is
-that distance over the one that few of the clusters held out exceed.
+its counts, which see what an embedding trained on masses overlooks. Each number is compared with
+what is usual at that redshift and exposure and replaced by its normal score among the training
+clusters. Two questions are then asked:
+
+- how far is it from the training clusters, in standard deviations along their principal axes
+  (Lee et al. 2018, arXiv:1807.03888)? This needs to know no way of being wrong.
+- does it look like training clusters spoiled on purpose (`statistics.spoiled`), to a small
+  classifier (outlier exposure: Hendrycks et al. 2019, arXiv:1812.04606)?
+
+Each answer has a threshold that few clusters held out exceed; the score is above 1 where either is
+beyond its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 
-from icmass.estimators.sample import Sample
-
-FALSE_ALARMS = 0.01
-"""Fraction of the clusters held out that the threshold leaves above it."""
-RINGS = (0.0, 0.06, 0.12, 0.2, 0.32, 0.5, 0.75, 1.0, 1.5)
-"""Edges of the annuli in which counts are summed, in half sides of the map."""
-_LEAST_VARIANCE = 1e-3  # of the standardised numbers; axes that hardly vary tell nothing
-_FEWEST = 4  # photons within an annulus to speak of its lopsidedness
-
-
-def statistics(counts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Return plain statistics of maps, shape (n, statistic).
-
-    Parameters
-    ----------
-    counts : Tensor, shape (n, channel, y, x)
-        Photon counts.
-    scale : Tensor, shape (n, 1, 1, 1)
-        Factor to the mean counts at a cluster's redshift and exposure.
-
-    Notes
-    -----
-    Square roots of the counts in annuli by channel; then of all channels together: lopsidedness of
-    each annulus (length of its first harmonic times the root of its counts, about 1 for noise
-    alone), and the root of its brightest pixel.
-    """
-    side = counts.shape[-1]
-    axis = (torch.arange(side, device=counts.device) + 0.5) * 2 / side - 1
-    radius = torch.hypot(axis[:, None], axis).flatten()
-    edges = radius.new_tensor(RINGS)
-    rings = ((radius >= edges[:-1, None]) & (radius < edges[1:, None])).float()
-    flat = counts.flatten(2).float()
-    profile = torch.sqrt(torch.einsum("ncp,rp->ncr", flat, rings) + 0.375)
-    profile = profile * torch.sqrt(scale[:, 0])
-    added = flat.sum(1)
-    number = added @ rings.T
-    x = axis.expand(side, -1).flatten() / radius
-    y = axis[:, None].expand(-1, side).flatten() / radius
-    first = torch.hypot((added * x) @ rings.T, (added * y) @ rings.T)
-    lopsided = torch.sqrt(first / torch.sqrt(number + _FEWEST))
-    brightest = torch.stack([(added * ring).amax(1) for ring in rings], 1)
-    return torch.cat([profile.flatten(1), lopsided, torch.sqrt(brightest + 0.375)], 1)
+FALSE_ALARMS = 0.005
+"""Fraction of the clusters held out that each threshold leaves above it."""
+_LEAST_VARIANCE = 0.01  # axes along which the clusters hardly vary tell nothing
+_LEVELS = 201  # of the tabulated distribution of each number
+_MOST = 6.0  # normal scores that the classifier tells apart
+_BEYOND = 2.0  # normal scores per standard deviation past the last training cluster
 
 
 @dataclass(frozen=True)
@@ -64,39 +36,81 @@ class Domain:
 
     Attributes
     ----------
-    centre, spread : ndarray, shape (d,)
-        Mean and standard deviation of each number that describes a cluster.
+    place : ndarray, shape (4,)
+        Means and standard deviations of redshift and ln exposure.
+    level, width : ndarray, shape (basis, d)
+        Coefficients of what is usual: of the mean, and of the log of the scatter about it.
+    table : ndarray, shape (level, d)
+        Quantiles of what is left, at even levels.
+    centre : ndarray, shape (d,)
+        Mean normal scores.
     axes : ndarray, shape (d, k)
-        Principal axes of the standardised numbers, over the standard deviation along them.
-    threshold : float
-        Distance beyond which a cluster is out of the domain.
+        Principal axes of the normal scores, over the standard deviation along them.
+    hidden, hidden_bias, output, output_bias : ndarray
+        Layers of the classifier.
+    limits : ndarray, shape (3,)
+        Thresholds of the distance and of the classifier's log odds, and the scatter of the latter.
     """
 
+    place: np.ndarray
+    level: np.ndarray
+    width: np.ndarray
+    table: np.ndarray
     centre: np.ndarray
-    spread: np.ndarray
     axes: np.ndarray
-    threshold: float
+    hidden: np.ndarray
+    hidden_bias: np.ndarray
+    output: np.ndarray
+    output_bias: np.ndarray
+    limits: np.ndarray
 
     @classmethod
-    def fit(cls, train: np.ndarray, held: np.ndarray) -> Domain:
-        """Fit to descriptions of training clusters, and set the threshold on others.
+    def fit(cls, train: np.ndarray, spoiled: np.ndarray, held: np.ndarray, seed: int) -> Domain:
+        """Fit to descriptions of training clusters, and set the thresholds on others.
 
         Parameters
         ----------
-        train, held : ndarray, shape (n, d)
-            Descriptions of clusters that the network was fitted on, and of others.
+        train, held : ndarray, shape (n, 2 + d)
+            Redshift, ln exposure and the numbers that describe clusters that the network was
+            fitted on, and others.
+        spoiled : ndarray, shape (n, 2 + d)
+            The same of training clusters made into what is none.
+        seed : int
+            Seed of the classifier.
         """
-        centre, spread = train.mean(0), train.std(0) + 1e-6
-        variance, axes = np.linalg.eigh(np.cov(((train - centre) / spread).T))
+        place = np.concatenate([train[:, :2].mean(0), train[:, :2].std(0) + 1e-6])
+        usual = _usual(train, place)
+        left = _left(train, place, *usual)
+        table = np.quantile(left, np.linspace(0, 1, _LEVELS), axis=0)
+        normal = _normal_scores(left, table)
+        centre = normal.mean(0)
+        variance, axes = np.linalg.eigh(np.cov((normal - centre).T))
         kept = variance > _LEAST_VARIANCE
         axes = axes[:, kept] / np.sqrt(variance[kept])
-        cloud = cls(centre, spread, axes, 1.0)
-        return cls(centre, spread, axes, float(np.quantile(cloud.score(held), 1 - FALSE_ALARMS)))
+        layers = _judge(normal, _normal_scores(_left(spoiled, place, *usual), table), seed)
+        bare = cls(place, *usual, table, centre, axes, *layers, limits=np.ones(3))
+        distance, odds = bare._answers(held)
+        limits = [np.quantile(answer, 1 - FALSE_ALARMS) for answer in (distance, odds)]
+        return replace(bare, limits=np.array([*limits, odds.std() + 1e-6]))
 
     def score(self, described: np.ndarray) -> np.ndarray:
-        """Return distances over the threshold, shape (n,)."""
-        along = ((described - self.centre) / self.spread) @ self.axes
-        return np.sqrt((along**2).sum(1) / self.axes.shape[1]) / self.threshold
+        """Return how far clusters are out, above 1 where they are flagged, shape (n,).
+
+        The distance over its threshold, or 1 plus the excess of the log odds over theirs in
+        standard deviations, whichever is more.
+        """
+        distance, odds = self._answers(described)
+        of_distance, of_odds, scatter = self.limits
+        return np.maximum(distance / of_distance, 1 + (odds - of_odds) / scatter)
+
+    def _answers(self, described: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return distances and log odds of being spoiled, each shape (n,)."""
+        left = _left(described, self.place, self.level, self.width)
+        normal = _normal_scores(left, self.table)
+        along = (normal - self.centre) @ self.axes
+        distance = np.sqrt((along**2).mean(1))
+        hidden = np.maximum(_bounded(normal) @ self.hidden + self.hidden_bias, 0)
+        return distance, (hidden @ self.output + self.output_bias)[:, 0]
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return what is stored of it."""
@@ -105,11 +119,57 @@ class Domain:
     @classmethod
     def of_tensors(cls, tensors: dict[str, torch.Tensor]) -> Domain:
         """Return what `tensors` has stored."""
-        centre, spread, axes = (tensors[k].double().numpy() for k in ("centre", "spread", "axes"))
-        return cls(centre, spread, axes, float(tensors["threshold"]))
+        return cls(**{field.name: tensors[field.name].double().numpy() for field in fields(cls)})
 
 
-def told(sample: Sample, scale: torch.Tensor) -> torch.Tensor:
-    """Return what describes clusters beside their embedding, shape (n, d); see `statistics`."""
-    observed = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
-    return torch.cat([observed, statistics(sample.counts, scale)], 1)
+def _basis(described: np.ndarray, place: np.ndarray, order: int) -> np.ndarray:
+    """Return polynomials of redshift and ln exposure, shape (n, basis)."""
+    z, e = ((described[:, :2] - place[:2]) / place[2:]).T
+    return np.stack([z**i * e**j for i in range(order + 1) for j in range(3) if i + j <= order], 1)
+
+
+def _usual(train: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the mean of each number and the log of the scatter about it."""
+    mean, log = _basis(train, place, 4), _basis(train, place, 2)
+    level = np.linalg.lstsq(mean, train[:, 2:], rcond=None)[0]
+    off = np.abs(train[:, 2:] - mean @ level)
+    return level, np.linalg.lstsq(log, np.log(off + 1e-3), rcond=None)[0]
+
+
+def _left(
+    described: np.ndarray, place: np.ndarray, level: np.ndarray, width: np.ndarray
+) -> np.ndarray:
+    usual = _basis(described, place, 4) @ level
+    scatter = np.exp(_basis(described, place, 2) @ width)
+    return (described[:, 2:] - usual) / scatter
+
+
+def _normal_scores(left: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the normal score of each number; past the table it goes on linearly."""
+    scores = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
+    spread = table.std(0) + 1e-6
+    out = np.empty(left.shape)
+    for j, column in enumerate(left.T):
+        steps = table[:, j] + 1e-9 * np.arange(_LEVELS)
+        out[:, j] = np.interp(column, steps, scores)
+    past = np.maximum(left - table[-1], 0) - np.maximum(table[0] - left, 0)
+    return out + _BEYOND * past / spread
+
+
+def _bounded(normal: np.ndarray) -> np.ndarray:
+    """Return normal scores as the classifier takes them: what is far out is all the same."""
+    return np.clip(normal, -_MOST, _MOST)
+
+
+def _judge(
+    good: np.ndarray, bad: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Train a classifier of one hidden layer; its weights and biases."""
+    from sklearn.neural_network import MLPClassifier
+
+    labels = np.concatenate([np.zeros(len(good)), np.ones(len(bad))])
+    judge = MLPClassifier((32,), alpha=1.0, early_stopping=len(good) > 100, max_iter=60)
+    judge.set_params(random_state=seed % 2**32)
+    judge.fit(_bounded(np.concatenate([good, bad])), labels)
+    (hidden, output), (hidden_bias, output_bias) = judge.coefs_, judge.intercepts_
+    return hidden, hidden_bias, output, output_bias

@@ -19,7 +19,7 @@ from torch import nn
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS
 from icmass.estimators.devices import make_accelerator, mixed_seed, multiplies_bf16, seeded
-from icmass.estimators.domain import Domain, told
+from icmass.estimators.domain import Domain
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flows import best_stretch, flow_posterior
 from icmass.estimators.names import parse_network
@@ -33,12 +33,14 @@ from icmass.estimators.saved import (
     read_config,
     write_text,
 )
+from icmass.estimators.statistics import spoiled, statistics
 from icmass.estimators.training import Epoch, Progress, Trainer, apply_network
 from icmass.networks.flow import N_PARAMETERS
 
 _VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
 _FEWEST = 10  # training clusters
 _BATCH = 128  # clusters predicted at once
+_DESCRIBED = 2000  # training clusters that the domain is learned from, at most
 
 
 class NetworkEstimator:
@@ -150,10 +152,7 @@ class NetworkEstimator:
         prediction = self._prediction(outputs)
         if self.design.has_posterior:
             scale = best_stretch(prediction, lnm)
-            self.domain = Domain.fit(
-                self._described(fitted, self._outputs(fitted, symmetries=1)),
-                self._described(validation, outputs),
-            )
+            self.domain = self._domain(fitted, self._described(validation, outputs))
         else:
             score = (prediction.mean - lnm) / prediction.std
             scale = float(np.sqrt(np.mean(score**2)))
@@ -198,14 +197,22 @@ class NetworkEstimator:
             return Prediction(mean, np.full(len(mean), scale * config.std_scale))
         return flow_posterior(outputs, zero, scale).stretched(config.std_scale)
 
+    def _domain(self, fitted: Sample, held: np.ndarray) -> Domain:
+        """Learn what training clusters look like; `held` describes clusters held out."""
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, 4))
+        chosen = torch.randperm(len(fitted), generator=generator)[:_DESCRIBED].sort().values
+        known = fitted.take(chosen)
+        bad = [self._described(s, self._outputs(s)) for s in spoiled(known, generator).values()]
+        good = self._described(known, self._outputs(known))
+        return Domain.fit(good, np.concatenate(bad), held, self.seed)
+
     def _described(self, sample: Sample, outputs: np.ndarray) -> np.ndarray:
-        config = self._fitted()
-        rows = [
-            told(part, config.encoding.scale(part)).double().numpy()
-            for part in sample.batches(_BATCH)
-        ]
+        """Return redshift, ln exposure, statistics and embedding of clusters, shape (n, d)."""
+        encoding = self._fitted().encoding
+        rows = [statistics(part.counts, encoding.scale(part)) for part in sample.batches(_BATCH)]
+        told = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
         embedding = outputs[..., N_PARAMETERS:].mean(0)
-        return np.concatenate([np.concatenate(rows), embedding], 1)
+        return np.concatenate([told.numpy(), torch.cat(rows).numpy(), embedding], 1)
 
     def save(self, directory: Path) -> None:
         """Write ``model.safetensors``, ``README.md`` and, last, ``config.json``."""
