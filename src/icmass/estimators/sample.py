@@ -11,6 +11,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.survey.catalog import counts as observed_counts
+from icmass.survey.catalog import run_of
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
 _READ = 64  # clusters read at once
@@ -226,7 +227,7 @@ def read_sample(
         if parts is None:
             block = observed_counts(survey, index[part]).astype("i4")
         else:
-            by_component = survey["maps"].isel(cluster=index[part]).values
+            by_component = survey["maps"].isel(cluster=run_of(index[part])).values
             block = by_component.sum(1, dtype="i4")
             parts = _store(parts, part, _of_components(by_component, sum_bands, n_pixels))
         if sum_bands:
@@ -291,9 +292,14 @@ def _bin(maps: np.ndarray, n_pixels: int) -> np.ndarray:
     """Add pixels of (n, channel, y, x) until `n_pixels` are left along a side."""
     if maps.shape[-1] == n_pixels:
         return maps
-    n, channels, side, _ = maps.shape
-    size = side // n_pixels
-    return maps.reshape(n, channels, n_pixels, size, n_pixels, size).sum((3, 5))
+    size = maps.shape[-1] // n_pixels
+    rows = maps[..., ::size, :].copy()
+    for k in range(1, size):
+        rows += maps[..., k::size, :]
+    binned = rows[..., ::size].copy()
+    for k in range(1, size):
+        binned += rows[..., k::size]
+    return binned
 
 
 def fill_uncovered(counts: np.ndarray, coverage: np.ndarray, least: float = 0.2) -> np.ndarray:

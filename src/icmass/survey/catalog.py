@@ -220,8 +220,19 @@ def survey_bands(survey: xr.Dataset) -> list[tuple[float, float]]:
 
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
-    maps = survey["maps"].isel(cluster=index)
-    return maps.sum("component", dtype="u2").transpose("cluster", "band", "y", "x").values
+    maps = survey["maps"].isel(cluster=run_of(index))
+    whole = maps.transpose("cluster", "component", "band", "y", "x").values
+    return whole.sum(1, dtype="u2")
+
+
+def run_of(index: np.ndarray | slice) -> np.ndarray | slice:
+    """Return the slice of a run of consecutive indices, which is read four times as fast."""
+    if isinstance(index, slice):
+        return index
+    index = np.asarray(index)
+    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
+        return slice(int(index[0]), int(index[0]) + len(index))
+    return index
 
 
 def galaxies(survey: xr.Dataset, cluster: int) -> dict[str, np.ndarray]:
