@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -42,6 +43,18 @@ SETTINGS = (
     "observe.exposure_s=[300.0, 4000.0]",
     "observe.n_pixels=64",
 )
+CARD = "## Scores"
+LIMITS = (
+    "## Known limits",
+    "",
+    "- The physics is an even mixture of eight published models: a cluster's posterior is averaged",
+    "  over them, and for any one of them masses are biased as the table says.",
+    "- Mocks only: point sources are not masked in them, the background is eROSITA's average with",
+    "  its excess scatter, centres and redshifts are exact.",
+    "- Clusters hidden in part (masks, field edges) were not in the training set.",
+    "- The prior is that of the training masses, flat in ln M to 10^14.3 Msun/h: `--prior` puts",
+    "  in another.",
+)
 UNUSED = ("galaxy_", "latent_", "N_gal", "sigma_v", "M_star")
 
 
@@ -67,6 +80,33 @@ def combined(parts: dict[str, xr.Dataset]) -> tuple[xr.Dataset, np.ndarray]:
     whole.attrs |= {"physics": json.dumps(physics), "settings": json.dumps(SETTINGS)}
     whole.attrs["preset"] = "erosita (8 variants of the physics)"
     return whole, np.repeat(list(parts), [part.sizes["cluster"] for part in parts.values()])
+
+
+def describe(out: Path, document: dict[str, Any]) -> None:
+    """Add scores and limits to the model card, and the scatter that `icmass predict` tells."""
+    card = (out / "README.md").read_text(encoding="utf-8").split(CARD)[0].rstrip()
+    n_test = document["scores"]["all"]["n"]
+    lines = [
+        CARD,
+        "",
+        f"{n_test} clusters that training never saw, none of their halos among it; in per cent.",
+        "",
+        "| physics | scatter of ln M | bias | within 68 | within 95 |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, row in document["scores"].items():
+        numbers = (row[key] for key in ("sigma_lnm", "bias_lnm", "coverage68", "coverage95"))
+        lines.append(f"| {name} | " + " | ".join(f"{100 * x:.1f}" for x in numbers) + " |")
+    lines += [
+        "",
+        f"{100 * document['flagged_of_test']:.1f} per cent of them are flagged as out of domain.",
+        "",
+        *LIMITS,
+    ]
+    (out / "README.md").write_text(card + "\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    scored = {"name": document["model"], "kind": "network", **document["scores"]["all"]}
+    text = json.dumps({"estimators": [scored]}, indent=1)
+    (out / "results.json").write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -115,6 +155,7 @@ def main() -> None:
     }
     file = ROOT / "benchmarks/results/erosita-v1.json"
     file.write_text(json.dumps(document, indent=1) + "\n")
+    describe(given.out, document)
     for name, row in rows.items():
         print(f"{name:18} sigma {row.sigma_lnm:.3f} bias {row.bias_lnm:+.3f}")
 

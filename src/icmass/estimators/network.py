@@ -306,6 +306,7 @@ class NetworkEstimator:
             redshift_range=extent("redshift"),
             exposure_range_s=extent("exposure"),
             m500c_range_msun_h=extent("m500c"),
+            nh_range_1e20=extent("nh") if self.design.sees_nh else None,
             mass_prior=self._mass_prior(survey, train),
             n_train=len(train),
             n_validation=n_held,

@@ -41,6 +41,7 @@ class NetworkConfig(BaseModel):
     redshift_range: tuple[float, float]
     exposure_range_s: tuple[float, float]
     m500c_range_msun_h: tuple[float, float]
+    nh_range_1e20: tuple[float, float] | None = None
     mass_prior: TrainingPrior | None = None
     n_train: int
     n_validation: int
@@ -78,12 +79,28 @@ def model_card(config: NetworkConfig, design: Design) -> str:
         f"- Redshift {config.redshift_range[0]:.3f} to {config.redshift_range[1]:.3f},"
         f" M500c {low:.3g} to {high:.3g} Msun/h,"
         f" exposure {config.exposure_range_s[0]:.4g} to {config.exposure_range_s[1]:.4g} s",
-        "- The standard deviation is calibrated on the clusters held out. Like any regression"
-        " on a limited range, masses are drawn towards the mean of the training masses.",
+        *([_nh_line(config)] if config.nh_range_1e20 else []),
+        *(_POSTERIOR if design.has_posterior else _GAUSSIAN),
         "",
         "Load it with `icmass.estimators.registry.load_estimator`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+_GAUSSIAN = (
+    "- The standard deviation is calibrated on the clusters held out. Like any regression"
+    " on a limited range, masses are drawn towards the mean of the training masses.",
+)
+_POSTERIOR = (
+    "- It gives a posterior of ln M500c whose width is calibrated on the clusters held out. Its"
+    " prior is that of the training masses at the cluster's redshift, kept in `config.json`.",
+    "- Every prediction has an out-of-domain score: flagged where above 1.",
+)
+
+
+def _nh_line(config: NetworkConfig) -> str:
+    low, high = config.nh_range_1e20 or (0.0, 0.0)
+    return f"- N_H {low:g} to {high:g} 1e20 cm^-2"
 
 
 def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> None:
