@@ -147,14 +147,22 @@ def assumptions(
 
 def _training_nh(ensemble: Ensemble) -> str:
     nh = _trained_nh(ensemble)
-    return "" if nh is None else f", {nh:g}e20 cm^-2"
+    return "" if nh is None else f", {_span(*nh)}e20 cm^-2"
 
 
-def _trained_nh(ensemble: Ensemble) -> float | None:
-    """Return N_H of the training survey [1e20 cm^-2], if its configuration has a single one."""
+def _span(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _trained_nh(ensemble: Ensemble) -> tuple[float, float] | None:
+    """Return the range of N_H of the training survey [1e20 cm^-2], if it is known."""
+    configs = [getattr(member, "config", None) for member in ensemble.members]
+    known = [nh for config in configs if (nh := getattr(config, "nh_range_1e20", None))]
+    if known:
+        return min(low for low, _ in known), max(high for _, high in known)
     config = json.loads(ensemble.training.survey.get("config", "{}"))
     nh = config.get("observe", {}).get("nh_1e20")
-    return float(nh) if isinstance(nh, int | float) else None
+    return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
 
 def warnings(
@@ -227,9 +235,9 @@ def _image_warnings(ensemble: Ensemble, survey: xr.Dataset) -> list[str]:
     if facts and facts["bands_not_used"]:
         found.append(f"Bands not used: {', '.join(facts['bands_not_used'])} keV.")
     nh = _trained_nh(ensemble)
-    if facts and nh is not None and abs(float(survey["nh"][0]) - nh) > 1:
+    if facts and nh is not None and not nh[0] - 1 <= float(survey["nh"][0]) <= nh[1] + 1:
         found.append(
-            f"N_H {float(survey['nh'][0]):g}e20 cm^-2 is not the training survey's {nh:g}e20, and "
-            "the model doesn't correct for it."
+            f"N_H {float(survey['nh'][0]):g}e20 cm^-2 is not the training survey's "
+            f"{_span(*nh)}e20, and the model doesn't correct for it."
         )
     return found
