@@ -18,10 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icmass.errors import InputError
+from icmass.estimators.checkpoint import CHECKPOINT
 from icmass.estimators.designs import PAPER_RECIPE
 from icmass.estimators.devices import seeded
 from icmass.estimators.sample import Sample
-from icmass.estimators.training import CHECKPOINT, Epoch, Recipe, Trainer
+from icmass.estimators.training import Epoch, Recipe, Trainer
 from icmass.networks.paper import PaperNetwork
 
 # 49 clusters: the last batch has one, and the second process has none of it

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from icmass.errors import InputError
+from icmass.estimators.checkpoint import CHECKPOINT, fingerprint
 from icmass.estimators.sample import Sample
 from icmass.estimators.training import (
-    CHECKPOINT,
     Epoch,
     Recipe,
     Trainer,
@@ -23,12 +26,14 @@ from icmass.estimators.training import (
     rate_factor,
     seeded,
 )
+from icmass.networks.flow import N_PARAMETERS, log_prob
 
+N_EMBEDDING = 3
 RECIPE = Recipe(batch_size=16, max_epochs=6, patience=None, learning_rate=1e-2)
 FULL = replace(
     RECIPE,
     schedule="one-cycle",
-    loss="gaussian",
+    loss="flow",
     weight_decay=0.01,
     average=0.9,
     augment=True,
@@ -37,14 +42,17 @@ FULL = replace(
 
 
 class Small(nn.Module):
-    """A small network with everything that has state: kernels, batch norm, dropout."""
+    """A small network with everything that has state: kernels, batch norm, dropout.
+
+    It gives what the loss "flow" takes: the parameters of a flow and then an embedding.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2)
         )
-        self.last = nn.Linear(4 * 36, 2)
+        self.last = nn.Linear(4 * 36, N_PARAMETERS + N_EMBEDDING)
 
     def forward(self, maps: torch.Tensor, scalars: torch.Tensor) -> torch.Tensor:
         return self.last(self.layers(maps))
@@ -144,7 +152,7 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_last_one(
         Path(str(args[0])).rename(str(args[1]))
 
     with monkeypatch.context() as patch:
-        patch.setattr("icmass.estimators.training.os.replace", kill)
+        patch.setattr("icmass.estimators.checkpoint.os.replace", kill)
         with pytest.raises(KeyboardInterrupt):
             one.run(data(50, 0), data(20, 1))
     resumed = trainer(checkpoint=tmp_path)
@@ -171,6 +179,30 @@ def test_a_checkpoint_of_other_data_or_options_is_refused(tmp_path: Path) -> Non
     (tmp_path / CHECKPOINT).write_bytes(b"not safetensors")
     with pytest.raises(InputError, match="not a readable checkpoint"):
         trainer(checkpoint=tmp_path).run(data(50, 0), data(20, 1))
+
+
+def test_the_mark_of_a_checkpoint_stays_what_it_was() -> None:
+    # else the checkpoints that exist could not be resumed
+    tensors = [torch.tensor([1.5, -2.0]), torch.tensor([[3, 4]], dtype=torch.int16)]
+    said = b'[{"batch_size": 4, "chunk": null}, 7]'
+    expected = hashlib.sha256(said + b"".join(t.numpy().tobytes() for t in tensors))
+    found = fingerprint([{"batch_size": 4, "chunk": None}, 7], tensors)
+    assert found == expected.hexdigest()
+
+
+def test_what_a_checkpoint_holds_stays_what_it_was(tmp_path: Path) -> None:
+    one = trainer(FULL, checkpoint=tmp_path)
+    one.run(data(50, 0), data(20, 1))
+    network = set(one.network.state_dict())
+    expected = {f"{part}.{k}" for part in ("network", "best", "average.module") for k in network}
+    n = len(list(one.network.parameters()))
+    state = ("step", "exp_avg", "exp_avg_sq")
+    expected |= {f"optimizer.{i}.{k}" for i in range(n) for k in state}
+    with safe_open(tmp_path / "checkpoint.safetensors", "pt") as stored:
+        assert set(stored.keys()) == expected | {"average.n_averaged"}
+        about = json.loads(stored.metadata()["icmass"])
+    assert set(about) == {"mark", "history"}
+    assert [Epoch(**line) for line in about["history"]] == one.history
 
 
 def test_seeds_decide_and_the_global_state_is_untouched() -> None:
@@ -200,22 +232,49 @@ def test_it_stops_after_the_patience_and_restores_the_best() -> None:
     assert float(loss) < history[-1].validation_loss
 
 
+def flow_outputs(n: int) -> torch.Tensor:
+    """Return parameters of flows whose splines bend, and then embeddings."""
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(n, N_PARAMETERS + N_EMBEDDING, generator=generator)
+
+
+def gradient(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    output = output.clone().requires_grad_()
+    example_loss(loss, output, target).sum().backward()
+    assert output.grad is not None
+    return output.grad
+
+
 def test_losses_by_hand() -> None:
-    output, target = torch.tensor([[1.0, math.log(2.0)]]), torch.tensor([4.0])
+    output = torch.zeros(1, N_PARAMETERS + N_EMBEDDING)
+    output[0, 0], output[0, 1], target = 1.0, math.log(2.0), torch.tensor([4.0])
     assert example_loss("squared", output, target).item() == 9.0
     assert example_loss("absolute", output, target).item() == 3.0
-    expected = 9.0 + math.log(2.0) + 0.5 * 9.0 / 4.0
-    assert example_loss("gaussian", output, target).item() == pytest.approx(expected)
+    # without a spline the flow is a Gaussian
+    likelihood = math.log(2.0) + 0.5 * math.log(2 * math.pi) + 0.5 * 9.0 / 4.0
+    found = example_loss("flow", output, target).item()
+    assert found == pytest.approx(9.0 + likelihood, rel=1e-5)
 
 
-def test_the_standard_deviation_leaves_the_mean_alone() -> None:
-    gradients = []
-    for loss in ("squared", "gaussian"):
-        output = torch.tensor([[1.0, -1.0], [0.5, 0.3]], requires_grad=True)
-        example_loss(loss, output, torch.tensor([4.0, 0.0])).sum().backward()
-        assert output.grad is not None
-        gradients.append(output.grad[:, 0])
-    assert torch.equal(*gradients)
+def test_the_width_and_the_shape_leave_the_mean_alone() -> None:
+    output, target = flow_outputs(20), torch.linspace(-2, 2, 20)
+    squared, flow = (gradient(loss, output, target) for loss in ("squared", "flow"))
+    assert torch.equal(squared[:, 0], flow[:, 0])
+
+
+def test_the_width_and_the_shape_are_of_the_likelihood_at_that_mean() -> None:
+    output, target = flow_outputs(20), torch.linspace(-2, 2, 20)
+    found = gradient("flow", output, target)[:, 1:N_PARAMETERS]
+    rest = output[:, 1:N_PARAMETERS].clone().requires_grad_()
+    (-log_prob(torch.cat([output[:, :1], rest], 1), target)).sum().backward()
+    assert rest.grad is not None
+    torch.testing.assert_close(found, rest.grad)
+    assert (found != 0).any(0).all()  # all of them are trained
+
+
+def test_the_embedding_is_no_part_of_the_loss() -> None:
+    found = gradient("flow", flow_outputs(20), torch.linspace(-2, 2, 20))
+    assert not found[:, N_PARAMETERS:].any()
 
 
 def test_the_penalty_counts_kernels_and_no_biases() -> None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
+from icmass.estimators.checkpoint import Checkpoint, fingerprint
 from icmass.estimators.devices import (
     Processes,
     make_accelerator,
@@ -31,7 +27,6 @@ from icmass.estimators.sample import Sample, dihedral
 from icmass.networks import flow
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
-CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -205,7 +200,6 @@ class Trainer:
         progress: Progress | None = None,
     ) -> None:
         self.recipe, self.encode, self.seed, self.progress = recipe, encode, seed, progress
-        self.file = None if checkpoint is None else Path(checkpoint) / CHECKPOINT
         self.accelerator = make_accelerator(device, recipe.precision)
         self.processes = Processes(self.accelerator)
         self.chunk = self.processes.largest_share(recipe.batch_size)
@@ -227,6 +221,9 @@ class Trainer:
         # "evaluation": mixed precision, and no DistributedDataParallel, see devices.py
         self.wrapped = self.accelerator.prepare_model(self.network, evaluation_mode=True)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+        self.checkpoint: Checkpoint | None = None
+        if checkpoint is not None:
+            self.checkpoint = Checkpoint(checkpoint, self.network, self.average, self.optimizer)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
 
@@ -270,8 +267,11 @@ class Trainer:
                 )
             seconds = time.perf_counter() - start
             self.history.append(Epoch(epoch + 1, train_loss, loss, best, seconds))
-            self._write_checkpoint(mark)
-            if self.progress is not None and self.accelerator.is_main_process:
+            if not self.accelerator.is_main_process:
+                continue
+            if self.checkpoint is not None:
+                self.checkpoint.write(mark, [asdict(e) for e in self.history], self.best)
+            if self.progress is not None:
                 self.progress(self.history[-1])
         self.accelerator.wait_for_everyone()
         # undoes accelerate's mixed-precision forward: what is kept predicts in full precision
@@ -355,60 +355,13 @@ class Trainer:
 
     def _mark(self, *parts: Sample | torch.Tensor) -> str:
         """Fingerprint of all that decides the weights: recipe, seed, data, starting weights."""
-        said = json.dumps([asdict(self.recipe), self.seed])
-        digest = hashlib.sha256(said.encode())
         tensors: list[torch.Tensor] = list(self.network.state_dict().values())
         for part in parts:
             tensors += [part] if isinstance(part, torch.Tensor) else part.tensors()
-        for tensor in tensors:
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
-
-    def _write_checkpoint(self, mark: str) -> None:
-        if self.file is None or not self.accelerator.is_main_process:
-            return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        if self.average is not None:
-            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        about = {"mark": mark, "history": [asdict(epoch) for epoch in self.history]}
-        partial = self.file.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"icmass": json.dumps(about)})
-        os.replace(partial, self.file)
+        return fingerprint([asdict(self.recipe), self.seed], tensors)
 
     def _resume(self, mark: str) -> None:
-        if self.file is None or not self.file.exists():
-            return
-        mend = "remove it to train anew"
-        try:
-            with safe_open(self.file, "pt") as stored:
-                about = json.loads(stored.metadata()["icmass"])
-                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            problem = f"not a readable checkpoint ({type(error).__name__})"
-            raise InputError(problem, file=self.file, mend=mend) from None
-        if about["mark"] != mark:
-            problem = "checkpoint of another training (other data, options, seed or version)"
-            raise InputError(problem, file=self.file, mend=mend)
-        self.history = [Epoch(**line) for line in about["history"]]
-        self.network.load_state_dict(_under(tensors, "network."))
-        self.best = _under(tensors, "best.")
-        if self.average is not None:
-            self.average.load_state_dict(_under(tensors, "average."))
-        self._restore_optimizer(_under(tensors, "optimizer."))
-
-    def _restore_optimizer(self, tensors: dict[str, torch.Tensor]) -> None:
-        state: dict[int, dict[str, Any]] = {}
-        for key, tensor in tensors.items():
-            i, name = key.split(".")
-            state.setdefault(int(i), {})[name] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        found = None if self.checkpoint is None else self.checkpoint.restore(mark)
+        if found is not None:
+            history, self.best = found
+            self.history = [Epoch(**line) for line in history]
