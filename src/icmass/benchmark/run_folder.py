@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.estimators.main_process import is_main
 from icmass.estimators.posterior import LNM_GRID, Prediction, normalised
 
 COMPARED = (
@@ -110,13 +111,15 @@ def _told(prediction: Prediction) -> np.ndarray:
 
 
 class RunFolder:
-    """Paths and files of a run; every file is replaced as a whole."""
+    """Paths and files of a run; every file is replaced as a whole, by the main process alone."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
     def start(self, config: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, or check that it is a run of the same configuration to go on with."""
+        if not is_main():
+            return
         if self.path.exists() and not self.path.is_dir():
             raise InputError("is not a folder", file=self.path, field="out")
         if self.path.is_dir() and any(self.path.iterdir()):
@@ -197,7 +200,12 @@ def _check_shapes(held: FoldPredictions) -> None:
 
 
 def write_whole(file: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file beside its place, then put it there: it's never seen half-written."""
+    """Write a file beside its place, then put it there: it's never seen half-written.
+
+    Processes other than the main one write nothing.
+    """
+    if not is_main():
+        return
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
     try:

@@ -48,6 +48,7 @@ def benchmark(
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
     from icmass.benchmark.runner import run_benchmark
+    from icmass.estimators.main_process import is_main
 
     names = None if models is None else [name.strip() for name in models.split(",")]
     limit = _fold_limit(fold_limit or [])
@@ -65,6 +66,8 @@ def benchmark(
             progress=watch,
             command=_command(survey, out, models, limit, folds, device, seed, max_epochs),
         )
+    if not is_main():  # of several processes
+        return
     _print_table(done.results)
     page = None
     if done.results["estimators"]:
@@ -108,6 +111,11 @@ def _command(
 @contextmanager
 def _watching() -> Iterator[Callable[[Step], None]]:
     """Show the steps of a benchmark: a bar on a terminal, plain lines elsewhere."""
+    from icmass.estimators.main_process import is_main
+
+    if not is_main():
+        yield lambda step: None
+        return
     if not sys.stderr.isatty():
         yield _plain_lines()
         return

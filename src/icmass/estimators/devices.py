@@ -33,6 +33,7 @@ from accelerate.utils import broadcast
 from torch import nn
 
 from icmass.errors import InputError
+from icmass.estimators.main_process import is_main
 
 Result = TypeVar("Result")
 _SAYS_OUT_OF_MEMORY = (
@@ -194,6 +195,26 @@ class Processes:
         if self.number == 1:
             return here
         return bool(self.sum(torch.tensor(float(here), device=self.accelerator.device)) > 0)
+
+    def by_main(self, write: Callable[[], None]) -> None:
+        """Write in the main process alone; all processes call this, and wait until it is done.
+
+        Raises
+        ------
+        OSError
+            In all processes, where the main one of several failed, for whatever reason.
+        """
+        failed: list[Exception] = []
+        if is_main():
+            try:
+                write()
+            except Exception as error:
+                if self.number == 1:
+                    raise
+                failed.append(error)
+        if self.anywhere(bool(failed)):
+            said = str(failed[0]) if failed else "see there"
+            raise OSError(f"the main process cannot write: {said}")
 
     def check_alike(self, *said: object) -> None:
         """Raise an `InputError` unless all processes say the same."""

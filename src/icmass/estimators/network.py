@@ -17,8 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icmass.errors import InputError
+from icmass.estimators.checkpoint import under
 from icmass.estimators.designs import DESIGNS
-from icmass.estimators.devices import make_accelerator, mixed_seed, multiplies_bf16, seeded
+from icmass.estimators.devices import (
+    Processes,
+    make_accelerator,
+    mixed_seed,
+    multiplies_bf16,
+    seeded,
+)
 from icmass.estimators.domain import Domain
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flows import best_stretch, flow_posterior
@@ -215,8 +222,15 @@ class NetworkEstimator:
         return np.concatenate([told.numpy(), torch.cat(rows).numpy(), embedding], 1)
 
     def save(self, directory: Path) -> None:
-        """Write ``model.safetensors``, ``README.md`` and, last, ``config.json``."""
-        config, directory = self._fitted(), Path(directory)
+        """Write ``model.safetensors``, ``README.md`` and, last, ``config.json``.
+
+        Of several processes the main one writes, and all must call this.
+        """
+        processes = Processes(make_accelerator(self.device))
+        processes.by_main(lambda: self._write(Path(directory)))
+
+    def _write(self, directory: Path) -> None:
+        config = self._fitted()
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {
             f"{i}.{key}": value.detach().cpu().contiguous()
@@ -248,10 +262,10 @@ class NetworkEstimator:
                 network = estimator.design.network(
                     n_pixels=config.n_pixels, n_channels=n_bands + config.coverage_channel
                 )
-                network.load_state_dict(_under(tensors, f"{i}."))
+                network.load_state_dict(under(tensors, f"{i}."))
                 estimator.networks.append(network.eval())
             if estimator.design.has_posterior:
-                estimator.domain = Domain.of_tensors(_under(tensors, "domain."))
+                estimator.domain = Domain.of_tensors(under(tensors, "domain."))
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
             problem = "is missing" if not file.exists() else "damaged, or of another network"
             raise InputError(problem, file=file, mend="train it again") from error
@@ -314,10 +328,6 @@ class NetworkEstimator:
             survey=dict(survey.attrs),
             versions={package: version(package) for package in packages},
         )
-
-
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _channels(sample: Sample) -> int:

@@ -18,6 +18,7 @@ import xarray as xr
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.estimator import Kind, Prediction
+from icmass.estimators.main_process import is_main
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
 from icmass.proxies.observables import APERTURES
 from icmass.proxies.scaling import MIN_CLUSTERS, RedshiftNormalisation
@@ -190,9 +191,14 @@ class ProxyRelation:
             )
 
     def save(self, directory: Path) -> None:
-        """Write ``model.safetensors``, ``config.json`` and a model card, ``README.md``."""
+        """Write ``model.safetensors``, ``config.json`` and a model card, ``README.md``.
+
+        Of several processes the main one writes.
+        """
         from safetensors.numpy import save_file
 
+        if not is_main():
+            return
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {key: np.ascontiguousarray(value) for key, value in self._array.items()}
