@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from icmass.benchmark.run_folder import RunFolder, write_whole
 from icmass.errors import InputError
 from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, within_memory
+from icmass.estimators.main_process import is_main
 from icmass.estimators.sample import Sample
 from icmass.estimators.training import Epoch, Recipe, Trainer, apply_network, seeded
 
@@ -184,3 +189,51 @@ def test_shares_are_disjoint_and_complete() -> None:
         shares = [one.share(torch.arange(n)) for one in processes]
         assert sorted(torch.cat(shares).tolist()) == list(range(n))
         assert max(map(len, shares)) == len(shares[0]) == processes[0].largest_share(n)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, True),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, True),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, False),
+        # not of a launcher, or of one with a single process
+        ({"RANK": "3"}, True),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, True),
+    ],
+)
+def test_the_main_process_is_known_from_the_environment(
+    environment: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_main() is expected
+
+
+def test_processes_beside_the_main_one_write_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    folder = RunFolder(tmp_path / "run")
+    folder.start({}, resume=False)
+    folder.write_json("results.json", {})
+    write_whole(tmp_path / "file", lambda stream: stream.write(b"text"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_benchmark_of_proxies_loads_no_torch() -> None:
+    script = "import sys, icmass.benchmark.runner, icmass.estimators.relation as _; "
+    script += "assert 'torch' not in sys.modules and 'accelerate' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_one_process_writes_and_its_errors_are_as_they_are() -> None:
+    written: list[int] = []
+    one = Processes(make_accelerator("cpu"))
+    one.by_main(lambda: written.append(1))
+    assert written == [1]
+    with pytest.raises(ZeroDivisionError):
+        one.by_main(lambda: written.append(1 // 0))

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from conftest import beta_model_survey
 from icmass.errors import InputError
 from icmass.estimators.checkpoint import CHECKPOINT
 from icmass.estimators.designs import PAPER_RECIPE
-from icmass.estimators.devices import seeded
+from icmass.estimators.devices import Processes, make_accelerator, seeded
+from icmass.estimators.registry import load_estimator
 from icmass.estimators.sample import Sample
 from icmass.estimators.training import Epoch, Recipe, Trainer
 from icmass.networks.paper import PaperNetwork
@@ -108,6 +111,11 @@ def train(
     return one.network.state_dict(), history
 
 
+def write_late(file: Path, rank: str) -> None:
+    time.sleep(1.0)
+    file.write_text(f"by {rank}")
+
+
 def work_together(folder: Path) -> None:
     """Train several networks, and write what this process has in the end."""
     rank = os.environ["RANK"]
@@ -127,11 +135,21 @@ def work_together(folder: Path) -> None:
         refused = ""
     except InputError as error:
         refused = str(error)
+    file = folder / "by-main"
+    together = Processes(make_accelerator("cpu"))
+    together.by_main(lambda: write_late(file, rank))
+    found = file.read_text()
+    try:
+        together.by_main(lambda: (folder / "absent" / "file").write_text(rank))
+        failed = ""
+    except OSError as error:
+        failed = str(error)
     histories = {}
     for name, (weights, history) in runs.items():
         save_file(weights, folder / f"{name}-{rank}.safetensors")
         histories[name] = [[e.train_loss, e.validation_loss] for e in history]
     about = {"histories": histories, "seen": seen, "refused": refused}
+    about |= {"found": found, "failed": failed}
     (folder / f"about-{rank}.json").write_text(json.dumps(about))
 
 
@@ -143,22 +161,27 @@ def run(*command: object, check: bool = True) -> subprocess.CompletedProcess[str
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert not check or done.returncode == 0, done.stderr[-3000:]
     return done
+
+
+def launch(*command: object) -> subprocess.CompletedProcess[str]:
+    """Run a script, or a module after ``-m``, in two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no"]
+    options += ["--dynamo_backend", "no", "--main_process_port", port]
+    return run("-m", "accelerate.commands.launch", *options, *command)
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes trained."""
     folder = tmp_path_factory.mktemp("together")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no"]
-    options += ["--dynamo_backend", "no", "--main_process_port", port]
-    run("-m", "accelerate.commands.launch", *options, __file__, "together", folder)
+    launch(__file__, "together", folder)
     return folder
 
 
@@ -224,6 +247,33 @@ def test_several_processes_resume(together: Path) -> None:
 def test_processes_with_different_options_are_refused(together: Path) -> None:
     for about in abouts(together):
         assert "the processes' data, options or checkpoints differ" in about["refused"]
+
+
+def test_the_main_process_writes_and_the_others_wait(together: Path) -> None:
+    assert [about["found"] for about in abouts(together)] == ["by 0", "by 0"]
+
+
+def test_all_fail_where_the_main_process_cannot_write(together: Path) -> None:
+    for about in abouts(together):
+        assert about["failed"].startswith("the main process cannot write")
+
+
+def test_a_benchmark_in_two_processes_is_written_once(tmp_path: Path) -> None:
+    beta_model_survey(n=64, n_pixels=16).to_zarr(tmp_path / "toy.zarr")
+    words = ["benchmark", tmp_path / "toy.zarr", "--out", tmp_path / "run", "--folds", 2]
+    words += ["--models", "T,paper-1band", "--max-epochs", 1, "--device", "cpu"]
+    done = launch("-m", "icmass", *words)
+    fits = [line for line in done.stderr.splitlines() if "scatter" in line]
+    assert len(fits) == 4, done.stderr
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert [row["folds_fitted"] for row in results["estimators"]] == [2, 2]
+    assert results["failed"] == {}
+    models = sorted(path.parent for path in (tmp_path / "run").glob("models/*/*/config.json"))
+    assert len(models) == 4
+    for model in models:
+        load_estimator(model)
+    assert (tmp_path / "run" / "report.html").exists()
+    assert not list((tmp_path / "run").rglob("*.partial"))
 
 
 @pytest.mark.usefixtures("one_thread")
