@@ -16,6 +16,7 @@ beyond its own.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -78,20 +79,21 @@ class Domain:
         seed : int
             Seed of the classifier.
         """
-        place = np.concatenate([train[:, :2].mean(0), train[:, :2].std(0) + 1e-6])
+        place = _as_stored(np.concatenate([train[:, :2].mean(0), train[:, :2].std(0) + 1e-6]))
         usual = _usual(train, place)
         left = _left(train, place, *usual)
-        table = np.quantile(left, np.linspace(0, 1, _LEVELS), axis=0)
+        table = _as_stored(np.quantile(left, np.linspace(0, 1, _LEVELS), axis=0))
         normal = _normal_scores(left, table)
         centre = normal.mean(0)
         variance, axes = np.linalg.eigh(np.cov((normal - centre).T))
         kept = variance > _LEAST_VARIANCE
         axes = axes[:, kept] / np.sqrt(variance[kept])
         layers = _judge(normal, _normal_scores(_left(spoiled, place, *usual), table), seed)
-        bare = cls(place, *usual, table, centre, axes, *layers, limits=np.ones(3))
+        stored = map(_as_stored, (centre, axes, *layers))
+        bare = cls(place, *usual, table, *stored, limits=np.ones(3))
         distance, odds = bare._answers(held)
         limits = [np.quantile(answer, 1 - FALSE_ALARMS) for answer in (distance, odds)]
-        return replace(bare, limits=np.array([*limits, odds.std() + 1e-6]))
+        return replace(bare, limits=_as_stored(np.array([*limits, odds.std() + 1e-6])))
 
     def score(self, described: np.ndarray) -> np.ndarray:
         """Return how far clusters are out, above 1 where they are flagged, shape (n,).
@@ -122,6 +124,11 @@ class Domain:
         return cls(**{field.name: tensors[field.name].double().numpy() for field in fields(cls)})
 
 
+def _as_stored(values: np.ndarray) -> np.ndarray:
+    """Round as `Domain.tensors` does, so that what is loaded scores like what was fitted."""
+    return values.astype("f4").astype("f8")
+
+
 def _basis(described: np.ndarray, place: np.ndarray, order: int) -> np.ndarray:
     """Return polynomials of redshift and ln exposure, shape (n, basis)."""
     z, e = ((described[:, :2] - place[:2]) / place[2:]).T
@@ -133,7 +140,8 @@ def _usual(train: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray
     mean, log = _basis(train, place, 4), _basis(train, place, 2)
     level = np.linalg.lstsq(mean, train[:, 2:], rcond=None)[0]
     off = np.abs(train[:, 2:] - mean @ level)
-    return level, np.linalg.lstsq(log, np.log(off + 1e-3), rcond=None)[0]
+    width = np.linalg.lstsq(log, np.log(off + 1e-3), rcond=None)[0]
+    return _as_stored(level), _as_stored(width)
 
 
 def _left(
@@ -165,11 +173,14 @@ def _judge(
     good: np.ndarray, bad: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Train a classifier of one hidden layer; its weights and biases."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     labels = np.concatenate([np.zeros(len(good)), np.ones(len(bad))])
     judge = MLPClassifier((32,), alpha=1.0, early_stopping=len(good) > 100, max_iter=60)
     judge.set_params(random_state=seed % 2**32)
-    judge.fit(_bounded(np.concatenate([good, bad])), labels)
+    with warnings.catch_warnings():  # it is stopped early on purpose
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        judge.fit(_bounded(np.concatenate([good, bad])), labels)
     (hidden, output), (hidden_bias, output_bias) = judge.coefs_, judge.intercepts_
     return hidden, hidden_bias, output, output_bias

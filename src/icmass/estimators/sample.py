@@ -117,9 +117,7 @@ class Sample:
         if self.parts is not None:
             background = self.parts[partner[index], -1]
         turned = [dihedral(part, symmetry[index, k]) for k, part in enumerate((*own, background))]
-        total = torch.stack([part.to(drawn.counts.dtype) for part in turned]).sum(
-            0, dtype=drawn.counts.dtype
-        )
+        total = torch.stack(turned).sum(0, dtype=torch.int32)
         return replace(drawn, counts=total, parts=None)
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Sample:
