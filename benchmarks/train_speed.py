@@ -28,7 +28,7 @@ BANDS = [(0.5, 1.2), (1.2, 2.0), (2.0, 7.0)]
 def noise_survey(n_clusters: int, n_pixels: int = 128) -> xr.Dataset:
     rng = np.random.default_rng(0)
     survey = blank_survey(
-        ["maps", "m500c", "redshift", "exposure", "halo_id"],
+        ["maps", "m500c", "redshift", "exposure", "nh", "halo_id"],
         n_clusters=n_clusters,
         n_pixels=n_pixels,
         half_width=2.3,
