@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,30 @@ import xarray as xr
 
 from conftest import beta_model_survey
 from icmass.errors import InputError
+from icmass.estimators.checkpoint import CHECKPOINT
 from icmass.estimators.designs import DESIGNS
-from icmass.estimators.encodings import CompactEncoding, PaperEncoding
+from icmass.estimators.encodings import (
+    DISTANCES,
+    VELOCITIES,
+    CompactEncoding,
+    PaperEncoding,
+    phase_space_counts,
+)
 from icmass.estimators.estimator import Estimator
+from icmass.estimators.flows import flow_posterior
+from icmass.estimators.names import is_network, parse_network
 from icmass.estimators.network import NetworkEstimator, _held_out
+from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
-from icmass.estimators.sample import Sample, dihedral, fill_uncovered, read_sample
+from icmass.estimators.sample import (
+    GALAXY_VARIABLES,
+    Sample,
+    dihedral,
+    dihedral_points,
+    fill_uncovered,
+    read_sample,
+)
+from icmass.estimators.training import Epoch
 
 TRAIN, TEST = np.arange(72), np.arange(72, 96)
 OF_MAPS = tuple(name for name in NETWORKS if not DESIGNS[name].sees_galaxies)
@@ -226,9 +245,10 @@ def test_prediction_does_not_depend_on_the_orientation(toy_survey: xr.Dataset) -
     estimator = NetworkEstimator("icm-3band", device="cpu", max_epochs=1)
     estimator.fit(toy_survey, TRAIN)
     turned = toy_survey.copy(deep=True)
-    turned["maps"][:] = np.rot90(toy_survey["maps"].values, axes=(3, 4))[..., ::-1]
+    turned["maps"][:] = np.rot90(toy_survey["maps"].values, axes=(3, 4))
     here, there = estimator.predict(toy_survey, TEST), estimator.predict(turned, TEST)
     assert there.mean == pytest.approx(here.mean, abs=1e-4)
+    assert there.out_of_domain == pytest.approx(here.out_of_domain, rel=1e-3)
 
 
 def test_coverage_is_seen_or_filled(toy_survey: xr.Dataset) -> None:
@@ -284,6 +304,161 @@ def test_it_comes_near_the_scatter_of_the_toy(name: str) -> None:
     assert 0.75 < (residual / prediction.std).std() < 1.3
 
 
+# several networks in one --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(toy_survey: xr.Dataset) -> NetworkEstimator:
+    estimator = NetworkEstimator("icm-3band@2", seed=3, device="cpu", max_epochs=2)
+    estimator.fit(toy_survey, TRAIN)
+    return estimator
+
+
+def test_members_are_averaged_as_densities(pair: NetworkEstimator, toy_survey: xr.Dataset) -> None:
+    assert pair.config is not None
+    sample = pair._read(toy_survey, TEST, coverage=False)
+    outputs = pair._outputs(sample)
+    assert len(outputs) == len(pair.networks) == 2
+    encoding = pair.config.encoding
+    alone = [flow_posterior(one[None], encoding.lnm_zero, encoding.lnm_scale) for one in outputs]
+    assert not np.allclose(alone[0].mean, alone[1].mean)
+    mean = np.mean([one.density for one in alone], 0)
+    found = pair.predict(toy_survey, TEST)
+    expected = flow_posterior(outputs, encoding.lnm_zero, encoding.lnm_scale)
+    np.testing.assert_allclose(expected.density, mean, rtol=0.01, atol=1e-4)
+    stretched = expected.stretched(pair.config.std_scale)
+    np.testing.assert_allclose(found.density, stretched.density, rtol=1e-6, atol=1e-12)
+    assert pair.config.std_scale != pytest.approx(1, abs=1e-4)
+
+
+def test_the_first_member_is_the_network_alone(
+    pair: NetworkEstimator, toy_survey: xr.Dataset
+) -> None:
+    alone = NetworkEstimator("icm-3band", seed=3, device="cpu", max_epochs=2)
+    alone.fit(toy_survey, TRAIN)
+    first, second, one = (n.state_dict() for n in (*pair.networks, *alone.networks))
+    assert all(torch.equal(first[key], one[key]) for key in one)
+    assert not all(torch.equal(second[key], one[key]) for key in one)
+    assert pair.n_parameters == 2 * alone.n_parameters
+    assert len(pair.history) == 2 * len(alone.history)
+
+
+def test_members_are_saved_and_loaded(
+    pair: NetworkEstimator, toy_survey: xr.Dataset, tmp_path: Path
+) -> None:
+    pair.save(tmp_path)
+    loaded = load_estimator(tmp_path, device="cpu")
+    assert loaded.name == "icm-3band@2"
+    here, there = pair.predict(toy_survey, TEST), loaded.predict(toy_survey, TEST)
+    assert np.array_equal(here.density, there.density)  # type: ignore[arg-type]
+    assert np.array_equal(here.out_of_domain, there.out_of_domain)  # type: ignore[arg-type]
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace("icm-3band@2", "icm-3band@3"))
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged"):
+        load_estimator(tmp_path)
+
+
+def test_members_have_checkpoints_of_their_own(
+    pair: NetworkEstimator, toy_survey: xr.Dataset, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    def kill_the_third(epoch: Epoch) -> None:
+        seen.append(epoch.epoch)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    options: dict[str, Any] = {"seed": 3, "device": "cpu", "max_epochs": 2, "checkpoint": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        NetworkEstimator("icm-3band@2", progress=kill_the_third, **options).fit(toy_survey, TRAIN)
+    assert {f.parent.name for f in tmp_path.rglob(CHECKPOINT)} == {"member-0", "member-1"}
+    assert not (tmp_path / CHECKPOINT).exists()
+    resumed = NetworkEstimator("icm-3band@2", progress=lambda e: seen.append(e.epoch), **options)
+    resumed.fit(toy_survey, TRAIN)
+    assert seen == [1, 2, 1, 2]  # the first member is not trained again
+    whole, found = pair.predict(toy_survey, TEST), resumed.predict(toy_survey, TEST)
+    assert np.array_equal(whole.density, found.density)  # type: ignore[arg-type]
+    assert np.array_equal(whole.out_of_domain, found.out_of_domain)  # type: ignore[arg-type]
+
+
+def test_noise_is_out_of_the_domain(pair: NetworkEstimator, toy_survey: xr.Dataset) -> None:
+    usual = pair.predict(toy_survey, TEST).out_of_domain
+    noisy = toy_survey.isel(cluster=TEST).copy(deep=True)
+    total = noisy["maps"].values.sum((1, 3, 4)) / 32**2
+    rng = np.random.default_rng(0)
+    noisy["maps"][:] = 0
+    noisy["maps"][:, 2] = rng.poisson(10 * total[..., None, None], noisy["maps"][:, 2].shape)
+    found = pair.predict(noisy, np.arange(len(TEST))).out_of_domain
+    assert usual is not None
+    assert found is not None
+    assert (found > 1).all()
+    assert np.median(usual) < 1
+    assert np.median(found) > 2 * np.median(usual)
+
+
+def test_names_say_how_many() -> None:
+    assert parse_network("icm-3band@4") == ("icm-3band", 4)
+    assert parse_network("paper-1band") == ("paper-1band", 1)
+    for wrong in ("icm-3band@", "icm-3band@0", "icm-3band@-2", "icm-3band@2@2", "@2", "T@2", ""):
+        with pytest.raises(InputError, match="network"):
+            parse_network(wrong)
+    with pytest.raises(InputError, match="at most 64"):
+        parse_network("icm-3band@65")
+    assert is_network("icm-1band@7")
+    assert not is_network("T+M_gas")
+    assert make_estimator("icm-1band@2").name == "icm-1band@2"
+
+
+# galaxies -----------------------------------------------------------------------------------
+
+
+def test_galaxies_are_counted_in_cells_of_phase_space() -> None:
+    nan = math.nan
+    one = [[0.01, 0.0, -100.0], [0.0, -0.5, 900.0], [0.3, 0.4, -900.0], [0.0, 0.0, 4100.0]]
+    two = [[0.9, 0.9, 10.0], [-0.04, 0.0, 240.0], [nan, nan, nan], [nan, nan, nan]]
+    galaxies = torch.tensor([one, two])
+    expected = np.zeros((2, len(DISTANCES), len(VELOCITIES)))
+    expected[0, 0, 0] = 1
+    expected[0, 5, 3] = 2  # 0.43 to 0.57 half sides, 750 to 1000 km/s
+    expected[1, 0, 0] = 1
+    found = phase_space_counts(galaxies)
+    assert np.array_equal(found.numpy(), expected.reshape(2, -1))
+    assert not phase_space_counts(torch.full((3, 0, 3), nan)).any()
+    for k in range(8):
+        assert torch.equal(phase_space_counts(dihedral_points(galaxies, k)), found)
+    assert torch.equal(phase_space_counts(galaxies.flip(1)), found)
+
+
+def test_our_network_sees_galaxies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    bare = beta_model_survey(20, n_pixels=32)
+    number = rng.integers(20, 60, 20)
+    number[5] = 0
+    sigma = 500 * np.repeat(bare["m500c"].values / 2e14, number) ** (1 / 3)
+    flat = {"x": rng.uniform(-2.3, 2.3, number.sum()), "y": 0.8 * rng.normal(size=number.sum())}
+    flat["v"] = sigma * rng.normal(size=number.sum())
+    held = {f"galaxy_{k}": ("galaxy", v.astype("f4")) for k, v in flat.items()}
+    offset = np.concatenate([[0], np.cumsum(number)])
+    survey = bare.assign(held | {"galaxy_offset": ("cluster_edge", offset)})
+    estimator = NetworkEstimator("icm-multimodal", seed=3, device="cpu", max_epochs=2)
+    estimator.fit(survey, np.arange(16))
+    assert estimator.inputs == ("maps", "redshift", "exposure", "nh", *GALAXY_VARIABLES)
+    test = np.arange(16, 20)
+    prediction = estimator.predict(survey, test)
+    assert np.isfinite(prediction.mean).all()
+    assert prediction.density is not None
+    slower = estimator.predict(survey.assign(galaxy_v=survey["galaxy_v"] / 3), test)
+    assert (slower.mean != prediction.mean).all()
+    mirrored = estimator.predict(survey.assign(galaxy_x=-survey["galaxy_x"]), test)
+    assert mirrored.mean == pytest.approx(prediction.mean, abs=1e-6)
+    with pytest.raises(InputError, match="variable galaxy_v: is missing"):
+        estimator.predict(survey.drop_vars("galaxy_v"), test)
+    estimator.save(tmp_path)
+    there = load_estimator(tmp_path, device="cpu").predict(survey, test)
+    assert np.array_equal(there.density, prediction.density)  # type: ignore[arg-type]
+    assert np.array_equal(there.out_of_domain, prediction.out_of_domain)  # type: ignore[arg-type]
+
+
 # models on disk -----------------------------------------------------------------------------
 
 
@@ -302,10 +477,20 @@ def test_saved_and_loaded_it_predicts_the_same(
     assert np.array_equal(here.std, there.std)
     assert (loaded.name, loaded.kind, loaded.inputs) == (fitted.name, fitted.kind, fitted.inputs)
     assert loaded.n_parameters == fitted.n_parameters
+    assert (here.density is None) == (here.out_of_domain is None) == ("paper" in fitted.name)
+    if here.density is not None:
+        assert np.array_equal(here.density, there.density)
+        assert np.array_equal(here.out_of_domain, there.out_of_domain)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["estimator"] == "network"
     assert config["bands"] == ["0.5-1.2", "1.2-2", "2-7"]
     assert config["n_train"] == 72
+    if "paper" in fitted.name:
+        assert config["mass_prior"] is None
+    else:
+        train = toy_survey.isel(cluster=TRAIN)
+        prior = TrainingPrior.fit(np.log(train["m500c"].values), train["redshift"].values)
+        assert TrainingPrior.model_validate(config["mass_prior"]) == prior
     assert fitted.name in (tmp_path / "README.md").read_text()
 
 

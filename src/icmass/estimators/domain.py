@@ -89,8 +89,8 @@ class Domain:
         kept = variance > _LEAST_VARIANCE
         axes = axes[:, kept] / np.sqrt(variance[kept])
         layers = _judge(normal, _normal_scores(_left(spoiled, place, *usual), table), seed)
-        stored = map(_as_stored, (centre, axes, *layers))
-        bare = cls(place, *usual, table, *stored, limits=np.ones(3))
+        stored = map(_as_stored, (place, *usual, table, centre, axes, *layers, np.ones(3)))
+        bare = cls(*stored)
         distance, odds = bare._answers(held)
         limits = [np.quantile(answer, 1 - FALSE_ALARMS) for answer in (distance, odds)]
         return replace(bare, limits=_as_stored(np.array([*limits, odds.std() + 1e-6])))
@@ -126,7 +126,7 @@ class Domain:
 
 def _as_stored(values: np.ndarray) -> np.ndarray:
     """Round as `Domain.tensors` does, so that what is loaded scores like what was fitted."""
-    return values.astype("f4").astype("f8")
+    return values.astype("f4", order="C").astype("f8")
 
 
 def _basis(described: np.ndarray, place: np.ndarray, order: int) -> np.ndarray:
