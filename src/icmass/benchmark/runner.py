@@ -333,6 +333,8 @@ def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str
         sigma_error = scores.sigma_lnm_error
         drawn = _rng(bench, f"calibration of {name}")
         more["calibration"] = calibration(held.prediction, held.ln_m_true, drawn)
+        if (far := held.prediction.out_of_domain) is not None:
+            more["flagged"] = float(np.mean(far > 1))
         bench.networks[name] = held
     else:
         sigma, sigma_error = published_scatter(bench.survey, parse_names(name), rng)
