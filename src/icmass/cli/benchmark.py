@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from icmass.benchmark.runner import Step
 
 _EVERY_S = 15.0
-_TABLE_WIDTH = 132
+_TABLE_WIDTH = 150
 
 
 def benchmark(
