@@ -23,8 +23,7 @@ class RingNetwork(nn.Module):
     a CPU. The distance from the centre is given as two more channels.
 
     The embedding is trained for the mean and the width of the posterior alone; its further shape
-    is a linear function of the embedding as it is: trained for that as well, a few thousand
-    clusters are learned by heart.
+    is a linear function of the embedding as it is.
 
     Parameters
     ----------
