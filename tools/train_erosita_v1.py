@@ -85,6 +85,7 @@ def combined(parts: dict[str, xr.Dataset]) -> tuple[xr.Dataset, np.ndarray]:
 def describe(out: Path, document: dict[str, Any]) -> None:
     """Add scores and limits to the model card, and the scatter that `icmass predict` tells."""
     card = (out / "README.md").read_text(encoding="utf-8").split(CARD)[0].rstrip()
+    card = card.replace(f"# {document['model']}\n", f"# {out.name}: {document['model']}\n", 1)
     n_test = document["scores"]["all"]["n"]
     lines = [
         CARD,
