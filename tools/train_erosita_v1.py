@@ -1,6 +1,6 @@
 """Train the bundled model `erosita-v1`: mocks of many physics, depths and column densities.
 
-    python tools/train_erosita_v1.py --work /tmp/erosita-v1 [--clusters 24000] [--epochs 28]
+    python tools/train_erosita_v1.py --work DIR [--clusters 24000] [--epochs 28]
 
 Every variant of the physics below is simulated with every column density, on light-cones of their
 own, with exposures drawn at random; one tenth of all is kept for the scores on the model card. The

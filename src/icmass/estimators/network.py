@@ -110,7 +110,7 @@ class NetworkEstimator:
         sample = self._read(survey, train, coverage, with_parts=self.recipe.redraw)
         encoding = self.design.encoding.fit(sample, lnm)
         held = _held_out(survey, train, self.seed)
-        self.config = self._describe(survey, train, encoding, int(held.sum()))
+        self.config = self._describe(survey, train, lnm, encoding, int(held.sum()))
         self.inputs = self.design.reads(coverage)
         target = torch.from_numpy((lnm - encoding.lnm_zero) / encoding.lnm_scale).float()
         fitting, kept = (torch.from_numpy(np.flatnonzero(part)) for part in (~held, held))
@@ -295,15 +295,18 @@ class NetworkEstimator:
             with_parts=with_parts,
         )
 
-    def _mass_prior(self, survey: xr.Dataset, train: np.ndarray) -> TrainingPrior | None:
-        if not self.design.has_posterior:
-            return None
-        redshift = survey["redshift"].isel(cluster=train).values
-        return TrainingPrior.fit(_training_masses(survey, train), redshift)
-
     def _describe(
-        self, survey: xr.Dataset, train: np.ndarray, encoding: Encoding, n_held: int
+        self,
+        survey: xr.Dataset,
+        train: np.ndarray,
+        lnm: np.ndarray,
+        encoding: Encoding,
+        n_held: int,
     ) -> NetworkConfig:
+        mass_prior = None
+        if self.design.has_posterior:
+            mass_prior = TrainingPrior.fit(lnm, survey["redshift"].isel(cluster=train).values)
+
         def extent(name: str) -> tuple[float, float]:
             values = survey[name].isel(cluster=train).values
             return float(values.min()), float(values.max())
@@ -321,7 +324,7 @@ class NetworkEstimator:
             exposure_range_s=extent("exposure"),
             m500c_range_msun_h=extent("m500c"),
             nh_range_1e20=extent("nh") if self.design.sees_nh else None,
-            mass_prior=self._mass_prior(survey, train),
+            mass_prior=mass_prior,
             n_train=len(train),
             n_validation=n_held,
             recipe=asdict(self.recipe),

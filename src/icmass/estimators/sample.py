@@ -110,15 +110,12 @@ class Sample:
         is another cluster's: as likely a sky as the one that was observed, for background and
         active galaxies know nothing of the gas but its centre.
         """
-        drawn = self.take(index)
-        if drawn.parts is None:
-            return drawn.turned(symmetry[index, 0])
-        *own, background = drawn.parts.unbind(1)
-        if self.parts is not None:
-            background = self.parts[partner[index], -1]
-        turned = [dihedral(part, symmetry[index, k]) for k, part in enumerate((*own, background))]
+        if self.parts is None:
+            return self.take(index).turned(symmetry[index, 0])
+        parts = (*self.parts[index, :-1].unbind(1), self.parts[partner[index], -1])
+        turned = [dihedral(part, symmetry[index, k]) for k, part in enumerate(parts)]
         total = torch.stack(turned).sum(0, dtype=torch.int32)
-        return replace(drawn, counts=total, parts=None)
+        return replace(replace(self, parts=None).take(index), counts=total)
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Sample:
         held = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -291,12 +291,12 @@ class Trainer:
         recipe, device = self.recipe, target.device
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, 1))
         order = torch.randperm(len(sample), generator=generator)
-        symmetry, partner = (drawn.to(device) for drawn in sample.plan(generator))
+        plan = [part.to(device) for part in sample.plan(generator)] if recipe.augment else None
         batches = order.to(device).split(recipe.batch_size)
         total = torch.zeros((), device=device)
 
         def drawn(rows: torch.Tensor) -> Sample:
-            return sample.redrawn(rows, symmetry, partner) if recipe.augment else sample.take(rows)
+            return sample.take(rows) if plan is None else sample.redrawn(rows, *plan)
 
         self.wrapped.train()
         for i, index in enumerate(batches):
