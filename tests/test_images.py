@@ -165,8 +165,7 @@ def test_coverage_is_exposure_and_mask(field: Field) -> None:
     assert coverage.mean() == pytest.approx(expected, abs=3e-4)
     assert coverage[0, :, :31].min() == 1  # East, the image's low columns, is left
     assert coverage[0, :, 33:].max() == 0
-    facts = json.loads(half.attrs["images"])
-    assert facts["visible_fraction"] == pytest.approx(0.5, abs=0.02)
+    assert half["visible_fraction"].item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_coverage_follows_the_exposure_gradient_and_the_field_edge(field: Field) -> None:
@@ -200,7 +199,7 @@ def test_one_exposure_map_or_one_each(field: Field) -> None:
         fits.writeto(file, np.full((SIDE, SIDE), seconds, "f4"), header)
     survey = field.survey(expmap=maps)
     assert survey["exposure"].item() == 2000
-    assert json.loads(survey.attrs["images"])["exposure_maps_differ"] == 2
+    assert json.loads(survey.attrs["observed"])["exposure_maps_differ"] == 2
     assert field.survey(expmap=maps, grid=replace(GRID, bands=BANDS[:1]))["exposure"].item() == 1000
 
 
@@ -395,9 +394,8 @@ def test_efeds_rich_cluster(data_dir: Path) -> None:
         # the circle cuts through cells of 8 arcsec and through pixels: 1 photon per arcsec there
         assert found == pytest.approx(expected, abs=12)
     assert survey["coverage"].values.max() <= 1
-    facts = json.loads(survey.attrs["images"])
-    assert facts["visible_fraction"] > 0.95
-    assert facts["exposure_aperture_s"] == pytest.approx(2699, rel=0.005)
+    assert survey["visible_fraction"].item() > 0.95
+    assert survey["exposure_aperture"].item() == pytest.approx(2699, rel=0.005)
 
 
 def test_efeds_cluster_at_the_edge_is_refused(data_dir: Path) -> None:
@@ -406,7 +404,7 @@ def test_efeds_cluster_at_the_edge_is_refused(data_dir: Path) -> None:
         efeds(data_dir, **second)
     assert "mask.fits.gz" in str(caught.value)
     survey = efeds(data_dir, **second, min_visible=0.1)
-    assert json.loads(survey.attrs["images"])["visible_fraction"] == pytest.approx(0.13, abs=0.01)
+    assert survey["visible_fraction"].item() == pytest.approx(0.13, abs=0.01)
 
 
 def test_efeds_background_rates(data_dir: Path) -> None:

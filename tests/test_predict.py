@@ -17,7 +17,7 @@ import xarray as xr
 from astropy.io import fits
 
 from icmass.cli import main
-from icmass.cli.predict import parse_index, repeat_options
+from icmass.cli.options import parse_index, repeat_options
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators import bundled, ensemble

@@ -13,7 +13,9 @@ from icmass.cli.benchmark import benchmark
 from icmass.cli.config import config
 from icmass.cli.demo import demo
 from icmass.cli.info import info
-from icmass.cli.predict import SeveralValues, predict
+from icmass.cli.ingest import app as ingest
+from icmass.cli.options import SeveralValues
+from icmass.cli.predict import predict
 from icmass.cli.rate import rate
 from icmass.cli.report import report
 from icmass.cli.simulate import simulate
@@ -76,6 +78,7 @@ def _one_line(error: BaseException) -> str:
 
 app.command()(demo)
 app.command()(simulate)
+app.add_typer(ingest, name="ingest")
 app.command()(config)
 app.command()(info)
 app.command()(validate)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from typer.core import TyperCommand
 
+from icmass.cli.options import parse_index
 from icmass.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,42 +19,7 @@ if TYPE_CHECKING:
     from icmass.estimators.ensemble import Ensemble
     from icmass.estimators.prior import Prior
 
-SEVERAL = ("--images", "--expmap", "--index")
 MAX_ROWS = 20
-
-
-class SeveralValues(TyperCommand):
-    """A command some of whose options take all the values up to the next option."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Write ``--images a b`` as ``--images a --images b``, then parse as usual."""
-        return super().parse_args(ctx, repeat_options(args))
-
-
-def repeat_options(args: list[str]) -> list[str]:
-    """Return arguments with the option repeated before each value of `SEVERAL`.
-
-    Examples
-    --------
-    >>> repeat_options(["run", "--images", "a", "b", "--json"])
-    ['run', '--images', 'a', '--images', 'b', '--json']
-    """
-    out: list[str] = []
-    option, has_value = "", False
-    for i, arg in enumerate(args):
-        if arg == "--":
-            return out + args[i:]
-        name, _, value = arg.partition("=")
-        if name in SEVERAL:
-            option, has_value = name, bool(value)
-            out += [name, value] if value else [name]
-        elif arg.startswith("-"):
-            option = ""
-            out.append(arg)
-        else:
-            out += [option, arg] if option and has_value else [arg]
-            has_value = True
-    return out
 
 
 Option = typer.Option
@@ -230,18 +194,6 @@ def _open(path: Path, index: list[str] | None) -> tuple[xr.Dataset, np.ndarray]:
         last = rows.max() if rows.size else "none"
         raise InputError(f"{last}: {path.name} has {n} clusters, 0 to {n - 1}", field="--index")
     return survey, rows
-
-
-def parse_index(text: str) -> np.ndarray:
-    """Return the clusters of a text such as ``3``, ``0-9`` or ``1,5,7-9``."""
-    found = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None:
-            raise InputError(f"{part!r} is no cluster", field="--index", mend="write 3 or 0-9")
-        start, stop = int(match[1]), int(match[2] or match[1])
-        found.append(np.arange(start, stop + 1))
-    return np.concatenate(found)
 
 
 def _predicted(

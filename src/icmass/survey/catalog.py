@@ -51,6 +51,16 @@ VARIABLES: dict[str, Variable] = {
         "1",
         "exposure of the pixel over the cluster's exposure; 0 where masked; absent: 1 everywhere",
     ),
+    "mask": Variable(("cluster", "y", "x"), "u1", "1", "1 where the sky is used, 0 where masked"),
+    "background": Variable(
+        ("cluster", "band", "y", "x"), "f4", "count", "expected background counts per pixel"
+    ),
+    "band_exposure": Variable(
+        ("cluster", "band"), "f4", "1", "exposure of the band over the cluster's exposure"
+    ),
+    "exposure_aperture": _scalar("s", "mean exposure of what is seen within 0.5 comoving Mpc/h"),
+    "visible_fraction": _scalar("1", "visible fraction of the area within 0.5 comoving Mpc/h"),
+    "visible_fraction_map": _scalar("1", "visible fraction of the map"),
     "m500c": _scalar("Msun/h", "mass inside R500c"),
     "redshift": _scalar("1", "cosmological redshift"),
     "r500c": _scalar("Mpc/h comoving", "radius of mean density 500 times critical"),

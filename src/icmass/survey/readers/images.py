@@ -6,7 +6,6 @@ exposure maps and the mask become its coverage. What only a mock knows is absent
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from icmass import __version__
 from icmass.errors import InputError
-from icmass.survey.catalog import blank_survey
 from icmass.survey.readers.fits_images import (
     Band,
     band_of,
@@ -27,21 +24,22 @@ from icmass.survey.readers.fits_images import (
     check_same_grid,
     read_plane,
 )
-from icmass.survey.readers.sky_grid import (
-    APERTURE_MPC_H,
-    MapGrid,
-    View,
-    bin_photons,
-    cluster_frame,
-    sample_exposure,
+from icmass.survey.readers.observed import (
+    MIN_VISIBLE,
+    Target,
+    check_min_visible,
+    check_target,
+    check_visible,
+    cluster_values,
+    degrees,
+    survey_attrs,
+    survey_in_memory,
 )
+from icmass.survey.readers.sky_grid import MapGrid, bin_photons, cluster_frame, sample_exposure
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
     from astropy.wcs import WCS
-
-MIN_VISIBLE = 0.5
-"""Least fraction of the area within `APERTURE_MPC_H` that has to be visible."""
 
 
 @dataclass(frozen=True)
@@ -114,40 +112,33 @@ def survey_from_images(
     Returns
     -------
     xarray.Dataset
-        A survey with component ``observed``; ``attrs["images"]`` is a JSON text of how it was
-        made (visible fractions, exposure, images used).
+        A survey with component ``observed``; ``attrs["observed"]`` is a JSON text of how it was
+        made.
 
     Raises
     ------
     InputError
         If an image, a map or the position cannot be used.
     """
-    ra, dec = _check_position(ra, dec, redshift)
-    if not 0 <= nh < 1000:
-        raise InputError(f"is {nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3.5")
+    target = check_target(Target("", degrees(ra), degrees(dec), redshift, nh))
+    check_min_visible(min_visible)
     loaded = read_images(images, exposure_maps, mask=mask, image_bands=image_bands)
     tiles = {band: _tile(band, loaded.bands) for band in grid.bands}
-    frame = cluster_frame(ra, dec, redshift=redshift, grid=grid)
+    frame = cluster_frame(target.ra, target.dec, redshift=redshift, grid=grid)
     _check_inside(loaded, frame, file=images[0])
     used = sorted({i for parts in tiles.values() for i in parts})
     seconds = loaded.mask * np.mean([loaded.exposure[i] for i in used], axis=0)
     view = sample_exposure(seconds, loaded.wcs, frame, grid)
-    _check_visible(view, min_visible, file=mask if mask is not None else exposure_maps[0])
+    check_visible(view, min_visible, file=mask if mask is not None else exposure_maps[0])
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     maps = np.zeros((len(tiles), grid.n_pixels, grid.n_pixels), int)
     for band_map, parts in zip(maps, tiles.values(), strict=True):
         photons = (seconds > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
         band_map[:] = bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng)
-    facts = _facts(images, loaded, view, used=used, visible=seconds > 0)
+    facts = _facts(images, loaded, used=used, visible=seconds > 0)
     facts |= {"masked": mask is not None, "min_visible": min_visible}
-    survey = _blank(grid, seed=seed, facts=facts)
-    survey["maps"][0, 0] = maps
-    survey["coverage"][0] = view.seconds / view.exposure
-    values = {"exposure": view.exposure, "redshift": redshift, "nh": nh, "ra": ra, "dec": dec}
-    for name, value in values.items():
-        survey[name][0] = value
-    survey["n_phot"][0] = maps.sum()
-    return survey
+    attrs = survey_attrs(grid, preset="images", seed=seed, facts=facts)
+    return survey_in_memory([cluster_values(target, maps, view)], grid, attrs)
 
 
 def read_images(
@@ -212,7 +203,6 @@ def _label(band: Band) -> str:
 def _facts(
     images: Sequence[str | Path],
     loaded: Images,
-    view: View,
     *,
     used: Sequence[int],
     visible: np.ndarray,
@@ -220,35 +210,13 @@ def _facts(
     """Return how the survey was made, to be told beside a mass."""
     medians = [float(np.median(loaded.exposure[i][visible])) for i in used]
     return {
+        "kind": "images",
+        "exposure": "exposure maps, in seconds at the survey-average area",
         "files": [Path(images[i]).name for i in used],
         "image_bands": [_label(loaded.bands[i]) for i in used],
         "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],
         "exposure_maps_differ": round(max(medians) / max(min(medians), 1e-9) - 1, 4),
-        "aperture_mpc_h": APERTURE_MPC_H,
-        "exposure_aperture_s": round(view.exposure_aperture, 1),
-        "visible_fraction": round(view.visible_aperture, 4),
-        "visible_fraction_map": round(view.visible_map, 4),
     }
-
-
-def _blank(grid: MapGrid, *, seed: int, facts: dict[str, Any]) -> xr.Dataset:
-    names = ["maps", "coverage", "exposure", "redshift", "nh", "ra", "dec", "n_phot"]
-    attrs = {
-        "preset": "images",
-        "cosmology": grid.cosmology.model_dump_json(),
-        "seed": seed,
-        "version": __version__,
-        "images": json.dumps(facts),
-    }
-    return blank_survey(
-        names,
-        n_clusters=1,
-        n_pixels=grid.n_pixels,
-        half_width=grid.half_width,
-        bands=list(grid.bands),
-        attrs=attrs,
-        components=("observed",),
-    )
 
 
 def _check_numbers(
@@ -270,19 +238,6 @@ def _check_numbers(
         )
 
 
-def _check_position(
-    ra: float | Quantity, dec: float | Quantity, redshift: float
-) -> tuple[float, float]:
-    from astropy import units as u
-
-    ra, dec = (float(u.Quantity(angle, u.deg).value) for angle in (ra, dec))
-    limits = {"ra": (ra, -180, 360), "dec": (dec, -90, 90), "redshift": (redshift, 0, 10)}
-    for name, (value, lo, hi) in limits.items():
-        if not lo <= value <= hi or (name == "redshift" and value == 0):
-            raise InputError(f"is {value:g}", field=f"--{name}", mend=f"give {lo} to {hi}")
-    return ra, dec
-
-
 def _check_inside(images: Images, frame: WCS, *, file: str | Path) -> None:
     """Refuse a position outside the images."""
     ra, dec = frame.wcs.crval
@@ -295,16 +250,3 @@ def _check_inside(images: Images, frame: WCS, *, file: str | Path) -> None:
             field="--ra, --dec",
             mend="give a position [deg] inside the images",
         )
-
-
-def _check_visible(view: View, min_visible: float, *, file: str | Path) -> None:
-    if not 0 <= min_visible <= 1:
-        raise InputError(f"is {min_visible:g}", field="--min-visible", mend="give 0 to 1")
-    if view.visible_aperture >= min_visible and view.exposure > 0:
-        return
-    raise InputError(
-        f"only {view.visible_aperture:.1%} of the cluster (within {APERTURE_MPC_H} Mpc/h comoving) "
-        f"is visible, {min_visible:.0%} is needed: the rest is masked or unexposed",
-        file=file,
-        mend="--min-visible FRACTION takes less" if view.exposure > 0 else "give another mask",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -111,33 +112,95 @@ class View:
     visible_aperture: float
 
 
-def sample_exposure(seconds: np.ndarray, wcs: WCS, frame: WCS, grid: MapGrid) -> View:
-    """Sample an exposure map (0 where masked) at points within each pixel of the grid.
+class FineGrid:
+    """Points within each pixel of a cluster's grid, where maps of the sky are looked up.
 
     The pixel coordinates of the points are interpolated between the corners of the grid's
     pixels, where they are exact: the sky is flat over a pixel of some arcseconds.
+
+    Parameters
+    ----------
+    frame : astropy.wcs.WCS
+        The cluster's pixel grid.
+    grid : MapGrid
+    sub : int
+        Points along a side of a pixel.
     """
-    n = grid.n_pixels
-    corner = np.arange(n + 1) - 0.5
-    nodes = wcs.world_to_pixel(frame.pixel_to_world(*np.meshgrid(corner, corner)))
-    step = np.hypot(np.diff(nodes[0], axis=1), np.diff(nodes[1], axis=1)).max()
-    sub = int(np.clip(np.ceil(2 * step), 4, 16)) if np.isfinite(step) else 4
-    at = (np.arange(n * sub) + 0.5) / sub
-    weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n + 1)))
-    x, y = (weights @ node @ weights.T for node in nodes)
-    inside, column, row = _pixel_index(x, y, seconds.shape)
-    sample = np.zeros(inside.shape)
-    sample[inside] = seconds[row[inside], column[inside]]
-    offset = at * (2 * grid.half_width / n) - grid.half_width
-    near = np.hypot(offset[:, None], offset) <= APERTURE_MPC_H
-    seen = sample > 0
-    return View(
-        seconds=sample.reshape(n, sub, n, sub).mean((1, 3)),
-        exposure=float(sample.max()),
-        exposure_aperture=float(sample[near].sum() / max(seen[near].sum(), 1)),
-        visible_map=float(seen.mean()),
-        visible_aperture=float(seen[near].mean()),
-    )
+
+    def __init__(self, frame: WCS, grid: MapGrid, sub: int) -> None:
+        self.frame, self.grid, self.sub = frame, grid, sub
+        self._at = (np.arange(grid.n_pixels * sub) + 0.5) / sub
+
+    @classmethod
+    def for_images(cls, frame: WCS, grid: MapGrid, images: Sequence[WCS]) -> FineGrid:
+        """Return points so dense that no pixel of the images is missed, 4 to 16 along a side."""
+        steps = [_step(*_corners(wcs, frame, grid.n_pixels)) for wcs in images]
+        finest = max((step for step in steps if np.isfinite(step)), default=2.0)
+        return cls(frame, grid, int(np.clip(np.ceil(2 * finest), 4, 16)))
+
+    @property
+    def pixel(self) -> np.ndarray:
+        """Pixel coordinates of the points along a side, from 0 at the centre of the first."""
+        return self._at - 0.5
+
+    @property
+    def radius(self) -> np.ndarray:
+        """Distance of each point from the centre [comoving Mpc/h], (y, x)."""
+        offset = self._at * (2 * self.grid.half_width / self.grid.n_pixels) - self.grid.half_width
+        return np.hypot(offset[:, None], offset)
+
+    def sample(self, values: np.ndarray, wcs: WCS) -> np.ndarray:
+        """Return the pixels of an image at the points, float64 (y, x); 0 outside it."""
+        n = self.grid.n_pixels
+        nodes = _corners(wcs, self.frame, n)
+        weights = np.maximum(0, 1 - np.abs(self._at[:, None] - np.arange(n + 1)))
+        x, y = (weights @ node @ weights.T for node in nodes)
+        inside, column, row = _pixel_index(x, y, values.shape)
+        sample = np.zeros(inside.shape)
+        sample[inside] = values[row[inside], column[inside]]
+        return sample
+
+    def binned(self, sample: np.ndarray) -> np.ndarray:
+        """Return the means of a sample over each pixel, (y, x)."""
+        n, sub = self.grid.n_pixels, self.sub
+        return sample.reshape(n, sub, n, sub).mean((1, 3))
+
+    def whole_pixels(self, used: np.ndarray) -> np.ndarray:
+        """Return which points lie in pixels of which half or more is used, bool (y, x).
+
+        Photons are known by pixel only, so that a mask has to be of whole pixels.
+        """
+        kept = self.binned(used) >= 0.5
+        return kept.repeat(self.sub, 0).repeat(self.sub, 1)
+
+    def view(self, seconds: np.ndarray) -> View:
+        """Return what is seen, of the exposure at the points [s], 0 where masked or unexposed."""
+        near = self.radius <= APERTURE_MPC_H
+        seen = seconds > 0
+        return View(
+            seconds=self.binned(seconds),
+            exposure=float(seconds.max()),
+            exposure_aperture=float(seconds[near].sum() / max(seen[near].sum(), 1)),
+            visible_map=float(seen.mean()),
+            visible_aperture=float(seen[near].mean()),
+        )
+
+
+def sample_exposure(seconds: np.ndarray, wcs: WCS, frame: WCS, grid: MapGrid) -> View:
+    """Return what an exposure map [s], 0 where masked, lets see of a cluster's grid."""
+    fine = FineGrid.for_images(frame, grid, [wcs])
+    return fine.view(fine.sample(seconds, wcs))
+
+
+def _corners(wcs: WCS, frame: WCS, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixel coordinates in an image of the corners of a grid's pixels."""
+    corner = np.arange(n_pixels + 1) - 0.5
+    x, y = wcs.world_to_pixel(frame.pixel_to_world(*np.meshgrid(corner, corner)))
+    return np.asarray(x), np.asarray(y)
+
+
+def _step(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.hypot(np.diff(x, axis=1), np.diff(y, axis=1)).max())
 
 
 def _pixel_index(

@@ -1,0 +1,229 @@
+"""Options that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from typer.core import TyperCommand
+
+from icmass.errors import InputError
+
+if TYPE_CHECKING:
+    from icmass.survey.readers.esass import EventSource
+    from icmass.survey.readers.observed import Target
+    from icmass.survey.readers.sky_grid import MapGrid
+
+SEVERAL = ("--images", "--expmap", "--index", "--background", "--expmap-novig")
+Option = typer.Option
+
+Ra = Annotated[float | None, Option(help="Right ascension, degrees.")]
+Dec = Annotated[float | None, Option(help="Declination, degrees.")]
+Redshift = Annotated[float | None, Option(help="Redshift of the cluster.")]
+TableFile = Annotated[
+    Path | None,
+    Option(
+        metavar="TABLE",
+        help="Many clusters: FITS, ECSV, CSV or VOTable with RA, Dec [deg] and z, and where there "
+        "are, id and nh [1e20 cm^-2].",
+    ),
+]
+Nh = Annotated[float, Option(help="Galactic column density, 1e20 cm^-2.")]
+Exposure = Annotated[
+    float | None,
+    Option(
+        metavar="S",
+        help="Exposure in place of a map: seconds of all modules at the survey-average area.",
+    ),
+]
+ExpmapKind = Annotated[
+    str | None,
+    Option(
+        metavar="KIND",
+        help="What exposure maps hold: vignetted (default with event files), unvignetted, or "
+        "survey: seconds at the survey-average area (default with images).",
+    ),
+]
+Novig = Annotated[
+    list[Path] | None,
+    Option(
+        "--expmap-novig",
+        metavar="MAP...",
+        help="Unvignetted exposure maps, for the particle background.",
+    ),
+]
+Background = Annotated[
+    list[Path] | None,
+    Option(metavar="MAP...", help="Background maps, counts a pixel, one for each band."),
+]
+Mask = Annotated[Path | None, Option(help="Mask image, 1 = use.")]
+Regions = Annotated[
+    Path | None, Option(metavar="REG", help="DS9 regions to leave out, in sky coordinates.")
+]
+Sources = Annotated[
+    Path | None,
+    Option(metavar="CATALOGUE", help="eSASS source catalogue: its point sources are left out."),
+]
+MinVisible = Annotated[float, Option(help="Least visible fraction within 0.5 comoving Mpc/h.")]
+Flag = Annotated[
+    str, Option(metavar="HEX", help="Events with any of these bits of FLAG are left out.")
+]
+Pattern = Annotated[int, Option(help="Patterns to use, as in evtool: 15 is all valid ones.")]
+Modules = Annotated[str, Option(help="Telescope modules to use, e.g. 1,2,3,4,6.")]
+LightLeakOption = Annotated[
+    str,
+    Option(
+        "--light-leak",
+        metavar="exclude|soft|keep",
+        help="TM5 and TM7 where a band begins below 0.8 keV: not used, not in those bands, used.",
+    ),
+]
+Gti = Annotated[bool, Option("--gti/--no-gti", help="Leave out events outside the GTIs.")]
+ALL_MODULES = "1,2,3,4,5,6,7"
+STANDARD_FLAG = "0xE000F000"
+
+
+class SeveralValues(TyperCommand):
+    """A command some of whose options take all the values up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write ``--images a b`` as ``--images a --images b``, then parse as usual."""
+        return super().parse_args(ctx, repeat_options(args))
+
+
+def repeat_options(args: list[str]) -> list[str]:
+    """Return arguments with the option repeated before each value of `SEVERAL`.
+
+    Examples
+    --------
+    >>> repeat_options(["run", "--images", "a", "b", "--json"])
+    ['run', '--images', 'a', '--images', 'b', '--json']
+    """
+    out: list[str] = []
+    option, has_value = "", False
+    for i, arg in enumerate(args):
+        if arg == "--":
+            return out + args[i:]
+        name, _, value = arg.partition("=")
+        if name in SEVERAL:
+            option, has_value = name, bool(value)
+            out += [name, value] if value else [name]
+        elif arg.startswith("-"):
+            option = ""
+            out.append(arg)
+        else:
+            out += [option, arg] if option and has_value else [arg]
+            has_value = True
+    return out
+
+
+def refuse(options: dict[str, object], why: str) -> None:
+    """Refuse options that are given though they mean nothing here."""
+    if given := [name for name, value in options.items() if value not in (None, [])]:
+        raise InputError(why, field=", ".join(given), mend="leave it out")
+
+
+def parse_index(text: str) -> np.ndarray:
+    """Return the clusters of a text such as ``3``, ``0-9`` or ``1,5,7-9``."""
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise InputError(f"{part!r} is no cluster", field="--index", mend="write 3 or 0-9")
+        start, stop = int(match[1]), int(match[2] or match[1])
+        found.append(np.arange(start, stop + 1))
+    return np.concatenate(found)
+
+
+def chosen_clusters(index: Sequence[str] | None, n: int, name: str) -> np.ndarray:
+    """Return the clusters that ``--index`` names, of `n`; all if it names none."""
+    rows = np.arange(n) if not index else np.concatenate([parse_index(text) for text in index])
+    if rows.size == 0 or rows.max() >= n:
+        last = rows.max() if rows.size else "none"
+        raise InputError(f"{last}: {name} has {n} clusters, 0 to {n - 1}", field="--index")
+    return rows
+
+
+def read_targets(
+    table: Path | None,
+    ra: float | None,
+    dec: float | None,
+    redshift: float | None,
+    nh: float,
+    name: str | None = None,
+) -> list[Target]:
+    """Return the clusters to look at: one from its options, or those of a table."""
+    from icmass.survey.readers.cluster_table import read_cluster_table
+    from icmass.survey.readers.observed import Target, check_target
+
+    place = {"--ra": ra, "--dec": dec, "--redshift": redshift}
+    if table is not None:
+        refuse({**place, "--name": name}, "each cluster has its own in the --table")
+        return read_cluster_table(table, nh=nh)
+    if ra is None or dec is None or redshift is None:
+        missing = ", ".join(key for key, value in place.items() if value is None)
+        raise InputError("is missing", field=missing, mend="give it, or a --table")
+    return [check_target(Target(name or "cluster", ra, dec, redshift, nh))]
+
+
+def open_event_source(
+    files: Sequence[Path],
+    grid: MapGrid,
+    *,
+    exposure: float | None,
+    expmap: Sequence[Path] | None,
+    expmap_kind: str | None,
+    novig: Sequence[Path] | None,
+    background: Sequence[Path] | None,
+    mask: Path | None,
+    regions: Path | None,
+    sources: Path | None,
+    min_visible: float,
+    flag: str,
+    pattern: int,
+    modules: str,
+    light_leak: str,
+    gti: bool,
+) -> EventSource:
+    """Open event files as the options of the command line say."""
+    from icmass.survey.readers.esass import open_events
+    from icmass.survey.readers.events import EventCuts
+    from icmass.survey.readers.masks import read_masks
+
+    cuts = EventCuts(
+        flag=_parse_flag(flag),
+        pattern=pattern,
+        modules=_parse_modules(modules),
+        light_leak=light_leak,  # type: ignore[arg-type]
+        gti=gti,
+    )
+    return open_events(
+        files,
+        grid,
+        cuts=cuts,
+        seconds=exposure,
+        exposure_maps=list(expmap or ()),
+        exposure_kind=expmap_kind or "vignetted",  # type: ignore[arg-type]
+        masks=read_masks(mask, regions, sources),
+        background_maps=list(background or ()),
+        unvignetted_maps=list(novig or ()),
+        min_visible=min_visible,
+    )
+
+
+def _parse_flag(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise InputError(f"is {text!r}", field="--flag", mend="write 0xE000F000") from None
+
+
+def _parse_modules(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise InputError(f"is {text!r}", field="--modules", mend="write 1,2,3,4,6") from None

@@ -1,0 +1,261 @@
+"""Clusters in eSASS event files, made into the same survey that the mock makes.
+
+The photons of the files are laid on each cluster's comoving grid (East left, North up) through its
+tangent plane, from RA and DEC: no image is resampled. What only a mock knows is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icmass.errors import InputError
+from icmass.survey.readers.event_binning import OUTCOMES, EventCounts, Frames
+from icmass.survey.readers.events import EventCuts, EventFile, count_events, scan_event_file
+from icmass.survey.readers.exposure import (
+    Exposure,
+    Kind,
+    exposure_of_bands,
+    given_exposure,
+    gti_exposure,
+    header_exposure,
+    module_share,
+    read_exposure_maps,
+)
+from icmass.survey.readers.masks import Masks
+from icmass.survey.readers.observed import (
+    MIN_VISIBLE,
+    NAMES,
+    Target,
+    check_min_visible,
+    check_target,
+    check_visible,
+    cluster_values,
+)
+from icmass.survey.readers.sky_background import Backgrounds
+from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
+
+AT_ONCE = 1000
+"""Clusters whose maps are held in memory while the files are read."""
+EVENT_NAMES = (*NAMES, "background", "band_exposure", "mask")
+_SUB = 8  # points along a side of a pixel where there is no image to set them
+
+
+@dataclass(frozen=True)
+class EventSource:
+    """Event files, and all that is needed to make maps of them.
+
+    Attributes
+    ----------
+    files : list of EventFile
+        The files; photons that are in several are counted once.
+    grid : MapGrid
+        Bands, geometry and cosmology of the maps.
+    cuts : EventCuts
+        Which events are used.
+    exposure : Exposure
+        Seconds at the survey-average area.
+    masks : Masks
+        What is left out.
+    backgrounds : Backgrounds
+        Expected background.
+    min_visible : float
+        Least visible fraction of the area within 0.5 comoving Mpc/h.
+    tally : ndarray, int64
+        Number of events by what became of them, of `OUTCOMES`.
+    """
+
+    files: list[EventFile]
+    grid: MapGrid
+    cuts: EventCuts
+    exposure: Exposure
+    masks: Masks = field(default_factory=Masks)
+    backgrounds: Backgrounds = field(default_factory=Backgrounds)
+    min_visible: float = MIN_VISIBLE
+    tally: np.ndarray = field(default_factory=lambda: np.zeros(len(OUTCOMES), np.int64))
+
+    @property
+    def outcomes(self) -> str:
+        """What became of the events that were read, in words."""
+        named = zip(OUTCOMES, self.tally, strict=True)
+        return ", ".join(f"{n:,} {name}" for name, n in named if n)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the survey is made, to be told beside a mass."""
+        bands = self.grid.bands
+        relative = exposure_of_bands(self.files, self.cuts, bands)
+        return {
+            "kind": "events",
+            "files": [file.file.name for file in self.files],
+            "exposure": self.exposure.assumption,
+            "flag": f"{self.cuts.flag:#010x}",
+            "pattern": self.cuts.pattern,
+            "light_leak": self.cuts.light_leak if self.files[0].leaks else "none",
+            "masked": bool(self.masks),
+            "min_visible": self.min_visible,
+            "exposure_maps_differ": round(float(relative.max() / relative.min() - 1), 4),
+            "bands_not_used": [],
+        }
+
+    def read(
+        self, targets: Sequence[Target]
+    ) -> Iterator[tuple[Target, dict[str, Any] | InputError]]:
+        """Yield the variables of each cluster, or why there are none; see `EVENT_NAMES`.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be used.
+        """
+        for start in range(0, len(targets), AT_ONCE):
+            yield from self._read_some(targets[start : start + AT_ONCE])
+
+    def _read_some(
+        self, targets: Sequence[Target]
+    ) -> Iterator[tuple[Target, dict[str, Any] | InputError]]:
+        sane = [_problem(target) is None for target in targets]
+        good = [target for target, ok in zip(targets, sane, strict=True) if ok]
+        counts = self._counts(good) if good else None
+        if counts is not None:
+            self.tally[:] += counts.outcomes
+        place = 0
+        for target, ok in zip(targets, sane, strict=True):
+            problem = _problem(target)
+            if problem is not None or counts is None:
+                yield target, problem or InputError("cannot be read")
+                continue
+            try:
+                yield target, self._cluster(target, counts.maps[place])
+            except InputError as error:
+                yield target, error
+            place += ok
+
+    def _counts(self, targets: Sequence[Target]) -> EventCounts:
+        grid = self.grid
+        per_mpc_h = [float(grid.cosmology.arcmin_per_mpc_h(t.redshift)) / 60 for t in targets]
+        frames = Frames(
+            ra=np.array([t.ra for t in targets], float),
+            dec=np.array([t.dec for t in targets], float),
+            pixel=np.radians(per_mpc_h) * (2 * grid.half_width / grid.n_pixels),
+            n_pixels=grid.n_pixels,
+            bands_ev=np.rint(1000 * np.array(grid.bands, float)),
+        )
+        counts = EventCounts(frames)
+        leaks = any(file.leaks for file in self.files)
+        count_events(self.files, counts, self.cuts, self.cuts.least_ev(grid.bands, leaks))
+        return counts
+
+    def _cluster(self, target: Target, maps: np.ndarray) -> dict[str, Any]:
+        grid = self.grid
+        frame = cluster_frame(target.ra, target.dec, redshift=target.redshift, grid=grid)
+        images = [plane.wcs for plane in self.exposure.maps]
+        if self.masks.image is not None:
+            images.append(self.masks.image.wcs)
+        fine = FineGrid.for_images(frame, grid, images) if images else FineGrid(frame, grid, _SUB)
+        seconds = self.exposure.sample(fine)
+        if not seconds.any():
+            raise InputError(
+                f"RA {target.ra:g} Dec {target.dec:g} is outside the exposure maps, or unexposed",
+                field="position",
+            )
+        used = (
+            fine.whole_pixels(self.masks.used(fine)) if self.masks else np.ones_like(seconds, bool)
+        )
+        view = fine.view(seconds * used)
+        files = self.exposure.maps
+        check_visible(view, self.min_visible, file=files[0].file if files else None)
+        if not maps.any():
+            arcmin = float(frame.wcs.cdelt[1]) * 30 * grid.n_pixels
+            raise InputError(
+                f"no photon within {arcmin:.1f} arcmin of RA {target.ra:g} Dec {target.dec:g}",
+                file=self.files[0].file,
+                field="EVENTS",
+                mend="check the position, and that the files are of this field",
+            )
+        seen = view.seconds > 0
+        values = cluster_values(target, maps * seen, view)
+        relative = exposure_of_bands(self.files, self.cuts, grid.bands)
+        values["band_exposure"] = relative
+        values["mask"] = fine.binned(used) > 0
+        values["background"] = self.backgrounds.expected(fine, seconds * used, used, relative)
+        return values
+
+
+def _problem(target: Target) -> InputError | None:
+    try:
+        check_target(target)
+    except InputError as error:
+        return error
+    return None
+
+
+def open_events(
+    files: Sequence[str | Path],
+    grid: MapGrid,
+    *,
+    cuts: EventCuts | None = None,
+    seconds: float | None = None,
+    exposure_maps: Sequence[str | Path] = (),
+    exposure_kind: Kind = "vignetted",
+    masks: Masks | None = None,
+    background_maps: Sequence[str | Path] = (),
+    unvignetted_maps: Sequence[str | Path] = (),
+    min_visible: float = MIN_VISIBLE,
+) -> EventSource:
+    """Open event files to make maps of clusters in them.
+
+    Parameters
+    ----------
+    files : sequence of path
+        eSASS event files (or SIXTE's); sky tiles may overlap.
+    grid : MapGrid
+        The maps to make.
+    cuts : EventCuts, optional
+        Which events are used.
+    seconds : float, optional
+        Exposure of all modules of the files at the survey-average area, the same everywhere [s].
+    exposure_maps : sequence of path
+        FITS exposure maps, of `exposure_kind` (`exposure.read_exposure_maps`). Without either, the
+        exposure is that of the header or of the good time intervals of a pointing.
+    masks : Masks, optional
+    background_maps : sequence of path
+        Background maps [counts per pixel], one for each band of `grid`; default: the instrument's
+        mean background.
+    unvignetted_maps : sequence of path
+        Unvignetted exposure maps [s], for the particles, which come through no mirror.
+    min_visible : float
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, or the exposure isn't known.
+    """
+    cuts = cuts or EventCuts()
+    if not files:
+        raise InputError("no event file", field="FILE", mend="give at least one")
+    if seconds is not None and exposure_maps:
+        raise InputError("give one of them", field="--exposure, --expmap")
+    found = [scan_event_file(file) for file in files]
+    share = module_share(found, cuts, grid.bands)
+    if exposure_maps:
+        exposure = read_exposure_maps(exposure_maps, exposure_kind, share)
+    elif seconds is not None:
+        exposure = given_exposure(seconds, share)
+    else:
+        stated = header_exposure(found, share)
+        exposure = stated or gti_exposure(found, cuts, grid.bands)
+    backgrounds = Backgrounds.read(background_maps, unvignetted_maps, grid.bands, share)
+    return EventSource(
+        found,
+        grid,
+        cuts,
+        exposure,
+        masks or Masks(),
+        backgrounds,
+        check_min_visible(min_visible),
+    )

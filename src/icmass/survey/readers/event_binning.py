@@ -1,0 +1,308 @@
+"""Events of the sky binned in the frames of many clusters at once, none of them twice.
+
+The compiled part of reading event files: cuts, tangent planes, bands and pixels in one pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numba import njit
+
+from icmass.errors import InputError
+
+OUTCOMES = (
+    "counted",
+    "flagged",
+    "bad pattern",
+    "other module",
+    "outside the GTIs",
+    "not finite",
+    "outside the maps",
+    "outside the bands",
+    "duplicate",
+)
+"""What becomes of an event; the first reason not to count it is the one given."""
+(COUNTED, FLAGGED, PATTERN, MODULE, TIME, BROKEN, ELSEWHERE, BAND, DUPLICATE) = range(len(OUTCOMES))
+MAX_COUNT = np.iinfo("u2").max
+_CELLS = 180, 360  # of one degree, in which clusters are looked up
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The square maps of clusters on the sky, each in its tangent plane.
+
+    Attributes
+    ----------
+    ra, dec : ndarray, shape (n,)
+        Centres, ICRS [deg].
+    pixel : ndarray, shape (n,)
+        Side of a pixel at the centre [rad].
+    n_pixels : int
+        Pixels along a side; columns run West, rows North.
+    bands_ev : ndarray, shape (band, 2)
+        Energies that each band begins with and ends before [eV].
+    """
+
+    ra: np.ndarray
+    dec: np.ndarray
+    pixel: np.ndarray
+    n_pixels: int
+    bands_ev: np.ndarray
+
+    def lookup(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return which clusters may lie in each cell of the sky: offsets (cell + 1,) and indices.
+
+        Cells are one degree of right ascension by one of declination, by rows from the South.
+        """
+        n_dec, n_ra = _CELLS
+        reach = np.degrees(np.arctan(self.pixel * self.n_pixels / np.sqrt(2))) + 1e-6
+        cells: list[list[int]] = [[] for _ in range(n_dec * n_ra)]
+        for i, (ra, dec, r) in enumerate(zip(self.ra, self.dec, reach, strict=True)):
+            low, high = max(dec - r, -90.0), min(dec + r, 90.0)
+            rows = range(int(low + 90), min(int(high + 90), n_dec - 1) + 1)
+            width = 180.0
+            if abs(low) < 89 and abs(high) < 89:
+                sine = np.sin(np.radians(r)) / np.cos(np.radians(dec))
+                width = min(np.degrees(np.arcsin(min(sine, 1.0))) + 1e-6, 180.0)
+            start, stop = int(np.floor(ra - width)), int(np.floor(ra + width))
+            columns = {column % n_ra for column in range(start, min(stop, start + n_ra) + 1)}
+            for row in rows:
+                for column in columns:
+                    cells[row * n_ra + column].append(i)
+        offset = np.concatenate([[0], np.cumsum([len(cell) for cell in cells])])
+        return offset, np.array([i for cell in cells for i in cell], np.int64)
+
+
+@dataclass
+class EventCounts:
+    """Counts in the frames of clusters, and what became of every event.
+
+    Attributes
+    ----------
+    maps : ndarray, uint16 (n, band, y, x)
+        Photons.
+    outcomes : ndarray, int64 (len(OUTCOMES),)
+        Number of events by outcome.
+    """
+
+    frames: Frames
+    maps: np.ndarray = field(init=False)
+    outcomes: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        frames = self.frames
+        shape = (len(frames.ra), len(frames.bands_ev), frames.n_pixels, frames.n_pixels)
+        self.maps = np.zeros(shape, np.uint16)
+        self.outcomes = np.zeros(len(OUTCOMES), np.int64)
+        self._lookup = frames.lookup()
+        self._seen = np.zeros(2**16, np.uint64)
+        self._n_seen = 0
+
+    def add(
+        self,
+        events: dict[str, np.ndarray],
+        *,
+        flag: int,
+        patterns: np.ndarray,
+        least_ev: np.ndarray,
+        gtis: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        """Count some events.
+
+        Parameters
+        ----------
+        events : dict of str to ndarray, shape (n_events,)
+            ``RA``, ``DEC`` [deg], ``PI`` [eV], ``TM_NR``, ``FLAG``, ``PAT_TYP``, ``TIME`` [s].
+        flag : int
+            Events with any of these bits set are left out.
+        patterns : ndarray of bool, shape (8,)
+            Which pattern types are used.
+        least_ev : ndarray, shape (8,)
+            Least energy of events of each module [eV]; infinite: the module is not used.
+        gtis : (ndarray, ndarray)
+            Edges of each module's good time intervals, start and stop in turn, one module after
+            the other, and where each module's edges begin, shape (9,); a module without any edges
+            is used at all times.
+        """
+        n = len(events["RA"])
+        self._make_room(n)
+        frames = self.frames
+        added = _count(
+            events["RA"],
+            events["DEC"],
+            events["PI"],
+            events["TM_NR"],
+            events["FLAG"],
+            events["PAT_TYP"],
+            events["TIME"],
+            np.int64(flag),
+            patterns,
+            least_ev,
+            *gtis,
+            np.radians(frames.ra),
+            np.radians(frames.dec),
+            frames.pixel,
+            frames.bands_ev,
+            *self._lookup,
+            self._seen,
+            self.maps,
+            self.outcomes,
+        )
+        if added < 0:
+            raise InputError(f"more than {MAX_COUNT} photons in one pixel", field="EVENTS")
+        self._n_seen += added
+
+    def _make_room(self, n: int) -> None:
+        """Keep the table of events seen less than half full."""
+        size = len(self._seen)
+        while 2 * (self._n_seen + n) > size:
+            size *= 2
+        if size > len(self._seen):
+            old, self._seen = self._seen, np.zeros(size, np.uint64)
+            _rehash(old, self._seen)
+
+
+@njit(cache=True)
+def _mix(value):  # type: ignore[no-untyped-def]
+    """Scramble 64 bits (Steele, Lea & Flood 2014, SplitMix64)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@njit(cache=True)
+def _put(table, key):  # type: ignore[no-untyped-def]
+    """Put a key that is not 0 into a table; False if it was there."""
+    mask = np.uint64(len(table) - 1)
+    at = _mix(key) & mask
+    while table[at] != 0:
+        if table[at] == key:
+            return False
+        at = (at + np.uint64(1)) & mask
+    table[at] = key
+    return True
+
+
+@njit(cache=True)
+def _rehash(old, new):  # type: ignore[no-untyped-def]
+    for key in old:
+        if key != 0:
+            _put(new, key)
+
+
+@njit(cache=True)
+def _is_good_time(time, edges, start, stop):  # type: ignore[no-untyped-def]
+    """Return whether an odd number of edges lies at or before a time."""
+    lo, hi = start, stop
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if edges[middle] <= time:
+            lo = middle + 1
+        else:
+            hi = middle
+    return (lo - start) % 2 == 1 or (lo > start and edges[lo - 1] == time)
+
+
+@njit(cache=True)
+def _count(  # type: ignore[no-untyped-def]
+    ra,
+    dec,
+    pi,
+    module,
+    flag,
+    pattern,
+    time,
+    flag_mask,
+    patterns,
+    least_ev,
+    edges,
+    edges_from,
+    ra0,
+    dec0,
+    pixel,
+    bands,
+    cell_from,
+    cell_clusters,
+    seen,
+    maps,
+    outcomes,
+):
+    """Count events; return how many were put into `seen`, or -1 if a pixel overflows."""
+    n = maps.shape[2]
+    half = n / 2
+    bits = np.empty(5, np.float64)
+    as_bits = bits.view(np.uint64)
+    added = 0
+    for i in range(len(ra)):
+        tm = module[i]
+        if flag[i] & flag_mask:
+            outcomes[FLAGGED] += 1
+            continue
+        if not (0 <= pattern[i] < 8 and patterns[pattern[i]]):
+            outcomes[PATTERN] += 1
+            continue
+        if not (0 <= tm < 8 and least_ev[tm] < np.inf):
+            outcomes[MODULE] += 1
+            continue
+        energy, a, d, t = pi[i], ra[i], dec[i], time[i]
+        if not (
+            np.isfinite(energy)
+            and abs(a) <= 720
+            and abs(d) <= 90
+            and (np.isfinite(t) or edges_from[tm] == edges_from[tm + 1])
+        ):
+            outcomes[BROKEN] += 1
+            continue
+        if edges_from[tm] < edges_from[tm + 1] and not _is_good_time(
+            t, edges, edges_from[tm], edges_from[tm + 1]
+        ):
+            outcomes[TIME] += 1
+            continue
+        band = -1
+        if energy >= least_ev[tm]:
+            for k in range(bands.shape[0]):
+                if bands[k, 0] <= energy < bands[k, 1]:
+                    band = k
+                    break
+        cell = min(int(d + 90), 179) * 360 + int(np.floor(a)) % 360
+        found = False
+        fresh = False
+        sd, cd = np.sin(np.radians(d)), np.cos(np.radians(d))
+        for j in range(cell_from[cell], cell_from[cell + 1]):
+            cluster = cell_clusters[j]
+            offset = np.radians(a) - ra0[cluster]
+            sd0, cd0 = np.sin(dec0[cluster]), np.cos(dec0[cluster])
+            forward = sd0 * sd + cd0 * cd * np.cos(offset)
+            if forward <= 0:
+                continue
+            scale = 1 / (forward * pixel[cluster])
+            column = half - cd * np.sin(offset) * scale
+            row = half + (cd0 * sd - sd0 * cd * np.cos(offset)) * scale
+            if not (0 <= column < n and 0 <= row < n):
+                continue
+            found = True
+            if band < 0:
+                break
+            if not fresh:
+                bits[0], bits[1], bits[2], bits[3], bits[4] = t, a, d, energy, tm
+                key = np.uint64(0)
+                for part in as_bits:
+                    key = _mix((key ^ part) + np.uint64(0x9E3779B97F4A7C15))
+                if not _put(seen, key | np.uint64(1)):
+                    break
+                fresh = True
+                added += 1
+            if maps[cluster, band, int(row), int(column)] == 65535:
+                return -1
+            maps[cluster, band, int(row), int(column)] += 1
+        if not found:
+            outcomes[ELSEWHERE] += 1
+        elif band < 0:
+            outcomes[BAND] += 1
+        elif fresh:
+            outcomes[COUNTED] += 1
+        else:
+            outcomes[DUPLICATE] += 1
+    return added

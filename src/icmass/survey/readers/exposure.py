@@ -1,0 +1,226 @@
+"""How long the sky was looked at: exposure maps, a number, or the good time intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from icmass.errors import InputError
+from icmass.survey.readers.events import MODULES, EventCuts, EventFile, merged
+from icmass.survey.readers.fits_images import Plane, band_of, check_exposure, read_plane
+from icmass.survey.readers.sky_grid import FineGrid
+from icmass.telescope.instrument import load_instrument
+
+Kind = Literal["vignetted", "unvignetted", "survey"]
+Band = tuple[float, float]
+_SCANNING = ("SURVEY", "SCAN", "SLEW")
+_DEFAULT_BAND: Band = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Seconds of all seven modules at the survey-average effective area, anywhere on the sky.
+
+    Attributes
+    ----------
+    maps : list of Plane
+        Exposure maps in these seconds; where several overlap, the largest counts.
+    seconds : float or None
+        The same everywhere, where there are no maps.
+    assumption : str
+        How it was found, in plain words.
+    """
+
+    maps: list[Plane] = field(default_factory=list)
+    seconds: float | None = None
+    assumption: str = ""
+
+    def sample(self, fine: FineGrid) -> np.ndarray:
+        """Return the seconds at the points of a cluster's grid, (y, x)."""
+        n = len(fine.pixel)
+        if self.seconds is not None:
+            return np.full((n, n), self.seconds)
+        found = np.zeros((n, n))
+        for plane in self.maps:
+            np.maximum(found, fine.sample(plane.values, plane.wcs), out=found)
+        return found
+
+
+def survey_factor(band: Band) -> float:
+    """Return the survey-average area over that on axis, for a source of index 2 in a band [keV]."""
+    energy = np.linspace(*band, 200)
+    onaxis = load_instrument("erosita", vignetting="onaxis").area_cm2(energy)
+    survey = load_instrument("erosita", vignetting="survey").area_cm2(energy)
+    weight = onaxis / energy**2
+    return float((survey / energy**2).sum() / weight.sum()) if weight.any() else 1.0
+
+
+def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1.0) -> Exposure:
+    """Read exposure maps.
+
+    Parameters
+    ----------
+    files : sequence of path
+        FITS images [s, as if of seven modules, which is what eSASS' expmap writes].
+    kind : {"vignetted", "unvignetted", "survey"}
+        ``vignetted``: relative to the area on axis; divided by the survey-average over it at the
+        map's band. ``unvignetted``: seconds within the field of view, which a scanned position
+        spends all over it. ``survey``: at the survey-average area already.
+    share : float
+        Of the map's modules, the fraction whose events are used.
+    """
+    if kind not in ("vignetted", "unvignetted", "survey"):
+        raise InputError(
+            f"is {kind!r}", field="--expmap-kind", mend="give vignetted, unvignetted or survey"
+        )
+    planes, factors = [], []
+    for file in files:
+        plane = read_plane(file)
+        seconds = check_exposure(plane)
+        factor = survey_factor(_band_of(plane)) if kind == "vignetted" else 1.0
+        factors.append(factor)
+        planes.append(Plane(plane.file, seconds * (share / factor), plane.wcs, plane.header_band))
+    how = {
+        "vignetted": f"vignetted exposure maps over {np.mean(factors):.3f}, the survey-average "
+        "area over that on axis",
+        "unvignetted": "unvignetted exposure maps: each position spends its time all over the "
+        "field of view, as in a scan",
+        "survey": "exposure maps, in seconds at the survey-average area",
+    }[kind]
+    return Exposure(planes, None, how + _share_words(share))
+
+
+def _band_of(plane: Plane) -> Band:
+    try:
+        return band_of(plane)
+    except InputError:
+        return _DEFAULT_BAND
+
+
+def _share_words(share: float) -> str:
+    return "" if share == 1 else f", times {share:.3f} for the modules used"
+
+
+def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:
+    """Return the modules that event files are of: by their GTIs, else by their header, else all."""
+    found: set[int] = set()
+    for file in files:
+        found |= {m for m in MODULES if m in file.gtis}
+        if found:
+            continue
+        names = [str(value) for key, value in file.keys.items() if key.startswith("INSTRUM")]
+        found |= {m for m in MODULES if f"TM{m}" in names}
+    return tuple(sorted(found)) or MODULES
+
+
+def module_share(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
+    """Return the fraction of the files' modules whose events are used in the highest band."""
+    present = modules_of(files)
+    return len(modules_used(files, cuts, bands)) / len(present)
+
+
+def modules_used(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
+) -> tuple[int, ...]:
+    """Return the modules whose events are used in some band."""
+    leaks = any(file.leaks for file in files)
+    least = cuts.least_ev(bands, leaks)
+    used = tuple(m for m in modules_of(files) if np.isfinite(least[m]))
+    if not used:
+        raise InputError(
+            "leave none of the files' modules",
+            field="--modules, --light-leak",
+            mend="use other modules",
+        )
+    return used
+
+
+def exposure_of_bands(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
+) -> np.ndarray:
+    """Return the exposure of each band over that of the band with most modules, (band,)."""
+    used = modules_used(files, cuts, bands)
+    least = cuts.least_ev(bands, any(file.leaks for file in files)) / 1000
+    number = np.array([sum(least[m] <= lo for m in used) for lo, _ in bands], float)
+    return number / len(used)
+
+
+def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
+    """Return the exposure that the headers of mocks and of single pointings state, if they do.
+
+    A survey tile or scan states the time of all of it, which no position has; of several files
+    that are not of one module each it isn't known whether they add up.
+    """
+    if len(files) > 1 and not all(file.is_of_one_module for file in files):
+        return None
+    seconds = []
+    for file in files:
+        mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
+        value = file.keys.get("EXPOSURE")
+        if mode in _SCANNING or isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if not np.isfinite(value) or value <= 0:
+            raise InputError(
+                f"is {value:g} s",
+                file=file.file,
+                field="keyword EXPOSURE",
+                mend="give --exposure SECONDS or --expmap MAP",
+            )
+        seconds.append(float(value) * len(modules_of([file])) / len(MODULES))
+    area = {str(file.keys.get("AREATYPE", "")).strip().upper() for file in files}
+    how = "keyword EXPOSURE, at the survey-average area"
+    if area != {"SURVEY"}:
+        how += " (assumed: a source near the axis of a pointing is seen with up to twice of it)"
+    return Exposure([], sum(seconds) * share, how + ", the same all over the map")
+
+
+def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> Exposure:
+    """Return the exposure that the good time intervals of pointings add up to.
+
+    Raises
+    ------
+    InputError
+        If there are none, if they add up to nothing, or if the files are of a scan.
+    """
+    mend = "give --expmap MAP or --exposure SECONDS"
+    first = files[0]
+    for file in files:
+        mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
+        if mode in _SCANNING:
+            raise InputError(
+                f"is {mode}: its good time intervals are not the exposure of any position",
+                file=file.file,
+                field="keyword OBS_MODE",
+                mend=mend,
+            )
+    total = 0.0
+    for module in modules_used(files, cuts, bands):
+        parts = [file.gti_of(module) for file in files]
+        live = [file.live[module] for file in files if module in file.live]
+        times = merged(np.concatenate(parts))
+        total += float((times[:, 1] - times[:, 0]).sum()) * (np.mean(live) if live else 1.0)
+    if not any(file.gtis for file in files):
+        raise InputError("has no GTI extension", file=first.file, mend=mend)
+    if total <= 0:
+        raise InputError("add up to 0 s", file=first.file, field="GTI extensions", mend=mend)
+    return Exposure(
+        [],
+        total / len(MODULES),
+        "good time intervals of the modules used over seven, the same all over the map at the "
+        "survey-average area (assumed: a source near the axis is seen with up to twice of it)",
+    )
+
+
+def given_exposure(seconds: float, share: float) -> Exposure:
+    """Return the exposure that the user states, of all modules of the files."""
+    if not np.isfinite(seconds) or seconds <= 0:
+        raise InputError(f"is {seconds:g}", field="--exposure", mend="give seconds above 0")
+    return Exposure(
+        [],
+        seconds * share,
+        "as given, at the survey-average area, the same all over the map" + _share_words(share),
+    )

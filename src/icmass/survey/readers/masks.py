@@ -1,0 +1,200 @@
+"""What of the sky is left out: mask images, DS9 regions, point sources of a catalogue."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from icmass.errors import InputError
+from icmass.observe.coverage import CoverageConfig
+from icmass.survey.readers.fits_images import Plane, check_mask, read_plane
+from icmass.survey.readers.sky_grid import FineGrid
+from icmass.survey.readers.sky_table import numbers, read_columns
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+COUNTS = ("ML_CTS_0", "ML_CTS_1", "ML_CTS", "COUNTS")
+"""Columns of counts of a source catalogue, the first that is there (eSASS ermldet)."""
+MAX_REGIONS = 100_000
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Point sources to be masked.
+
+    Attributes
+    ----------
+    ra, dec : ndarray, shape (n,)
+        Positions, ICRS [deg].
+    radius : ndarray, shape (n,)
+        Radius of each hole [arcsec].
+    """
+
+    ra: np.ndarray
+    dec: np.ndarray
+    radius: np.ndarray
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Everything that hides a part of the sky.
+
+    Attributes
+    ----------
+    image : Plane or None
+        1 where the sky is used, 0 elsewhere; outside the image nothing is used.
+    regions : list
+        Areas to leave out, of the `regions` package, on the sky.
+    sources : Sources or None
+        Point sources; those within `spare_arcsec` of a cluster's centre are not told from it.
+    spare_arcsec : float
+    """
+
+    image: Plane | None = None
+    regions: tuple[Any, ...] = ()
+    sources: Sources | None = None
+    spare_arcsec: float = 25.0
+
+    def __bool__(self) -> bool:
+        return self.image is not None or bool(self.regions) or self.sources is not None
+
+    def used(self, fine: FineGrid) -> np.ndarray:
+        """Return which of the points of a cluster's grid are used, bool (y, x)."""
+        n = len(fine.pixel)
+        used = np.ones((n, n), bool)
+        if self.image is not None:
+            used &= fine.sample((self.image.values == 1).astype(float), self.image.wcs) > 0.5
+        for region in self.regions:
+            _cut_region(used, region, fine)
+        if self.sources is not None:
+            _cut_sources(used, self.sources, self.spare_arcsec, fine)
+        return used
+
+
+def read_masks(
+    image: str | Path | None = None,
+    regions: str | Path | None = None,
+    sources: str | Path | None = None,
+    *,
+    config: CoverageConfig | None = None,
+) -> Masks:
+    """Read what is to be masked.
+
+    Parameters
+    ----------
+    image : path, optional
+        FITS image, 1 where the sky is used.
+    regions : path, optional
+        DS9 region file in sky coordinates; all of its regions are left out.
+    sources : path, optional
+        Source catalogue with RA and DEC [deg], as eSASS' ermldet or the public catalogues have
+        them. Sources with an extent (EXT or EXT_LIKE above 0) stay; where counts are given, those
+        of fewer than `config.mask_counts` too.
+    config : CoverageConfig, optional
+        Size of the holes: as in the mocks by default, 30 arcsec at 12 counts, growing with the cube
+        root of the counts.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used.
+    """
+    config = config or CoverageConfig()
+    plane = None
+    if image is not None:
+        plane = read_plane(image)
+        check_mask(plane)
+    return Masks(
+        image=plane,
+        regions=() if regions is None else _read_regions(Path(regions)),
+        sources=None if sources is None else _read_sources(Path(sources), config),
+        spare_arcsec=config.spare_radius_arcsec,
+    )
+
+
+def _read_sources(file: Path, config: CoverageConfig) -> Sources:
+    columns = read_columns(file, ("RA", "DEC"))
+    ra, dec = numbers(columns, "RA", file), numbers(columns, "DEC", file)
+    kept = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
+    for name in ("EXT", "EXT_LIKE"):
+        if name in columns:
+            kept &= ~(numbers(columns, name, file) > 0)
+    radius = np.full(len(ra), config.mask_radius_arcsec)
+    name = next((name for name in COUNTS if name in columns), None)
+    if name is not None:
+        counts = numbers(columns, name, file)
+        kept &= counts >= config.mask_counts
+        radius = radius * np.cbrt(np.maximum(counts, 0) / config.mask_counts)
+    return Sources(ra[kept], dec[kept], radius[kept])
+
+
+def _read_regions(file: Path) -> tuple[Any, ...]:
+    from regions import Regions, SkyRegion
+
+    if not file.is_file():
+        raise InputError("no such file", file=file, mend="give the path of a DS9 region file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            text = file.read_text(encoding="utf-8")
+            found = list(Regions.parse(text, format="ds9"))
+    except Exception as error:  # the parser raises many kinds for a bad line
+        what = " ".join(str(error).split())[:80] or type(error).__name__
+        raise InputError(f"not a readable DS9 region file ({what})", file=file) from None
+    if not found:
+        raise InputError("holds no region", file=file, mend="give DS9 regions to be left out")
+    if len(found) > MAX_REGIONS:
+        raise InputError(f"holds more than {MAX_REGIONS} regions", file=file)
+    if not all(isinstance(region, SkyRegion) for region in found):
+        raise InputError(
+            "has regions in pixels", file=file, mend="save them in sky coordinates (fk5 or icrs)"
+        )
+    return tuple(found)
+
+
+def _cut_region(used: np.ndarray, region: Any, fine: FineGrid) -> None:
+    from regions import PixCoord
+
+    try:
+        on_grid = region.to_pixel(fine.frame)
+        box = on_grid.bounding_box
+        x, y = (
+            slice(*np.searchsorted(fine.pixel, [low - 1, high + 1]))
+            for low, high in ((box.ixmin, box.ixmax), (box.iymin, box.iymax))
+        )
+        grid = np.meshgrid(fine.pixel[x], fine.pixel[y])
+        used[y, x] &= ~on_grid.contains(PixCoord(*grid))
+    except (ValueError, NotImplementedError, TypeError, OverflowError):
+        return  # beyond the tangent plane's half of the sky, or a line or point without area
+
+
+def _cut_sources(used: np.ndarray, sources: Sources, spare: float, fine: FineGrid) -> None:
+    for x, y, radius in zip(*_on_grid(sources, spare, fine.frame), strict=True):
+        rows, columns = (
+            slice(*np.searchsorted(fine.pixel, [at - radius, at + radius])) for at in (y, x)
+        )
+        hole = np.hypot(fine.pixel[columns] - x, fine.pixel[rows, None] - y) <= radius
+        used[rows, columns][hole] = False
+
+
+def _on_grid(
+    sources: Sources, spare: float, frame: WCS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixel coordinates and radii of the sources that touch a cluster's grid."""
+    ra0, dec0 = frame.wcs.crval
+    scale = float(frame.wcs.cdelt[1]) * 3600
+    reach = np.hypot(*frame.wcs.crpix) * scale
+    a, d, d0 = np.radians(sources.ra - ra0), np.radians(sources.dec), np.radians(dec0)
+    forward = np.sin(d0) * np.sin(d) + np.cos(d0) * np.cos(d) * np.cos(a)
+    near = np.degrees(np.arccos(np.clip(forward, -1, 1))) * 3600 < reach + sources.radius
+    near &= forward > 0
+    ra, dec, radius = sources.ra[near], sources.dec[near], sources.radius[near] / scale
+    x, y = frame.wcs_world2pix(ra, dec, 0) if near.any() else (np.zeros(0), np.zeros(0))
+    centre = frame.wcs.crpix - 1
+    away = np.hypot(x - centre[0], y - centre[1]) * scale > spare
+    return x[away], y[away], radius[away]

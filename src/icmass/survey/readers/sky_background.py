@@ -1,0 +1,92 @@
+"""The background that is expected in each pixel: of eSASS' maps, or the instrument's mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from icmass.errors import InputError
+from icmass.survey.readers.exposure import Exposure, read_exposure_maps
+from icmass.survey.readers.fits_images import Plane, check_exposure, read_plane
+from icmass.survey.readers.sky_grid import FineGrid
+from icmass.telescope.instrument import load_instrument
+
+Band = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Backgrounds:
+    """Where the expected background comes from.
+
+    Attributes
+    ----------
+    maps : list of Plane
+        Background maps [counts/arcmin^2], one for each band; none: the instrument's mean rates.
+    unvignetted : Exposure or None
+        Exposure that the particles see [s]; None: that of the sky.
+    """
+
+    maps: list[Plane] = field(default_factory=list)
+    unvignetted: Exposure | None = None
+
+    @classmethod
+    def read(
+        cls,
+        maps: Sequence[str | Path],
+        unvignetted: Sequence[str | Path],
+        bands: Sequence[Band],
+        share: float = 1.0,
+    ) -> Backgrounds:
+        """Read background maps [counts per pixel] and unvignetted exposure maps [s]."""
+        if len(maps) not in (0, len(bands)):
+            raise InputError(
+                f"{len(maps)} background maps for {len(bands)} bands",
+                field="--background",
+                mend="give one for each band, in order of energy",
+            )
+        planes = []
+        for file in maps:
+            plane = read_plane(file)
+            values = check_exposure(plane) / _pixel_arcmin2(plane)
+            planes.append(Plane(plane.file, values, plane.wcs, plane.header_band))
+        seconds = read_exposure_maps(unvignetted, "unvignetted", share) if unvignetted else None
+        return cls(planes, seconds)
+
+    def expected(
+        self, fine: FineGrid, seconds: np.ndarray, used: np.ndarray, relative: np.ndarray
+    ) -> np.ndarray:
+        """Return the expected counts of each pixel of a cluster's grid, float32 (band, y, x).
+
+        Parameters
+        ----------
+        fine : FineGrid
+        seconds : ndarray, shape (y, x) of the points
+            Exposure at the survey-average area, 0 where masked [s].
+        used : ndarray of bool, same shape
+            Points that are not masked.
+        relative : ndarray, shape (band,)
+            Exposure of each band over that of all modules used.
+        """
+        area = (60 * float(fine.frame.wcs.cdelt[1])) ** 2
+        if self.maps:
+            found = [fine.binned(fine.sample(m.values, m.wcs) * used) * area for m in self.maps]
+            return np.stack(found).astype("f4")
+        background = load_instrument("erosita").background
+        sky = fine.binned(seconds)
+        particles = sky
+        if self.unvignetted is not None:
+            particles = fine.binned(self.unvignetted.sample(fine) * used)
+        out = []
+        for (lo, hi), share in zip(fine.grid.bands, relative, strict=True):
+            of_sky, of_particles = background.rate(lo, hi)
+            out.append((of_sky * sky + of_particles * particles) * (area * share))
+        return np.stack(out).astype("f4")
+
+
+def _pixel_arcmin2(plane: Plane) -> float:
+    from astropy.wcs.utils import proj_plane_pixel_area
+
+    return float(proj_plane_pixel_area(plane.wcs)) * 3600
