@@ -412,7 +412,7 @@ def test_bundled_models_that_are_not_there(
         ([store], "bundled model erosita-v1: is not in this installation; name the folder"),
         (["erosita-v1", store], "bundled model erosita-v1: is not in this installation"),
         (["counts", store], "counts: no such folder; name the folder"),
-        ([], "give either a SURVEY or --images"),
+        ([], "give one survey, event files, or --images"),
     ]:
         called = icmass("predict", *args)
         assert called.status == 2 and message in called.err, called.err
@@ -502,8 +502,8 @@ def test_what_is_missing_is_named(
 ) -> None:
     image = sky / "img_0500_1200.fits"
     for args, message in [
-        ([run], "give either a SURVEY or --images"),
-        ([run, store, "--images", image], "give either a SURVEY or --images"),
+        ([run], "give one survey, event files, or --images"),
+        ([run, store, "--images", image], "give one survey, event files, or --images"),
         ([run, "--images", image, "--ra", 140], "--dec, --redshift: is missing"),
         ([tmp_path, store], "holds no finished model"),
         ([tmp_path / "gone", store], "no such folder"),

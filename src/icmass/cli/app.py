@@ -12,6 +12,7 @@ from icmass import __version__
 from icmass.cli.benchmark import benchmark
 from icmass.cli.config import config
 from icmass.cli.demo import demo
+from icmass.cli.export import export
 from icmass.cli.info import info
 from icmass.cli.ingest import app as ingest
 from icmass.cli.options import SeveralValues
@@ -85,4 +86,5 @@ app.command()(validate)
 app.command()(benchmark)
 app.command()(report)
 app.command(cls=SeveralValues)(predict)
+app.command(cls=SeveralValues)(export)
 app.command()(rate)

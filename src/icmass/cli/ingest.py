@@ -28,7 +28,7 @@ def esass(
     dec: options.Dec = None,
     redshift: options.Redshift = None,
     table: options.TableFile = None,
-    nh: options.Nh = 3.5,
+    nh: options.Nh = None,
     exposure: options.Exposure = None,
     expmap: Annotated[
         list[Path] | None, typer.Option(metavar="MAP...", help="Exposure maps, FITS images.")
@@ -64,7 +64,7 @@ def esass(
     from icmass.survey.store import SurveyWriter, check_new_store
 
     check_new_store(out, overwrite=overwrite)
-    targets = options.read_targets(table, ra, dec, redshift, nh)
+    targets = options.read_targets(table, ra, dec, redshift, nh, events=files[0])
     grid = MapGrid(tuple(parse_bands(bands)), pixels, half_width)
     source = options.open_event_source(
         files,

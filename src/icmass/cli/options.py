@@ -32,7 +32,11 @@ TableFile = Annotated[
         "are, id and nh [1e20 cm^-2].",
     ),
 ]
-Nh = Annotated[float, Option(help="Galactic column density, 1e20 cm^-2.")]
+Nh = Annotated[
+    float | None,
+    Option(help="Galactic column density, 1e20 cm^-2; default 3.5, or what a mock says."),
+]
+DEFAULT_NH = 3.5
 Exposure = Annotated[
     float | None,
     Option(
@@ -153,21 +157,44 @@ def read_targets(
     ra: float | None,
     dec: float | None,
     redshift: float | None,
-    nh: float,
+    nh: float | None,
+    *,
     name: str | None = None,
+    events: Path | None = None,
 ) -> list[Target]:
-    """Return the clusters to look at: one from its options, or those of a table."""
+    """Return the clusters to look at: one from its options, or those of a table.
+
+    Event files that `icmass export` wrote of a mock say where the cluster is, at what redshift and
+    behind what column density, for what the options leave out.
+    """
     from icmass.survey.readers.cluster_table import read_cluster_table
     from icmass.survey.readers.observed import Target, check_target
 
     place = {"--ra": ra, "--dec": dec, "--redshift": redshift}
     if table is not None:
         refuse({**place, "--name": name}, "each cluster has its own in the --table")
-        return read_cluster_table(table, nh=nh)
-    if ra is None or dec is None or redshift is None:
+        return read_cluster_table(table, nh=DEFAULT_NH if nh is None else nh)
+    if events is not None:
+        told = _of_mock(events)
+        place = {key: told.get(key) if value is None else value for key, value in place.items()}
+        nh = told.get("--nh") if nh is None else nh
+    found = [value for value in place.values() if value is not None]
+    if len(found) < len(place):
         missing = ", ".join(key for key, value in place.items() if value is None)
         raise InputError("is missing", field=missing, mend="give it, or a --table")
-    return [check_target(Target(name or "cluster", ra, dec, redshift, nh))]
+    return [check_target(Target(name or "cluster", *found, DEFAULT_NH if nh is None else nh))]
+
+
+def _of_mock(file: Path) -> dict[str, float]:
+    """Return what the header of a mock's event file says of its cluster, by option."""
+    from icmass.survey.readers.events import scan_event_file
+
+    keys = scan_event_file(file).keys
+    names = {"--ra": "RA_PNT", "--dec": "DEC_PNT", "--redshift": "ICM_Z", "--nh": "ICM_NH"}
+    if "ICM_Z" not in keys:
+        return {}
+    told = {option: keys.get(name) for option, name in names.items()}
+    return {option: float(v) for option, v in told.items() if isinstance(v, int | float)}
 
 
 def open_event_source(

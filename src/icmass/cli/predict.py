@@ -1,38 +1,34 @@
-"""`icmass predict`: masses of clusters in a survey, or of a real cluster in FITS images."""
+"""`icmass predict`: masses of clusters in a survey, in event files or in FITS images."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from icmass.cli.options import parse_index
+from icmass.cli import options
+from icmass.cli.options import Option, refuse
 from icmass.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from icmass.estimators.ensemble import Ensemble
+    from icmass.estimators.ensemble import Ensemble, Mixture
     from icmass.estimators.prior import Prior
 
-MAX_ROWS = 20
-
-
-Option = typer.Option
-Model = Annotated[
-    Path | None,
+Inputs = Annotated[
+    list[Path] | None,
     typer.Argument(
-        metavar="MODEL_OR_RUN",
-        help="A run's folder, a saved model's, or a bundled model; default: erosita-v1, bundled.",
+        metavar="[MODEL_OR_RUN] [INPUT]...",
+        help="A run's folder, a saved model's or a bundled model (default: erosita-v1, bundled); "
+        "then a survey, X.zarr, or eSASS event files; or none with --images.",
         show_default=False,
     ),
-]
-Survey = Annotated[
-    Path | None, typer.Argument(metavar="SURVEY", help="A survey, X.zarr, or give --images.")
 ]
 Images = Annotated[
     list[Path] | None,
@@ -40,15 +36,8 @@ Images = Annotated[
 ]
 Expmap = Annotated[
     list[Path] | None,
-    Option(
-        metavar="MAP...",
-        help="Exposure map, seconds at the survey-average area: one for all, or one an image.",
-    ),
+    Option(metavar="MAP...", help="Exposure maps; of images, one for all or one an image."),
 ]
-Mask = Annotated[Path | None, Option(help="Mask image, 1 = use.")]
-Ra = Annotated[float | None, Option(help="Right ascension, degrees.")]
-Dec = Annotated[float | None, Option(help="Declination, degrees.")]
-Redshift = Annotated[float | None, Option(help="Redshift of the cluster.")]
 ImageBands = Annotated[
     str | None,
     Option(
@@ -56,8 +45,6 @@ ImageBands = Annotated[
         help="Bands of the images in keV; default: of header (EMIN1, EMAX1) or file name.",
     ),
 ]
-Nh = Annotated[float, Option(help="Galactic column density, 1e20 cm^-2.")]
-MinVisible = Annotated[float, Option(help="Least visible fraction within 0.5 comoving Mpc/h.")]
 Seed = Annotated[
     int, Option(min=0, help="Seed of the photons' places in their pixels, and of --samples.")
 ]
@@ -74,147 +61,246 @@ PriorText = Annotated[
 Samples = Annotated[
     int | None, Option(min=1, metavar="N", help="Add N draws of ln M500c a cluster to --json.")
 ]
-Name = Annotated[
+ModelName = Annotated[
     str | None, Option("--model", help="Which model of a run; default: its best network.")
 ]
+Name = Annotated[str | None, Option(help="What to call the cluster.")]
 Index = Annotated[
     list[str] | None,
     Option(metavar="I...", help="Clusters of the survey: 3, or 0-9; default: all."),
 ]
 Device = Annotated[str, Option(help="auto, cpu or cuda.")]
+Out = Annotated[
+    Path | None,
+    Option(metavar="TABLE", help="Write the masses as a table too: .fits, .ecsv or .vot."),
+]
+Pictures = Annotated[
+    Path | None,
+    Option(metavar="DIR", help="Draw each cluster: bands, mask, R500c, posterior."),
+]
+Attribution = Annotated[
+    bool, Option("--attribution", help="Draw in --pictures which photons carry the mass.")
+]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace the table of --out.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
 
 
+@dataclass
+class Found:
+    """What is to be predicted: clusters of a survey, and those that could not be read."""
+
+    survey: xr.Dataset | None
+    rows: np.ndarray
+    failed: dict[str, InputError] = field(default_factory=dict)
+
+
 def predict(
-    model: Model = None,
-    survey: Survey = None,
+    inputs: Inputs = None,
     images: Images = None,
     expmap: Expmap = None,
-    mask: Mask = None,
-    ra: Ra = None,
-    dec: Dec = None,
-    redshift: Redshift = None,
+    expmap_kind: options.ExpmapKind = None,
+    exposure: options.Exposure = None,
+    novig: options.Novig = None,
+    background: options.Background = None,
+    mask: options.Mask = None,
+    regions: options.Regions = None,
+    sources: options.Sources = None,
+    ra: options.Ra = None,
+    dec: options.Dec = None,
+    redshift: options.Redshift = None,
+    table: options.TableFile = None,
+    cluster_name: Name = None,
     image_bands: ImageBands = None,
-    nh: Nh = 3.5,
-    min_visible: MinVisible = 0.5,
+    nh: options.Nh = None,
+    min_visible: options.MinVisible = 0.5,
+    flag: options.Flag = options.STANDARD_FLAG,
+    pattern: options.Pattern = 15,
+    modules: options.Modules = options.ALL_MODULES,
+    light_leak: options.LightLeakOption = "exclude",
+    gti: options.Gti = True,
     seed: Seed = 0,
-    name: Name = None,
+    model_name: ModelName = None,
     index: Index = None,
     device: Device = "auto",
     prior_text: PriorText = "training",
     samples: Samples = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    pictures: Pictures = None,
+    attribution: Attribution = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict M500c of the clusters of a survey, or of a real cluster from its images."""
+    """Predict M500c of the clusters of a survey, of event files, or of images of one cluster.
+
+    A batch goes on past a cluster that cannot be used, and lists it at the end.
+    """
+    from icmass.cli.predict_table import print_prediction
     from icmass.estimators.bundled import model_folder
     from icmass.estimators.ensemble import load_ensemble
     from icmass.estimators.prior import parse_prior
 
-    if survey is None and not images and model is not None and model.suffix == ".zarr":
-        model, survey = None, model
-    if (survey is None) == (not images):
-        raise InputError("give either a SURVEY or --images", field="input")
-    where = {"--ra": ra, "--dec": dec, "--redshift": redshift}
+    model, files = _model_and_inputs(inputs or [], bool(images))
+    stores = [file for file in files if file.suffix == ".zarr"]
+    if bool(files) + bool(images) != 1 or (stores and len(files) > 1):
+        raise InputError("give one survey, event files, or --images", field="input")
+    place = {"--ra": ra, "--dec": dec, "--redshift": redshift, "--table": table}
+    of_sky = {"--expmap": expmap, "--expmap-kind": expmap_kind, "--mask": mask}
+    of_events = {
+        "--exposure": exposure,
+        "--expmap-novig": novig,
+        "--background": background,
+        "--regions": regions,
+        "--sources": sources,
+    }
+    if stores:
+        given = {**place, **of_sky, **of_events, "--image-bands": image_bands}
+        refuse(given, "a SURVEY has its own; it goes with event files and --images")
+    else:
+        refuse({"--index": index}, "only a SURVEY has an index")
     if images:
-        _refuse({"--index": index}, "only a SURVEY has an index")
-        place = _required(where)
-    else:
-        more = {"--expmap": expmap, "--mask": mask, "--image-bands": image_bands}
-        _refuse({**where, **more}, "a SURVEY has its own; it goes with --images")
+        refuse({**of_events, "--table": table}, "goes with event files, not with --images")
+    elif files and not stores:
+        refuse({"--image-bands": image_bands}, "goes with --images")
     if not as_json:
-        _refuse({"--samples": samples}, "only --json prints samples")
+        refuse({"--samples": samples}, "only --json prints samples")
+    if attribution and pictures is None:
+        raise InputError("draws in --pictures", field="--attribution", mend="give --pictures DIR")
     prior = parse_prior(prior_text)
-    ensemble = load_ensemble(model_folder(model), model=name, device=device)
-    if survey is not None:
-        data, rows = _open(survey, index)
+    ensemble = load_ensemble(model_folder(model), model=model_name, device=device)
+    if stores:
+        found = _of_survey(stores[0], index)
     else:
-        options = {"mask": mask, "nh": nh, "min_visible": min_visible, "seed": seed}
-        data = _read_images(ensemble, images, expmap, place, bands=image_bands, **options)
-        rows = np.array([0])
-    found = _predicted(ensemble, data, rows, prior=prior, n_samples=samples, seed=seed)
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-    else:
-        print_prediction(found)
-
-
-def _refuse(options: dict[str, object], why: str) -> None:
-    if given := [name for name, value in options.items() if value is not None]:
-        raise InputError(why, field=", ".join(given), mend="leave it out")
-
-
-def _required(options: dict[str, float | None]) -> list[float]:
-    if missing := [name for name, value in options.items() if value is None]:
-        raise InputError("is missing", field=", ".join(missing), mend="--images needs it")
-    return [value for value in options.values() if value is not None]
-
-
-def _read_images(
-    ensemble: Ensemble,
-    images: list[Path] | None,
-    expmap: list[Path] | None,
-    place: Sequence[float],
-    *,
-    bands: str | None,
-    **options: Any,
-) -> xr.Dataset:
-    """Return the survey of one cluster, on the maps that the model was trained on."""
-    from icmass.survey.readers.fits_images import parse_bands
-    from icmass.survey.readers.images import survey_from_images
-
-    ra, dec, redshift = place
-    grid = ensemble.training.grid
-    if grid is None:
-        raise InputError(
-            "reads no maps, hence no images",
-            field=f"model {ensemble.name}",
-            mend="choose a network with --model",
+        events = files[0] if files else None
+        targets = options.read_targets(
+            table, ra, dec, redshift, nh, name=cluster_name, events=events
         )
-    ensemble.training.check_redshift(redshift)
-    return survey_from_images(
-        images or [],
-        expmap or [],
-        ra=ra,
-        dec=dec,
-        redshift=redshift,
-        grid=grid,
-        image_bands=parse_bands(bands) if bands is not None else None,
-        **options,
-    )
+        if images:
+            sky = {"mask": mask, "min_visible": min_visible, "seed": seed}
+            sky |= {"exposure_kind": expmap_kind or "survey"}
+            found = _of_images(ensemble, images, expmap or [], targets[0], image_bands, sky)
+        else:
+            found = _of_events(
+                ensemble,
+                files,
+                targets,
+                exposure=exposure,
+                expmap=expmap,
+                expmap_kind=expmap_kind,
+                novig=novig,
+                background=background,
+                mask=mask,
+                regions=regions,
+                sources=sources,
+                min_visible=min_visible,
+                flag=flag,
+                pattern=pattern,
+                modules=modules,
+                light_leak=light_leak,
+                gti=gti,
+            )
+    document, prediction = _predicted(ensemble, found, prior=prior, n_samples=samples, seed=seed)
+    if out is not None:
+        _write_table(document, out, overwrite)
+    if pictures is not None and found.survey is not None:
+        _draw(ensemble, found, document, prediction, pictures, attribution)
+    if as_json:
+        typer.echo(json.dumps(document, indent=1))
+    else:
+        print_prediction(document)
+    _report_failed(found)
 
 
-def _open(path: Path, index: list[str] | None) -> tuple[xr.Dataset, np.ndarray]:
+def _model_and_inputs(given: list[Path], images: bool) -> tuple[Path | None, list[Path]]:
+    """Tell the model from the inputs: a folder that is no store, or what is no file at all."""
+    if not given:
+        return None, []
+    first = given[0]
+    is_input = first.suffix == ".zarr" or first.is_file()
+    if is_input or (len(given) == 1 and not images and _looks_like_events(first)):
+        return None, given
+    return first, given[1:]
+
+
+def _looks_like_events(path: Path) -> bool:
+    return bool({".fits", ".fit", ".evt"} & {suffix.lower() for suffix in path.suffixes})
+
+
+def _of_survey(path: Path, index: list[str] | None) -> Found:
     """Return a survey and the clusters asked for."""
     from icmass.survey.catalog import open_survey
 
     survey = open_survey(path)
-    n = survey.sizes["cluster"]
-    rows = np.arange(n) if not index else np.concatenate([parse_index(text) for text in index])
-    if rows.size == 0 or rows.max() >= n:
-        last = rows.max() if rows.size else "none"
-        raise InputError(f"{last}: {path.name} has {n} clusters, 0 to {n - 1}", field="--index")
-    return survey, rows
+    return Found(survey, options.chosen_clusters(index, survey.sizes["cluster"], path.name))
+
+
+def _of_images(
+    ensemble: Ensemble,
+    images: Sequence[Path],
+    expmap: Sequence[Path],
+    target: Any,
+    bands: str | None,
+    sky: dict[str, Any],
+) -> Found:
+    """Return the survey of one cluster, on the maps that the model was trained on."""
+    from icmass.survey.readers.fits_images import parse_bands
+    from icmass.survey.readers.images import survey_from_images
+
+    grid = ensemble.map_grid()
+    ensemble.training.check_redshift(target.redshift)
+    survey = survey_from_images(
+        images,
+        expmap,
+        ra=target.ra,
+        dec=target.dec,
+        redshift=target.redshift,
+        nh=target.nh,
+        grid=grid,
+        image_bands=parse_bands(bands) if bands is not None else None,
+        **sky,
+    )
+    return Found(survey, np.array([0]))
+
+
+def _of_events(
+    ensemble: Ensemble, files: Sequence[Path], targets: Sequence[Any], **given: Any
+) -> Found:
+    """Return the survey of clusters in event files, on the maps that the model was trained on."""
+    from icmass.survey.readers.observed import survey_attrs, survey_in_memory
+
+    grid = ensemble.map_grid()
+    failed: dict[str, InputError] = {}
+    usable = []
+    for target in targets:
+        try:
+            ensemble.training.check_redshift(target.redshift)
+            usable.append(target)
+        except InputError as error:
+            failed[target.name] = error
+    source = options.open_event_source(files, grid, **given)
+    clusters, names = [], []
+    for target, values in source.read(usable):
+        if isinstance(values, InputError):
+            failed[target.name] = values
+        else:
+            clusters.append(values)
+            names.append(target.name)
+    if not clusters and len(targets) == 1:
+        raise next(iter(failed.values()))
+    if not clusters:
+        return Found(None, np.zeros(0, int), failed)
+    attrs = survey_attrs(grid, preset="events", seed=0, facts=source.facts)
+    survey = survey_in_memory(clusters, grid, {**attrs, "names": json.dumps(names)})
+    return Found(survey, np.arange(len(clusters)), failed)
 
 
 def _predicted(
-    ensemble: Ensemble,
-    survey: xr.Dataset,
-    index: np.ndarray,
-    *,
-    prior: Prior,
-    n_samples: int | None,
-    seed: int,
-) -> dict[str, Any]:
-    """Return the document that `--json` prints."""
+    ensemble: Ensemble, found: Found, *, prior: Prior, n_samples: int | None, seed: int
+) -> tuple[dict[str, Any], Mixture | None]:
+    """Return the document that `--json` prints, and the posteriors."""
     from icmass.estimators.ensemble import survey_cosmology
     from icmass.estimators.masses import assumptions, describe, warnings
 
-    prediction = ensemble.predict(survey, index, prior)
-    samples = None
-    if n_samples is not None:
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-        samples = prediction.sample(n_samples, rng)
-    return {
+    document: dict[str, Any] = {
         "model": {
             "name": ensemble.name,
             "folder": str(ensemble.folder),
@@ -223,95 +309,64 @@ def _predicted(
             "preset": ensemble.training.survey.get("preset"),
             "n_train": ensemble.training.n,
         },
-        "cosmology": json.loads(survey.attrs["cosmology"]),
-        "prior": {"kind": prior.kind, "is": prior.describe(survey_cosmology(survey))},
-        "clusters": describe(survey, index, prediction, samples),
-        "assumptions": assumptions(ensemble, survey, prediction, prior),
-        "warnings": warnings(ensemble, survey, index, prediction),
+        "clusters": [],
+        "failed": [{"id": name, "why": str(error)} for name, error in found.failed.items()],
     }
+    survey = found.survey
+    if survey is None:
+        return document | {"assumptions": [], "warnings": []}, None
+    rows, prediction, lost = ensemble.predict_all(survey, found.rows, prior)
+    found.rows = rows
+    found.failed |= lost
+    document["failed"] += [{"id": name, "why": str(error)} for name, error in lost.items()]
+    samples = None
+    if n_samples is not None:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+        samples = prediction.sample(n_samples, rng)
+    cosmology = survey_cosmology(survey)
+    document["clusters"] = describe(survey, rows, prediction, samples, ensemble)
+    return document | {
+        "cosmology": json.loads(survey.attrs["cosmology"]),
+        "prior": {"kind": prior.kind, "is": prior.describe(cosmology)},
+        "assumptions": assumptions(ensemble, survey, prediction, prior),
+        "warnings": warnings(ensemble, survey, rows, prediction),
+    }, prediction
 
 
-def print_prediction(found: dict[str, Any]) -> None:
-    """Print a predicted mass, or a table of them, with what it assumes."""
-    from rich.console import Console
-    from rich.table import Table
+def _write_table(document: dict[str, Any], out: Path, overwrite: bool) -> None:
+    from icmass.estimators.mass_table import mass_table
+    from icmass.survey.writers.tables import write_table
 
-    console = Console()
-    model, rows = found["model"], found["clusters"]
-    console.print(
-        f"[bold]{model['name']}[/bold], {model['members']} fold models, trained on "
-        f"{model['n_train']} mock clusters (preset {model['preset']})",
-        soft_wrap=True,
-    )
-    line = f"Prior of the mass: {found['prior']['is']}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if len(rows) == 1:
-        table = Table(show_header=False)
-        for row in _one(rows[0]):
-            table.add_row(*row)
-    else:
-        table = Table("cluster", "z", "M500c \\[1e14 Msun/h]", "M500c \\[1e14 Msun]", "photons")
-        for row in rows[:MAX_ROWS]:
-            table.add_row(*_short(row))
-    console.print(table)
-    if len(rows) > MAX_ROWS:
-        console.print(f"... and {len(rows) - MAX_ROWS} more: choose with --index, or --json")
-    for line in found["warnings"]:
-        console.print(f"[bold yellow]Mind:[/] {line}", highlight=False, soft_wrap=True)
-    console.print("It assumes:")
-    for line in found["assumptions"]:
-        console.print(f" - {line}", highlight=False, soft_wrap=True)
+    if not document["clusters"]:
+        raise InputError("there is no mass to write", file=out, field="--out")
+    write_table(mass_table(document), out, overwrite=overwrite)
 
 
-def _interval(mass: dict[str, float]) -> str:
-    return f"{mass['median']:.2f} ({mass['p16']:.2f} to {mass['p84']:.2f})"
+def _draw(
+    ensemble: Ensemble,
+    found: Found,
+    document: dict[str, Any],
+    prediction: Mixture | None,
+    folder: Path,
+    attribution: bool,
+) -> None:
+    from icmass.report.cluster_picture import draw_clusters
+
+    if prediction is None or found.survey is None:
+        return
+    carried = None
+    if attribution:
+        from icmass.explain.cluster import attribute_clusters
+
+        carried = attribute_clusters(ensemble, found.survey, found.rows)
+    rows = document["clusters"]
+    for path in draw_clusters(found.survey, rows, prediction, folder, attribution=carried):
+        typer.echo(f"icmass: {path}", err=True)
 
 
-def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the lines of the table of one cluster."""
-    if "ra" in row:
-        yield "position", f"RA {row['ra']:.4f} Dec {row['dec']:+.4f} deg"
-    yield "redshift", f"{row['redshift']:.4g}"
-    yield "M500c, 16-84 per cent", f"{_interval(row['m500c_1e14_msun_h'])} 1e14 Msun/h"
-    yield "", f"{_interval(row['m500c_1e14_msun'])} 1e14 Msun"
-    wide = row["m500c_1e14_msun_h"]
-    yield (
-        "2.5-97.5 per cent, mean",
-        (f"{wide['p2.5']:.2f} to {wide['p97.5']:.2f}, mean {wide['mean']:.2f} 1e14 Msun/h"),
-    )
-    yield (
-        "error of ln M",
-        f"{row['ln_m500c_std']:.2f} (model {row['ln_m500c_std_within']:.2f}, "
-        f"between fold models {row['ln_m500c_std_between']:.2f})",
-    )
-    if row["out_of_domain"] is not None:
-        flag = "flagged" if row["flagged"] else "like the training set"
-        yield "out of domain", f"{row['out_of_domain']:.2f}, {flag} (flagged above 1)"
-    if "m500c" in row:
-        yield "true M500c", f"{row['m500c'] / 1e14:.2f} 1e14 Msun/h"
-    yield (
-        "R500c",
-        f"{row['r500c_mpc_h_comoving']:.2f} comoving Mpc/h, {row['r500c_arcmin']:.2f} arcmin",
-    )
-    photons = f"{row['photons']:,} in the map, {row['photons_0.5_mpc_h']:,} within 0.5 Mpc/h"
-    yield "photons, all sources", photons
-    yield "exposure, at most", f"{row['exposure_s']:,.0f} s"
-    if "visible_fraction" in row:
-        yield "exposure within 0.5 Mpc/h", f"{row['exposure_aperture_s']:,.0f} s"
-        yield (
-            "visible",
-            f"{row['visible_fraction']:.1%} within 0.5 Mpc/h, "
-            f"{row['visible_fraction_map']:.1%} of the map",
-        )
-    if "nh" in row:
-        yield "Galactic N_H", f"{row['nh']:g}e20 cm^-2"
-
-
-def _short(row: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        f"{row['cluster']}{' (flagged)' if row['flagged'] else ''}",
-        f"{row['redshift']:.3f}",
-        _interval(row["m500c_1e14_msun_h"]),
-        _interval(row["m500c_1e14_msun"]),
-        f"{row['photons']:,}",
-    )
+def _report_failed(found: Found) -> None:
+    """List the clusters without a mass, one line each; exit with 2 if there is none with one."""
+    for name, error in found.failed.items():
+        typer.echo(f"icmass: cluster {name}: {error}", err=True)
+    if found.failed and (found.survey is None or not len(found.rows)):
+        raise InputError(f"none of the {len(found.failed)} clusters could be used", field="input")

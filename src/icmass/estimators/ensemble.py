@@ -18,6 +18,7 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.estimators.aperture import needs_aperture, solved_with_aperture
 from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
@@ -187,6 +188,14 @@ class Ensemble:
         InputError
             If the survey lacks what the models read, or a member keeps no training prior.
         """
+        if needs_aperture(self.members[0].inputs, survey):
+            cosmology = survey_cosmology(survey)
+            return solved_with_aperture(
+                lambda few: self.predict(few, np.arange(few.sizes["cluster"]), prior),
+                survey,
+                index,
+                cosmology,
+            )
         needed = [name for name in self.members[0].inputs if name not in survey]
         if missing := [name for name in needed if name != "coverage"]:
             raise InputError(
@@ -207,6 +216,66 @@ class Ensemble:
                 if old is not None
             ]
         )
+
+    def predict_all(
+        self, survey: xr.Dataset, index: np.ndarray, prior: Prior = TRAINED
+    ) -> tuple[np.ndarray, Mixture, dict[str, InputError]]:
+        """Predict what can be predicted of a batch.
+
+        Returns
+        -------
+        index : ndarray of int
+            The clusters that were predicted.
+        prediction : Mixture
+            Theirs.
+        failed : dict of str to InputError
+            What is wrong with each of the others, by name or number.
+
+        Raises
+        ------
+        InputError
+            If no cluster can be predicted.
+        """
+        index = np.asarray(index)
+        try:
+            return index, self.predict(survey, index, prior), {}
+        except InputError as error:
+            if len(index) == 1:
+                raise
+            whole = error
+        names = json.loads(survey.attrs.get("names", "[]"))
+        good, failed = [], {}
+        for i in index:
+            try:
+                self.predict(survey, np.array([i]), prior)
+                good.append(i)
+            except InputError as error:
+                failed[names[i] if names else str(i)] = error
+        if not good:
+            raise whole
+        kept = np.array(good)
+        return kept, self.predict(survey, kept, prior), failed
+
+    def map_grid(self) -> MapGrid:
+        """Return the maps that the models were trained on, or say that they read none."""
+        if self.training.grid is None:
+            raise InputError(
+                "reads no maps, hence no images or event files",
+                field=f"model {self.name}",
+                mend="choose a network with --model",
+            )
+        return self.training.grid
+
+    @property
+    def nh_range(self) -> tuple[float, float] | None:
+        """Range of N_H of the training survey [1e20 cm^-2], if it is known."""
+        configs = [getattr(member, "config", None) for member in self.members]
+        known = [nh for config in configs if (nh := getattr(config, "nh_range_1e20", None))]
+        if known:
+            return min(low for low, _ in known), max(high for _, high in known)
+        config = json.loads(self.training.survey.get("config", "{}"))
+        nh = config.get("observe", {}).get("nh_1e20")
+        return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
     def _training_prior(self, member: Estimator, prior: Prior) -> TrainingPrior | None:
         """Return what a member keeps of its training masses, once it's sure that it is enough."""

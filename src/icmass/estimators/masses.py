@@ -11,10 +11,16 @@ import xarray as xr
 from icmass.estimators.ensemble import TRAINED, Ensemble, Mixture, survey_cosmology
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
+from icmass.estimators.reasons import central_photons, reasons, withheld
 from icmass.survey.catalog import counts
-from icmass.survey.readers.images import MIN_VISIBLE
+from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 
+_SEEN = {
+    "exposure_aperture": "exposure_aperture_s",
+    "visible_fraction": "visible_fraction",
+    "visible_fraction_map": "visible_fraction_map",
+}
 LEVELS = {"median": 0.5, "p16": 0.16, "p84": 0.84, "p2.5": 0.025, "p97.5": 0.975}
 MAX_NAMED = 20
 """Flagged clusters that a warning lists."""
@@ -27,6 +33,7 @@ def describe(
     index: np.ndarray,
     prediction: Mixture,
     samples: np.ndarray | None = None,
+    ensemble: Ensemble | None = None,
 ) -> list[dict[str, Any]]:
     """Return the facts of each predicted cluster, ready for JSON.
 
@@ -40,20 +47,27 @@ def describe(
         Their prediction.
     samples : ndarray, shape (n, n_draws), optional
         Draws of ln(M500c / (Msun/h)) from each posterior, to be given with it.
+    ensemble : Ensemble, optional
+        The model, which knows what it was trained on: for the reasons.
 
     Returns
     -------
     list of dict
         Masses in 1e14 Msun/h and 1e14 Msun (`LEVELS`, and the mean of the mass); R500c of the
-        median mass; photons of all components and bands; `out_of_domain` and whether it is
-        `flagged`, both None of models that do not tell.
+        median mass; photons of all components and bands; ``out_of_domain``, None of models that do
+        not tell; ``reasons`` not to trust the mass, and ``flagged`` if there are any. Where there
+        are too few photons for a mass it is None, and ``m500c_below_1e14_msun_h`` its 97.5 per cent
+        limit.
     """
     cosmology = survey_cosmology(survey)
     masses = {name: np.exp(prediction.quantile(level)) for name, level in LEVELS.items()}
     masses = {"median": masses.pop("median"), "mean": mean_mass(prediction), **masses}
     median = prediction.median
     radius = np.hypot(survey["y"].values[:, None], survey["x"].values)
-    scalars = [n for n in ("ra", "dec", "nh", "m500c") if n in survey]
+    scalars = [n for n in ("ra", "dec", "nh", "m500c", *_SEEN) if n in survey]
+    names = json.loads(survey.attrs.get("names", "[]"))
+    photons = central_photons(survey, index)
+    why = None if ensemble is None else reasons(ensemble, survey, index, prediction, photons)
     rows = []
     for k, i in enumerate(np.asarray(index)):
         redshift = float(survey["redshift"][i])
@@ -62,9 +76,10 @@ def describe(
         image = counts(survey, np.array([i]))[0].sum(0, dtype=int)
         row = {
             "cluster": int(i),
+            **({"id": names[i]} if names else {}),
             "redshift": redshift,
             "exposure_s": float(survey["exposure"][i]),
-            **{name: float(survey[name][i]) for name in scalars},
+            **{_SEEN.get(name, name): float(survey[name][i]) for name in scalars},
             "ln_m500c": float(prediction.mean[k]),
             "ln_m500c_median": float(median[k]),
             "ln_m500c_std": float(prediction.std[k]),
@@ -76,12 +91,23 @@ def describe(
             "r500c_arcmin": r500c * float(cosmology.arcmin_per_mpc_h(redshift)),
             "photons": int(image.sum()),
             "photons_0.5_mpc_h": int(image[radius <= APERTURE_MPC_H].sum()),
+            "excess_sigma": photons[k].significance,
             **_domain(prediction, k),
         }
         if samples is not None:
             row["ln_m500c_samples"] = samples[k].tolist()
-        rows.append(row | _image_facts(survey))
+        if why is not None:
+            row |= {"reasons": why[k], "flagged": bool(why[k])}
+            row = _withheld(row) if withheld(photons[k]) else row
+        rows.append(row | _observed_facts(survey))
     return rows
+
+
+def _withheld(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a cluster with an upper limit in place of its mass."""
+    limit = row["m500c_1e14_msun_h"]["p97.5"]
+    nothing = {key: None for key in row if key.startswith(("ln_m500c", "m500c_1e14", "r500c"))}
+    return row | nothing | {"m500c_below_1e14_msun_h": limit}
 
 
 def mean_mass(prediction: Prediction) -> np.ndarray:
@@ -99,9 +125,9 @@ def _domain(prediction: Prediction, k: int) -> dict[str, Any]:
     return {"out_of_domain": score, "flagged": score > 1}
 
 
-def _image_facts(survey: xr.Dataset) -> dict[str, Any]:
-    """Return how a survey was made from images; nothing for a mock."""
-    return json.loads(survey.attrs.get("images", "{}"))
+def _observed_facts(survey: xr.Dataset) -> dict[str, Any]:
+    """Return how a survey was made of real data; nothing for a mock."""
+    return json.loads(survey.attrs.get("observed", "{}"))
 
 
 def assumptions(
@@ -124,45 +150,37 @@ def assumptions(
         f"Scatter: the model's {scatter}; the error given is the models' own, calibrated in "
         f"training, and the spread between {len(ensemble.members)} fold models, {shape}.",
     ]
-    facts = _image_facts(survey)
+    facts = _observed_facts(survey)
     if not facts:
         return lines
     cosmology = survey_cosmology(survey)
-    mask = "the mask's 0 and unexposed pixels are" if facts["masked"] else "unexposed pixels are"
+    mask = "masked and unexposed pixels are" if facts["masked"] else "unexposed pixels are"
     told = "takes them as at the mean of their radius"
     if "coverage" in ensemble.members[0].inputs:
         told = "is told so by the coverage of each pixel"
+    seen = survey["visible_fraction_map"].values
+    visible = (
+        f"{seen.min():.0%}" if np.ptp(seen) < 0.005 else f"{seen.min():.0%} to {seen.max():.0%}"
+    )
     return [
         f"Position and redshift are exact; cosmology of the training survey: flat, "
         f"h = {cosmology.h:g}, Om = {cosmology.om0:g}.",
-        "The exposure map is in seconds at the survey-average effective area of all seven modules "
-        "(a vignetted map, relative to the on-axis area, is about half of that).",
+        f"Exposure: {facts['exposure']} (a vignetted map, relative to the on-axis area, is about "
+        "half of the seconds at the survey-average area).",
         "Background, point sources and PSF are as in the mock; no background is subtracted.",
-        f"Hidden: {mask} left out, {facts['visible_fraction_map']:.0%} of the map is visible; "
-        f"the model {told}.",
+        f"Hidden: {mask} left out, {visible} of the map is visible; the model {told}.",
         f"Galactic N_H is near the training survey's{_training_nh(ensemble)}.",
         *lines,
     ]
 
 
 def _training_nh(ensemble: Ensemble) -> str:
-    nh = _trained_nh(ensemble)
+    nh = ensemble.nh_range
     return "" if nh is None else f", {_span(*nh)}e20 cm^-2"
 
 
 def _span(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
-
-
-def _trained_nh(ensemble: Ensemble) -> tuple[float, float] | None:
-    """Return the range of N_H of the training survey [1e20 cm^-2], if it is known."""
-    configs = [getattr(member, "config", None) for member in ensemble.members]
-    known = [nh for config in configs if (nh := getattr(config, "nh_range_1e20", None))]
-    if known:
-        return min(low for low, _ in known), max(high for _, high in known)
-    config = json.loads(ensemble.training.survey.get("config", "{}"))
-    nh = config.get("observe", {}).get("nh_1e20")
-    return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
 
 def warnings(
@@ -176,7 +194,7 @@ def warnings(
     same = all(
         survey.attrs.get(key) == training.survey.get(key) for key in ("preset", "seed", "config")
     )
-    if same and len(ensemble.members) > 1 and "images" not in survey.attrs:
+    if same and len(ensemble.members) > 1 and "observed" not in survey.attrs:
         found.append(
             "This is the training survey: most fold models have seen these clusters, so the "
             "masses are better than on new ones; results.json has the honest scores."
@@ -186,7 +204,7 @@ def warnings(
     if training.exposure_range is not None:
         exposure = survey["exposure"].isel(cluster=index).values
         found += _outside("exposure", exposure, np.array(training.exposure_range))
-    return found + _image_warnings(ensemble, survey)
+    return found + _observed_warnings(ensemble, survey, index)
 
 
 def _flagged(index: np.ndarray, prediction: Prediction) -> list[str]:
@@ -218,26 +236,30 @@ def _outside(name: str, values: np.ndarray, limits: np.ndarray) -> list[str]:
     ]
 
 
-def _image_warnings(ensemble: Ensemble, survey: xr.Dataset) -> list[str]:
-    facts = _image_facts(survey)
+def _observed_warnings(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> list[str]:
+    facts = _observed_facts(survey)
+    if not facts:
+        return []
     found = []
-    if facts and facts["visible_fraction"] < MIN_VISIBLE:
+    visible = float(survey["visible_fraction"].values[index].min())
+    if visible < MIN_VISIBLE:
         found.append(
-            f"Only {facts['visible_fraction']:.0%} of the cluster within {APERTURE_MPC_H} Mpc/h "
-            f"is visible (accepted with --min-visible {facts['min_visible']:g}). The model was not "
-            "trained on clusters hidden like this: neither the mass nor its error can be relied on."
+            f"Only {visible:.0%} of the cluster within {APERTURE_MPC_H} Mpc/h is visible (accepted "
+            f"with --min-visible {facts['min_visible']:g}). The model was not trained on clusters "
+            "hidden like this: neither the mass nor its error can be relied on."
         )
-    if facts and facts["exposure_maps_differ"] > MAPS_ALIKE:
+    if facts["exposure_maps_differ"] > MAPS_ALIKE:
         found.append(
-            f"The exposure maps differ by up to {facts['exposure_maps_differ']:.0%}; their mean "
+            f"The exposure of the bands differs by up to {facts['exposure_maps_differ']:.0%}; one "
             "is used for all bands."
         )
-    if facts and facts["bands_not_used"]:
+    if facts["bands_not_used"]:
         found.append(f"Bands not used: {', '.join(facts['bands_not_used'])} keV.")
-    nh = _trained_nh(ensemble)
-    if facts and nh is not None and not nh[0] - 1 <= float(survey["nh"][0]) <= nh[1] + 1:
-        found.append(
-            f"N_H {float(survey['nh'][0]):g}e20 cm^-2 is not the training survey's "
-            f"{_span(*nh)}e20, and the model doesn't correct for it."
-        )
+    nh = ensemble.nh_range
+    for value in np.unique(survey["nh"].values[index]):
+        if nh is not None and not nh[0] - 1 <= value <= nh[1] + 1:
+            found.append(
+                f"N_H {value:g}e20 cm^-2 is not the training survey's {_span(*nh)}e20, and the "
+                "model doesn't correct for it."
+            )
     return found

@@ -31,7 +31,7 @@ from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flows import best_stretch, flow_posterior
 from icmass.estimators.names import parse_network
 from icmass.estimators.prior import TrainingPrior
-from icmass.estimators.sample import Sample, binned_pixels, half_width_mpc_h, read_sample
+from icmass.estimators.sample import Sample, binned_pixels, read_sample
 from icmass.estimators.saved import (
     Encoding,
     NetworkConfig,
@@ -43,6 +43,7 @@ from icmass.estimators.saved import (
 from icmass.estimators.statistics import spoiled, statistics
 from icmass.estimators.training import Epoch, Progress, Trainer, apply_network
 from icmass.networks.flow import N_PARAMETERS
+from icmass.survey.catalog import half_width_mpc_h
 
 _VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
 _FEWEST = 10  # training clusters

@@ -22,6 +22,7 @@ from icmass.estimators.main_process import is_main
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
 from icmass.proxies.observables import APERTURES
 from icmass.proxies.scaling import MIN_CLUSTERS, RedshiftNormalisation
+from icmass.survey.catalog import half_width_mpc_h
 
 FORMAT = 1
 REDSHIFT_MARGIN = 0.05
@@ -230,6 +231,7 @@ class ProxyRelation:
             relation = cls.from_name(config["name"])
             relation.terms = config["terms"]
             relation._about = {key: config[key] for key in _ABOUT}
+            relation._about |= {key: config[key] for key in _MAPS if key in config}
             arrays = load_file(directory / "model.safetensors")
             relation._array = {key: arrays[key] for key in relation._array_names()}
         except FileNotFoundError as error:
@@ -252,13 +254,23 @@ _ARRAYS = (
     "std_range",
     "ln_std",
 )
+_MAPS = ("bands", "n_pixels", "half_width_mpc_h")
 _ABOUT = ("redshift_range", "m500c_range_msun_h", "n_train", "survey")
 
 
 def _training(survey: xr.Dataset, z: np.ndarray, ln_mass: np.ndarray) -> dict[str, Any]:
     """Return what the training clusters were."""
     about = {key: survey.attrs[key] for key in ("preset", "seed", "version") if key in survey.attrs}
+    maps = {}
+    if "maps" in survey:
+        maps = {
+            "bands": [str(band) for band in survey["band"].values],
+            "n_pixels": survey.sizes["x"],
+            "half_width_mpc_h": half_width_mpc_h(survey),
+        }
+        about["cosmology"] = survey.attrs["cosmology"]
     return {
+        **maps,
         "redshift_range": [float(z.min()), float(z.max())],
         "m500c_range_msun_h": [float(np.exp(ln_mass.min())), float(np.exp(ln_mass.max()))],
         "n_train": len(z),

@@ -11,7 +11,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.survey.catalog import counts as observed_counts
-from icmass.survey.catalog import run_of
+from icmass.survey.catalog import half_width_mpc_h, run_of
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
 _READ = 64  # clusters read at once
@@ -146,12 +146,6 @@ def dihedral_points(points: torch.Tensor, symmetry: torch.Tensor | int) -> torch
         chosen = symmetry == k
         out[chosen] = dihedral_points(points[chosen], k)
     return out
-
-
-def half_width_mpc_h(survey: xr.Dataset) -> float:
-    """Return half the side of the survey's maps [comoving Mpc/h]."""
-    x = survey["x"].values
-    return round(float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)), 6)
 
 
 def binned_pixels(n_pixels: int, limit: int | None) -> int:

@@ -16,7 +16,8 @@ from icmass.estimators.designs import DESIGNS, Design
 from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
 from icmass.estimators.names import parse_network
 from icmass.estimators.prior import TrainingPrior
-from icmass.estimators.sample import binned_pixels, half_width_mpc_h
+from icmass.estimators.sample import binned_pixels
+from icmass.survey.catalog import half_width_mpc_h
 
 Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding
 REDSHIFT_SLACK = 0.015

@@ -16,7 +16,7 @@ from icmass.proxies.observables import (
     net_photon_counts,
     photon_counts,
 )
-from icmass.survey.catalog import survey_config
+from icmass.survey.catalog import half_width_mpc_h, survey_config
 
 REFERENCE_EXPOSURE_S = 2000.0
 """Photon counts are put on this exposure: the one of Ho et al. (2023)."""
@@ -170,9 +170,8 @@ def _areas(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the pixels of the map and its apertures: all, and those seen."""
     r500c = read_scalar(survey, "r500c", index)
-    x = survey["x"].values
-    half_width = round(float(x[-1] + (x[-1] - x[-2]) / 2), 6)
-    whole = aperture_areas(r500c, n_pixels=len(x), half_width=half_width)
+    half_width = half_width_mpc_h(survey)
+    whole = aperture_areas(r500c, n_pixels=survey.sizes["x"], half_width=half_width)
     if "coverage" not in survey:
         return whole, whole
     members = np.arange(survey.sizes["cluster"]) if index is None else np.asarray(index)

@@ -228,6 +228,12 @@ def survey_bands(survey: xr.Dataset) -> list[tuple[float, float]]:
     return bands
 
 
+def half_width_mpc_h(survey: xr.Dataset) -> float:
+    """Return half the side of the survey's maps [comoving Mpc/h]."""
+    x = survey["x"].values
+    return round(float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)), 6)
+
+
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
     maps = survey["maps"].isel(cluster=run_of(index))

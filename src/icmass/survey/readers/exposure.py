@@ -73,25 +73,42 @@ def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1
     share : float
         Of the map's modules, the fraction whose events are used.
     """
+    planes, bands = [], []
+    for file in files:
+        planes.append(read_plane(file))
+        bands.append(_band_of(planes[-1]))
+    factors = exposure_factors(bands, kind)
+    scaled = [
+        Plane(plane.file, check_exposure(plane) * (share / factor), plane.wcs, plane.header_band)
+        for plane, factor in zip(planes, factors, strict=True)
+    ]
+    return Exposure(scaled, None, describe_exposure(kind, factors) + _share_words(share))
+
+
+def exposure_factors(bands: Sequence[Band], kind: Kind) -> list[float]:
+    """Return what the seconds of exposure maps of each band are divided by.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind.
+    """
     if kind not in ("vignetted", "unvignetted", "survey"):
         raise InputError(
             f"is {kind!r}", field="--expmap-kind", mend="give vignetted, unvignetted or survey"
         )
-    planes, factors = [], []
-    for file in files:
-        plane = read_plane(file)
-        seconds = check_exposure(plane)
-        factor = survey_factor(_band_of(plane)) if kind == "vignetted" else 1.0
-        factors.append(factor)
-        planes.append(Plane(plane.file, seconds * (share / factor), plane.wcs, plane.header_band))
-    how = {
+    return [survey_factor(band) if kind == "vignetted" else 1.0 for band in bands]
+
+
+def describe_exposure(kind: Kind, factors: Sequence[float]) -> str:
+    """Return in plain words how exposure maps were taken."""
+    return {
         "vignetted": f"vignetted exposure maps over {np.mean(factors):.3f}, the survey-average "
         "area over that on axis",
         "unvignetted": "unvignetted exposure maps: each position spends its time all over the "
         "field of view, as in a scan",
         "survey": "exposure maps, in seconds at the survey-average area",
     }[kind]
-    return Exposure(planes, None, how + _share_words(share))
 
 
 def _band_of(plane: Plane) -> Band:

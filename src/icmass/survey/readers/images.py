@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.survey.readers.exposure import Kind, describe_exposure, exposure_factors
 from icmass.survey.readers.fits_images import (
     Band,
     band_of,
@@ -79,6 +80,7 @@ def survey_from_images(
     nh: float = 3.5,
     image_bands: Sequence[Band] | None = None,
     min_visible: float = MIN_VISIBLE,
+    exposure_kind: Kind = "survey",
     seed: int = 0,
 ) -> xr.Dataset:
     """Return a survey of one cluster, in memory, from FITS counts images.
@@ -106,6 +108,8 @@ def survey_from_images(
         Energy band of each image [keV]; default: of their headers or file names.
     min_visible : float
         Least visible fraction of the area inside `APERTURE_MPC_H`.
+    exposure_kind : {"survey", "vignetted", "unvignetted"}
+        What the exposure maps hold, see `exposure.read_exposure_maps`.
     seed : int
         Seed of the photons' places within their pixels.
 
@@ -127,7 +131,9 @@ def survey_from_images(
     frame = cluster_frame(target.ra, target.dec, redshift=redshift, grid=grid)
     _check_inside(loaded, frame, file=images[0])
     used = sorted({i for parts in tiles.values() for i in parts})
-    seconds = loaded.mask * np.mean([loaded.exposure[i] for i in used], axis=0)
+    factor = exposure_factors([loaded.bands[i] for i in used], exposure_kind)
+    each = [loaded.exposure[i] / f for i, f in zip(used, factor, strict=True)]
+    seconds = loaded.mask * np.mean(each, axis=0)
     view = sample_exposure(seconds, loaded.wcs, frame, grid)
     check_visible(view, min_visible, file=mask if mask is not None else exposure_maps[0])
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
@@ -135,7 +141,8 @@ def survey_from_images(
     for band_map, parts in zip(maps, tiles.values(), strict=True):
         photons = (seconds > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
         band_map[:] = bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng)
-    facts = _facts(images, loaded, used=used, visible=seconds > 0)
+    facts = _facts(images, loaded, each, used=used, visible=seconds > 0)
+    facts |= {"exposure": describe_exposure(exposure_kind, factor)}
     facts |= {"masked": mask is not None, "min_visible": min_visible}
     attrs = survey_attrs(grid, preset="images", seed=seed, facts=facts)
     return survey_in_memory([cluster_values(target, maps, view)], grid, attrs)
@@ -203,15 +210,15 @@ def _label(band: Band) -> str:
 def _facts(
     images: Sequence[str | Path],
     loaded: Images,
+    seconds: Sequence[np.ndarray],
     *,
     used: Sequence[int],
     visible: np.ndarray,
 ) -> dict[str, Any]:
     """Return how the survey was made, to be told beside a mass."""
-    medians = [float(np.median(loaded.exposure[i][visible])) for i in used]
+    medians = [float(np.median(part[visible])) for part in seconds]
     return {
         "kind": "images",
-        "exposure": "exposure maps, in seconds at the survey-average area",
         "files": [Path(images[i]).name for i in used],
         "image_bands": [_label(loaded.bands[i]) for i in used],
         "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],

@@ -1,0 +1,115 @@
+"""Predicted masses as they are printed: one cluster in full, many as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+MAX_ROWS = 20
+
+
+def print_prediction(found: dict[str, Any]) -> None:
+    """Print a predicted mass, or a table of them, with what it assumes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    model, rows = found["model"], found["clusters"]
+    console.print(
+        f"[bold]{model['name']}[/bold], {model['members']} fold models, trained on "
+        f"{model['n_train']} mock clusters (preset {model['preset']})",
+        soft_wrap=True,
+    )
+    if not rows:
+        return
+    line = f"Prior of the mass: {found['prior']['is']}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if len(rows) == 1:
+        table = Table(show_header=False)
+        for row in _one(rows[0]):
+            table.add_row(*row)
+    else:
+        table = Table("cluster", "z", "M500c \\[1e14 Msun/h]", "M500c \\[1e14 Msun]", "photons")
+        for row in rows[:MAX_ROWS]:
+            table.add_row(*_short(row))
+    console.print(table)
+    if len(rows) > MAX_ROWS:
+        console.print(f"... and {len(rows) - MAX_ROWS} more: choose with --index, or --json")
+    for line in found["warnings"]:
+        console.print(f"[bold yellow]Mind:[/] {line}", highlight=False, soft_wrap=True)
+    console.print("It assumes:")
+    for line in found["assumptions"]:
+        console.print(f" - {line}", highlight=False, soft_wrap=True)
+
+
+def _interval(mass: dict[str, float] | None) -> str:
+    if mass is None:
+        return "none"
+    return f"{mass['median']:.2f} ({mass['p16']:.2f} to {mass['p84']:.2f})"
+
+
+def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the table of one cluster."""
+    if "id" in row:
+        yield "cluster", row["id"]
+    if "ra" in row:
+        yield "position", f"RA {row['ra']:.4f} Dec {row['dec']:+.4f} deg"
+    yield "redshift", f"{row['redshift']:.4g}"
+    yield from _mass(row)
+    if row["out_of_domain"] is not None:
+        flag = "flagged" if row["flagged"] else "like the training set"
+        yield "out of domain", f"{row['out_of_domain']:.2f}, {flag} (flagged above 1)"
+    for i, reason in enumerate(row.get("reasons", [])):
+        yield "" if i else "flagged, because", reason
+    if "m500c" in row:
+        yield "true M500c", f"{row['m500c'] / 1e14:.2f} 1e14 Msun/h"
+    yield from _sight(row)
+
+
+def _mass(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    wide = row["m500c_1e14_msun_h"]
+    if wide is None:
+        yield "M500c", "none: too few photons"
+        yield "97.5 per cent below", f"{row['m500c_below_1e14_msun_h']:.2f} 1e14 Msun/h"
+        return
+    yield "M500c, 16-84 per cent", f"{_interval(wide)} 1e14 Msun/h"
+    yield "", f"{_interval(row['m500c_1e14_msun'])} 1e14 Msun"
+    yield (
+        "2.5-97.5 per cent, mean",
+        (f"{wide['p2.5']:.2f} to {wide['p97.5']:.2f}, mean {wide['mean']:.2f} 1e14 Msun/h"),
+    )
+    yield (
+        "error of ln M",
+        f"{row['ln_m500c_std']:.2f} (model {row['ln_m500c_std_within']:.2f}, "
+        f"between fold models {row['ln_m500c_std_between']:.2f})",
+    )
+    yield (
+        "R500c",
+        f"{row['r500c_mpc_h_comoving']:.2f} comoving Mpc/h, {row['r500c_arcmin']:.2f} arcmin",
+    )
+
+
+def _sight(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    photons = f"{row['photons']:,} in the map, {row['photons_0.5_mpc_h']:,} within 0.5 Mpc/h"
+    yield "photons, all sources", photons
+    yield "excess of the centre", f"{row['excess_sigma']:.1f} sigma"
+    yield "exposure, at most", f"{row['exposure_s']:,.0f} s"
+    if "visible_fraction" in row:
+        yield "exposure within 0.5 Mpc/h", f"{row['exposure_aperture_s']:,.0f} s"
+        yield (
+            "visible",
+            f"{row['visible_fraction']:.1%} within 0.5 Mpc/h, "
+            f"{row['visible_fraction_map']:.1%} of the map",
+        )
+    if "nh" in row:
+        yield "Galactic N_H", f"{row['nh']:g}e20 cm^-2"
+
+
+def _short(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row.get('id', row['cluster'])}{' (flagged)' if row['flagged'] else ''}",
+        f"{row['redshift']:.3f}",
+        _interval(row["m500c_1e14_msun_h"]),
+        _interval(row["m500c_1e14_msun"]),
+        f"{row['photons']:,}",
+    )

@@ -1,0 +1,1 @@
+"""A survey in the formats that others read: event files, images, photon lists, tables."""
