@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from icmass.cli import options
+from icmass.cli.ingest_magneticum import magneticum, photons
 from icmass.cli.options import SeveralValues
 from icmass.errors import InputError
 
@@ -18,6 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(magneticum)
+app.command()(photons)
 
 
 @app.command(cls=SeveralValues)

@@ -42,7 +42,7 @@ def read_cluster_table(file: str | Path, *, nh: float = 3.5) -> list[Target]:
     InputError
         If the file cannot be read, is empty or lacks a column.
     """
-    columns = read_columns(file, ())
+    columns = read_columns(file, (), [name for names in NAMES.values() for name in names])
     place = {key: _column(columns, key, file) for key in ("ra", "dec", "redshift")}
     n = len(place["ra"])
     if not 0 < n <= MAX_CLUSTERS:
@@ -52,9 +52,20 @@ def read_cluster_table(file: str | Path, *, nh: float = 3.5) -> list[Target]:
     of_nh = _found(columns, "nh")
     nhs = np.full(n, nh) if of_nh is None else numbers(columns, of_nh, file)
     nhs = np.where(nhs > 1e15, nhs / 1e20, np.where(np.isfinite(nhs), nhs, nh))
-    labels = [str(i) for i in range(n)] if names is None else [str(v) for v in columns[names]]
+    labels = _labels(columns[names] if names is not None else np.arange(n))
     rows = zip(labels, place["ra"], place["dec"], place["redshift"], nhs, strict=True)
     return [Target(name, float(a), float(d), float(z), float(h)) for name, a, d, z, h in rows]
+
+
+def _labels(names: np.ndarray) -> list[str]:
+    """Return what to call the clusters: one line each, none of them twice."""
+    labels: list[str] = []
+    seen: set[str] = set()
+    for row, name in enumerate(names):
+        label = " ".join(str(name).split())[:200] or f"row {row}"
+        labels.append(label if label not in seen else f"{label} (row {row})")
+        seen.add(label)
+    return labels
 
 
 def _found(columns: Columns, key: str) -> str | None:

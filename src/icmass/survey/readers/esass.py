@@ -6,6 +6,7 @@ tangent plane, from RA and DEC: no image is resampled. What only a mock knows is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,8 @@ from icmass.survey.readers.sky_background import Backgrounds
 from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
 
 AT_ONCE = 1000
-"""Clusters whose maps are held in memory while the files are read."""
+MAX_BYTES = 2**28
+"""So many clusters, or their maps of so many bytes, are held while the files are read."""
 EVENT_NAMES = (*NAMES, "background", "band_exposure", "mask")
 _SUB = 8  # points along a side of a pixel where there is no image to set them
 
@@ -112,8 +114,10 @@ class EventSource:
         InputError
             If a file cannot be used.
         """
-        for start in range(0, len(targets), AT_ONCE):
-            yield from self._read_some(targets[start : start + AT_ONCE])
+        n_bytes = 2 * len(self.grid.bands) * self.grid.n_pixels**2
+        at_once = max(min(AT_ONCE, MAX_BYTES // n_bytes), 1)
+        for start in range(0, len(targets), at_once):
+            yield from self._read_some(targets[start : start + at_once])
 
     def _read_some(
         self, targets: Sequence[Target]
@@ -194,6 +198,15 @@ def _problem(target: Target) -> InputError | None:
     return None
 
 
+def _check_bands(bands: Sequence[tuple[float, float]]) -> None:
+    """Refuse bands that share energies: a photon is counted in one."""
+    for (_, end), (start, _) in itertools.pairwise(sorted(bands)):
+        if start < end:
+            raise InputError(
+                f"overlap from {start:g} to {end:g} keV", field="bands", mend="give bands apart"
+            )
+
+
 def open_events(
     files: Sequence[str | Path],
     grid: MapGrid,
@@ -240,6 +253,7 @@ def open_events(
         raise InputError("no event file", field="FILE", mend="give at least one")
     if seconds is not None and exposure_maps:
         raise InputError("give one of them", field="--exposure, --expmap")
+    _check_bands(grid.bands)
     found = [scan_event_file(file) for file in files]
     share = module_share(found, cuts, grid.bands)
     if exposure_maps:

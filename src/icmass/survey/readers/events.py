@@ -18,6 +18,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.sixte import is_sixte, sixte_columns
 
 MODULES = (1, 2, 3, 4, 5, 6, 7)
 LEAKY = (5, 7)
@@ -31,7 +32,13 @@ _ROLES = {
     "PAT_TYP": (("PAT_TYP", 1.0), ("TYPE", 1.0)),
     "TIME": (("TIME", 1.0),),
 }
-"""Columns that hold what is read, the first that is there, and the factor to our unit."""
+"""Columns that hold what is read, the first that is there, and the factor to our unit where they
+have no TUNIT."""
+_UNITS = {
+    "RA": {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi},
+    "PI": {"ev": 1.0, "kev": 1000.0},
+}
+_UNITS["DEC"] = _UNITS["RA"]
 _TYPES = {"TM_NR": "i8", "FLAG": "i8", "PAT_TYP": "i8"}
 _ABSENT = {"TM_NR": 1, "FLAG": 0, "PAT_TYP": 1, "TIME": 0.0}
 
@@ -159,7 +166,8 @@ class EventFile:
             values = stored[name]
             if kind == "i8" and values.dtype.kind == "f":
                 values = np.where(np.isfinite(values), values, -1)
-            values = values.astype(kind, copy=False)
+            with np.errstate(invalid="ignore"):
+                values = values.astype(kind, copy=False)
             if role == "FLAG":
                 values = values & 0xFFFFFFFF
             events[role] = values if factor == 1 else values * factor
@@ -233,23 +241,40 @@ def _columns(hdu: Hdu) -> dict[str, tuple[str, float]]:
     columns = {}
     for role, choices in _ROLES.items():
         for name, factor in choices:
-            if name in hdu.columns:
-                columns[role] = name, factor
-                break
+            found = hdu.columns.get(name)
+            units = _UNITS.get(role)
+            if found is None or (found.unit and units and found.unit not in units):
+                continue
+            columns[role] = name, units[found.unit] if found.unit and units else factor
+            _check_numbers(hdu, name)
+            break
         else:
             if role not in _ABSENT:
                 have = ", ".join(list(hdu.columns)[:30])
+                units = _UNITS[role]
                 raise InputError(
-                    f"has no column {role}",
+                    f"has no column {role} in {' or '.join(list(units)[:2])}",
                     file=hdu.stream.file,
                     field=hdu.label,
                     mend=f"it has {have}",
                 )
+    if is_sixte(hdu):
+        columns |= {role.upper(): found for role, found in sixte_columns(hdu).items()}
     return columns
+
+
+def _check_numbers(hdu: Hdu, *names: str) -> None:
+    """Refuse columns of text, which `Hdu.chunks` would read as such."""
+    for name in names:
+        if name in hdu.columns and hdu.columns[name].code not in "BIJKED":
+            raise InputError(
+                f"column {name} holds no numbers", file=hdu.stream.file, field=hdu.label
+            )
 
 
 def _intervals(hdu: Hdu) -> np.ndarray:
     """Return good time intervals sorted and merged, (n, 2)."""
+    _check_numbers(hdu, "START", "STOP")
     table = hdu.table(("START", "STOP"))
     times = np.stack([table["START"], table["STOP"]], 1).astype(float).reshape(-1, 2)
     if not np.isfinite(times).all() or (times[:, 1] < times[:, 0]).any():
@@ -276,6 +301,7 @@ def _live(hdu: Hdu, module: int) -> dict[int, float]:
     """Return the mean live fraction of a module, if its DEADC column tells."""
     if "DEADC" not in hdu.columns or not hdu.n_rows:
         return {}
+    _check_numbers(hdu, "DEADC")
     total = number = 0.0
     for part in hdu.chunks(("DEADC",)):
         good = part["DEADC"][np.isfinite(part["DEADC"])]

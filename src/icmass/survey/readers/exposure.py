@@ -126,11 +126,9 @@ def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:
     """Return the modules that event files are of: by their GTIs, else by their header, else all."""
     found: set[int] = set()
     for file in files:
-        found |= {m for m in MODULES if m in file.gtis}
-        if found:
-            continue
-        names = [str(value) for key, value in file.keys.items() if key.startswith("INSTRUM")]
-        found |= {m for m in MODULES if f"TM{m}" in names}
+        of_gtis = {m for m in MODULES if m in file.gtis}
+        words = {str(v).strip().upper() for k, v in file.keys.items() if k.startswith("INSTRUM")}
+        found |= of_gtis or {m for m in MODULES if f"TM{m}" in words}
     return tuple(sorted(found)) or MODULES
 
 
@@ -159,11 +157,24 @@ def modules_used(
 def exposure_of_bands(
     files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
 ) -> np.ndarray:
-    """Return the exposure of each band over that of the band with most modules, (band,)."""
+    """Return the exposure of each band over that of the band with most modules, (band,).
+
+    Raises
+    ------
+    InputError
+        If a band has no module.
+    """
     used = modules_used(files, cuts, bands)
     least = cuts.least_ev(bands, any(file.leaks for file in files)) / 1000
     number = np.array([sum(least[m] <= lo for m in used) for lo, _ in bands], float)
-    return number / len(used)
+    if not number.all():
+        lo, hi = bands[int(np.argmin(number))]
+        raise InputError(
+            f"leave no module in the band {lo:g}-{hi:g} keV",
+            field="--modules, --light-leak",
+            mend="use other modules",
+        )
+    return number / number.max()
 
 
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
@@ -180,7 +191,7 @@ def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None
         value = file.keys.get("EXPOSURE")
         if mode in _SCANNING or isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if not np.isfinite(value) or value <= 0:
+        if not 0 < value < np.inf:
             raise InputError(
                 f"is {value:g} s",
                 file=file.file,

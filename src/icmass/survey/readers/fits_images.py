@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.survey.readers.fits_stream import FitsStream, Hdu
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
 Band = tuple[float, float]
 SAME_WCS_PIXELS = 0.1
 """Images whose pixels agree on the sky to this fraction of a pixel are on the same grid."""
+
+MAX_PIXELS = 2**28
+MAX_EXPANDED = 2**28, 200
+"""A compressed image may expand to so many bytes, or else to so many times its file's size."""
+MAX_PHOTONS = 2**25
+_WCS_KEYS = re.compile(
+    r"NAXIS[1-9]?|WCSAXES|WCSNAME|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[1-9]|(PC|CD)[1-9]_[1-9]"
+    r"|PC00[1-9]00[1-9]|PV[1-9]_\d\d?|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH"
+    r"|[AB]P?_(ORDER|\d_\d)"
+)
+"""Keywords of celestial coordinates; others (tables, look-ups, other axes) are not read."""
+_MOST_KEV = 15.0
+_SMALL = re.compile(r"WCSAXES|[AB]P?_ORDER")
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,9 @@ def read_plane(file: str | Path) -> Plane:
         raise InputError("no such file", file=file, mend="give the path of a FITS image")
     try:
         values, header = _first_image(file)
+    except InputError as error:
+        what = f"not a readable FITS file ({error.problem})"
+        raise InputError(what, file=file, field=error.field, mend=error.mend) from None
     except Exception as error:  # astropy, gzip and zlib raise many kinds for a damaged file
         raise InputError(
             f"not a readable FITS file ({type(error).__name__})", file=file, mend="get it again"
@@ -70,17 +88,45 @@ def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyUserWarning
 
+    index = _index_of_image(file)
+    if index is None:
+        return None, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         with fits.open(file, memmap=False) as hdus:
-            for hdu in hdus:
-                if not hdu.is_image or hdu.data is None:
-                    continue
-                values = np.squeeze(hdu.data)
-                if values.ndim == 2:
-                    return values.astype(values.dtype.newbyteorder("=")), hdu.header.copy()
-    return None, None
+            hdu = hdus[index]
+            values = np.squeeze(hdu.data)
+            return values.astype(values.dtype.newbyteorder("=")), hdu.header.copy()
+
+
+def _index_of_image(file: Path) -> int | None:
+    """Return the number of the first HDU with a two-dimensional image, of a size to be read."""
+    with FitsStream(file) as stream:
+        for hdu in stream.hdus():
+            packed = hdu.is_table and hdu.header.get("ZIMAGE") is True
+            if hdu.is_table and not packed:
+                continue
+            shape = hdu.sizes("ZNAXIS") if packed else hdu.shape
+            if sum(length > 1 for length in shape) == 2 and all(shape):
+                _check_size(hdu, math.prod(shape), packed)
+                return hdu.index
+    return None
+
+
+def _check_size(hdu: Hdu, n_pixels: int, packed: bool) -> None:
+    """Refuse images that would fill the memory, though their file is small or says nonsense."""
+    stream = hdu.stream
+    most, times = MAX_EXPANDED
+    n_bytes = n_pixels * 8 if packed else hdu.data_bytes
+    expands = packed or stream.gzipped
+    if n_pixels > MAX_PIXELS or (expands and n_bytes > max(most, times * stream.stored_bytes)):
+        raise InputError(
+            f"an image of {n_pixels:,} pixels in a file of {stream.stored_bytes:,} bytes",
+            file=stream.file,
+            field=hdu.label,
+            mend="cut out the cluster's field",
+        )
 
 
 def _celestial(header: Any, file: Path) -> WCS:
@@ -90,13 +136,33 @@ def _celestial(header: Any, file: Path) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            wcs = WCS(header)
+            wcs = WCS(_celestial_keys(header))
+            celestial = wcs.celestial if wcs.has_celestial else None
+            if celestial is not None:
+                celestial.world_to_pixel(celestial.pixel_to_world(0, 0))
         except Exception as error:  # wcslib reports a bad header in many ways
             what = " ".join(str(error).split())[:80]
             raise InputError(f"unusable ({what})", file=file, field="WCS", mend=mend) from None
-        if not wcs.has_celestial or (wcs.wcs.lng, wcs.wcs.lat) != (0, 1):
+        if celestial is None or (wcs.wcs.lng, wcs.wcs.lat) != (0, 1):
             raise InputError("is not celestial", file=file, field="WCS", mend=mend)
-        return wcs.celestial
+        return celestial
+
+
+def _celestial_keys(header: Any) -> Any:
+    """Return a header of the keywords of celestial coordinates alone.
+
+    wcslib dies of hostile ones, such as thousands of axes.
+    """
+    from astropy.io.fits import Header
+
+    kept = Header()
+    for card in header.cards:
+        if not _WCS_KEYS.fullmatch(card.keyword):
+            continue
+        if _SMALL.fullmatch(card.keyword) and card.value not in range(10):
+            raise ValueError(f"{card.keyword} is {card.value}")
+        kept[card.keyword] = card.value
+    return kept
 
 
 def _header_band(header: Any) -> Band | None:
@@ -105,7 +171,7 @@ def _header_band(header: Any) -> Band | None:
     if header.get("NENERGY", 1) != 1 or not all(isinstance(e, int | float) for e in band):
         return None
     lo, hi = (round(float(e), 4) for e in band)
-    return (lo, hi) if 0 < lo < hi else None
+    return (lo, hi) if 0 < lo < hi <= _MOST_KEV else None
 
 
 def band_of(plane: Plane) -> Band:
@@ -125,7 +191,7 @@ def band_of(plane: Plane) -> Band:
     in_kev = re.findall(r"(?<![\d.])(\d{1,2}\.\d+)[_-](\d{1,2}\.\d+)(?!\d)", name)
     bands = {(float(lo) / 1e3, float(hi) / 1e3) for lo, hi in in_ev}
     bands |= {(float(lo), float(hi)) for lo, hi in in_kev}
-    bands = {(lo, hi) for lo, hi in bands if 0.1 <= lo < hi <= 15}
+    bands = {(lo, hi) for lo, hi in bands if 0.1 <= lo < hi <= _MOST_KEV}
     if len(bands) != 1:
         raise InputError(
             "neither its header (EMIN1, EMAX1) nor its name tells its energy band",
@@ -141,7 +207,7 @@ def parse_bands(text: str) -> list[Band]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d*\.?\d+)\s*-\s*(\d*\.?\d+)\s*", part)
         lo, hi = (float(e) for e in found.groups()) if found else (1.0, 0.0)
-        if not 0 < lo < hi:
+        if not 0 < lo < hi <= _MOST_KEV:
             raise InputError(
                 f"{part.strip()!r} is not a band", field="--image-bands", mend="write 0.6-1.1 [keV]"
             )
@@ -174,6 +240,9 @@ def check_counts(plane: Plane) -> np.ndarray:
     _refuse_pixels(plane, values < 0, "negative", "a counts image has none: subtract no background")
     fractional = values != np.rint(values)
     _refuse_pixels(plane, fractional, "not integer", "give counts, not rates or smoothed images")
+    if (total := float(values.sum(dtype=float))) > MAX_PHOTONS:
+        what = f"holds {total:.3g} counts, more than {MAX_PHOTONS:,}"
+        raise InputError(what, file=plane.file, mend="cut out the cluster's field")
     return values.astype(np.int64)
 
 

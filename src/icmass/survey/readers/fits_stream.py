@@ -31,6 +31,9 @@ CHUNK_BYTES = 2**24
 """Bytes of a table that are read at once."""
 MAX_HEADER_BLOCKS = 2000
 MAX_ROW_BYTES = 2**24
+MAX_TABLE_BYTES = 2**28
+"""Of the columns of a table that is read as a whole, as they are stored."""
+MAX_HDUS = 10_000
 MAX_EXPANDED = 2**31, 200
 """A gzipped file may expand to so many bytes, or else to so many times its own size."""
 _WIDTHS = {"L": 1, "B": 1, "A": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "C": 8, "M": 16}
@@ -49,14 +52,14 @@ class Column:
     scale: float
     zero: float
     null: int | None
+    unit: str = ""
 
     @property
     def dtype(self) -> np.dtype:
         """Type of the column as it is stored."""
         if self.code == "A":
             return np.dtype(f"S{max(self.repeat, 1)}")
-        base = np.dtype(_TYPES[self.code])
-        return base if self.repeat == 1 else np.dtype((base, (self.repeat,)))
+        return np.dtype(_TYPES[self.code])
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Return values in the machine's byte order, scaled (TSCAL, TZERO), NULL as NaN."""
@@ -65,13 +68,14 @@ class Column:
         if self.code == "L":
             return stored == b"T"
         values = stored.astype(stored.dtype.newbyteorder("="))
-        if self.null is not None and self.code in "BIJK":
-            return np.where(values == self.null, np.nan, values * self.scale + self.zero)
-        if (self.scale, self.zero) == (1, 0):
-            return values
-        if self.code in "BIJK" and self.scale == 1 and self.zero == int(self.zero):
-            return values.astype("i8") + int(self.zero)
-        return values * self.scale + self.zero
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.null is not None and self.code in "BIJK":
+                return np.where(values == self.null, np.nan, values * self.scale + self.zero)
+            if (self.scale, self.zero) == (1, 0):
+                return values
+            if self.code in "BIJK" and self.scale == 1 and self.zero in (-128, 2**15, 2**31):
+                return values.astype("i8") + int(self.zero)
+            return values * self.scale + self.zero
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,12 @@ class Hdu:
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis, NAXIS1 last."""
-        n = self._integer("NAXIS", most=999)
-        return tuple(self._integer(f"NAXIS{i}") for i in range(n, 0, -1))
+        return self.sizes("NAXIS")
+
+    def sizes(self, key: str) -> tuple[int, ...]:
+        """Return the lengths that ``NAXIS``, or another keyword like it, announces."""
+        n = self._integer(key, most=999)
+        return tuple(self._integer(f"{key}{i}") for i in range(n, 0, -1))
 
     @property
     def data_bytes(self) -> int:
@@ -118,7 +126,10 @@ class Hdu:
             return 0
         size = abs(self._integer("BITPIX", least=-64, most=64)) // 8
         extra = self._integer("PCOUNT", 0)
-        return size * self._integer("GCOUNT", 1) * (extra + math.prod(self.shape))
+        n_bytes = size * self._integer("GCOUNT", 1) * (extra + math.prod(self.shape))
+        if n_bytes > 2**62:
+            raise self.damaged("NAXIS1")
+        return n_bytes
 
     @property
     def n_rows(self) -> int:
@@ -138,7 +149,8 @@ class Hdu:
             scale, zero = self._real(f"TSCAL{i}", 1.0), self._real(f"TZERO{i}", 0.0)
             null = self.header.get(f"TNULL{i}")
             null = null if isinstance(null, int) else None
-            columns[name] = Column(name, code, repeat, offset, scale, zero, null)
+            unit = str(self.header.get(f"TUNIT{i}", "")).strip().lower()
+            columns[name] = Column(name, code, repeat, offset, scale, zero, null, unit)
             offset += -(-repeat // 8) if code == "X" else repeat * _WIDTHS[code]
         if offset != self._integer("NAXIS1"):
             raise self.damaged("NAXIS1")
@@ -153,7 +165,7 @@ class Hdu:
             If a column is absent or holds no plain numbers or text, or the file ends too early.
         """
         row = self._integer("NAXIS1")
-        if row > MAX_ROW_BYTES:
+        if not 0 < row <= MAX_ROW_BYTES:
             raise self.damaged("NAXIS1")
         wanted = [self._column(name) for name in names]
         dtype = np.dtype(
@@ -164,22 +176,24 @@ class Hdu:
                 "itemsize": row,
             }
         )
-        at_once = max(CHUNK_BYTES // max(row, 1), 1)
+        at_once = max(CHUNK_BYTES // row, 1)
         self.stream.go(self.start)
         for done in range(0, self.n_rows, at_once):
             n = min(at_once, self.n_rows - done)
             stored = self.stream.read(n * row)
             if len(stored) < n * row:
-                whole = done + len(stored) // max(row, 1)
+                whole = done + len(stored) // row
                 raise self.truncated(f"{whole} of {self.n_rows} rows")
             rows = np.frombuffer(stored, dtype)
             yield {c.name: c.decode(rows[c.name]) for c in wanted}
 
     def table(self, names: Sequence[str], *, max_rows: int = 10**6) -> dict[str, np.ndarray]:
         """Return the columns named of a small table as a whole."""
-        if self.n_rows > max_rows:
+        n_bytes = self.n_rows * sum(self._column(name).dtype.itemsize for name in names)
+        if self.n_rows > max_rows or n_bytes > MAX_TABLE_BYTES:
             raise InputError(
-                f"has {self.n_rows} rows, more than {max_rows}",
+                f"is a table of {self.n_rows} rows and {n_bytes >> 20} MiB, more than "
+                f"{max_rows} or {MAX_TABLE_BYTES >> 20}",
                 file=self.stream.file,
                 field=self.label,
             )
@@ -219,9 +233,11 @@ class Hdu:
                 field=self.label,
                 mend=f"it has {have}",
             )
-        if column.code not in _TYPES and column.code != "A":
+        if column.code != "A" and (column.code not in _TYPES or column.repeat != 1):
             raise InputError(
-                f"column {name} holds no plain numbers", file=self.stream.file, field=self.label
+                f"column {name} holds no plain numbers, one a row",
+                file=self.stream.file,
+                field=self.label,
             )
         return column
 
@@ -235,7 +251,9 @@ class Hdu:
 
     def _real(self, key: str, default: float) -> float:
         value = self.header.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.damaged(key)
+        if not math.isfinite(value):
             raise self.damaged(key)
         return float(value)
 
@@ -318,9 +336,12 @@ class FitsStream:
         InputError
             If the file is empty, damaged, truncated or no FITS file.
         """
-        start = index = 0
-        while True:
+        start = index = end = 0
+        hdu: Hdu | None = None
+        while index < MAX_HDUS:
             self.go(start)
+            if hdu is not None and self._at < end:
+                raise hdu.truncated(f"{self._at:,} of {end:,} bytes")
             header = self._header(index)
             if header is None:
                 return
@@ -330,6 +351,7 @@ class FitsStream:
                 raise hdu.truncated(f"{self.stored_bytes:,} of {end:,} bytes")
             yield hdu
             start, index = end + -end % BLOCK, index + 1
+        raise InputError(f"has more than {MAX_HDUS} HDUs", file=self.file)
 
     def _header(self, index: int) -> Header | None:
         """Return the header that starts here; None at the end of the file."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 COUNTS = ("ML_CTS_0", "ML_CTS_1", "ML_CTS", "COUNTS")
 """Columns of counts of a source catalogue, the first that is there (eSASS ermldet)."""
-MAX_REGIONS = 100_000
+EXTENTS = ("EXT", "EXT_LIKE")
+MAX_REGIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,10 @@ def read_masks(
 
 
 def _read_sources(file: Path, config: CoverageConfig) -> Sources:
-    columns = read_columns(file, ("RA", "DEC"))
+    columns = read_columns(file, ("RA", "DEC"), (*EXTENTS, *COUNTS))
     ra, dec = numbers(columns, "RA", file), numbers(columns, "DEC", file)
     kept = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
-    for name in ("EXT", "EXT_LIKE"):
+    for name in EXTENTS:
         if name in columns:
             kept &= ~(numbers(columns, name, file) > 0)
     radius = np.full(len(ra), config.mask_radius_arcsec)

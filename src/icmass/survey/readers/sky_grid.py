@@ -195,7 +195,11 @@ def sample_exposure(seconds: np.ndarray, wcs: WCS, frame: WCS, grid: MapGrid) ->
 def _corners(wcs: WCS, frame: WCS, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixel coordinates in an image of the corners of a grid's pixels."""
     corner = np.arange(n_pixels + 1) - 0.5
-    x, y = wcs.world_to_pixel(frame.pixel_to_world(*np.meshgrid(corner, corner)))
+    try:
+        x, y = wcs.world_to_pixel(frame.pixel_to_world(*np.meshgrid(corner, corner)))
+    except Exception as error:  # astropy raises many kinds for distortions without an inverse
+        what = f"an image's coordinates have no inverse here ({type(error).__name__})"
+        raise InputError(what, field="WCS", mend="give another image") from None
     return np.asarray(x), np.asarray(y)
 
 

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_stream import FitsStream
 
+if TYPE_CHECKING:
+    from astropy.table import Table
+
 FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable", ".xml": "votable"}
-MAX_TEXT_BYTES = 2**28
+MAX_TEXT_BYTES = 2**26
+MAX_ROWS = 10**6
 
 Columns = dict[str, np.ndarray]
 
 
-def read_columns(file: str | Path, required: Sequence[str]) -> Columns:
-    """Return the columns of numbers and text of a table, by their names in capitals.
+def read_columns(
+    file: str | Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> Columns:
+    """Return columns of numbers and text of a table, by their names in capitals.
 
     Parameters
     ----------
     file : path
         FITS (its first table with the required columns), ``.ecsv``, ``.csv``, ``.vot`` or
         ``.xml``.
-    required : sequence of str
-        Columns that must be there, in capitals.
+    required, optional : sequence of str
+        Columns that must be there, and others that are wanted, in capitals.
 
     Raises
     ------
@@ -36,23 +44,21 @@ def read_columns(file: str | Path, required: Sequence[str]) -> Columns:
     file = Path(file)
     if file.suffix.lower() in FORMATS:
         return _checked(_read_text(file), required, file)
+    wanted = {*required, *optional}
     with FitsStream(file) as stream:
         for hdu in stream.hdus():
             if hdu.is_table and set(required) <= set(hdu.columns):
-                plain = [n for n, c in hdu.columns.items() if c.code in "LBIJKEDA"]
-                plain = [
-                    n for n in plain if hdu.columns[n].repeat == 1 or hdu.columns[n].code == "A"
-                ]
-                return hdu.table(plain)
+                plain = {n: c for n, c in hdu.columns.items() if c.code in "LBIJKEDA"}
+                plain = {n: c for n, c in plain.items() if c.repeat == 1 or c.code == "A"}
+                return hdu.table([n for n in plain if n in wanted], max_rows=MAX_ROWS)
     raise InputError(
-        f"has no table with columns {', '.join(required)}",
+        f"has no table with columns {', '.join(required)}" if required else "has no table",
         file=file,
         mend="give a FITS table with them, or .ecsv, .csv, .vot",
     )
 
 
 def _read_text(file: Path) -> Columns:
-    from astropy import units as u
     from astropy.table import Table
 
     if not file.is_file():
@@ -62,21 +68,47 @@ def _read_text(file: Path) -> Columns:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _refuse_links(file)
             table = Table.read(file, format=FORMATS[file.suffix.lower()])
+            return {name.strip().upper(): _plain(table[name]) for name in _of_values(table)}
+    except InputError:
+        raise
     except Exception as error:  # readers raise many kinds for a damaged file
-        what = " ".join(str(error).split())[:80]
+        what = " ".join(str(error).split())[:80] or type(error).__name__
         raise InputError(f"not a readable table ({what})", file=file) from None
-    columns: Columns = {}
-    for name in table.colnames:
-        column = table[name]
-        if column.ndim != 1:
-            continue
-        if getattr(column, "unit", None) is not None and column.unit.is_equivalent(u.deg):
-            column = column.quantity.to(u.deg) if hasattr(column, "quantity") else column.to(u.deg)
-        if hasattr(column, "filled"):
-            column = column.filled(np.nan if column.dtype.kind == "f" else column.fill_value)
-        columns[name.strip().upper()] = np.asarray(column)
-    return columns
+
+
+def _refuse_links(file: Path) -> None:
+    """Refuse VOTables that would have astropy fetch their data, or make room for any number."""
+    if FORMATS[file.suffix.lower()] != "votable":
+        return
+    content = file.read_bytes()
+    if re.search(rb"<(\w+:)?STREAM[^>]*\shref", content, re.IGNORECASE):
+        raise InputError("has its data in another file", file=file, mend="put them into the VOTable")
+    for number in re.findall(rb"\snrows\s*=\s*[\"']\s*(\d+)", content):
+        if int(number[:20]) > MAX_ROWS:
+            raise InputError(f"has more than {MAX_ROWS} rows", file=file, field="nrows")
+
+
+def _of_values(table: Table) -> list[str]:
+    """Return the names of a table's columns that hold one number or text a row."""
+    return [
+        name
+        for name in table.colnames
+        if table[name].ndim == 1 and getattr(table[name], "dtype", np.dtype("O")).kind in "fiubUS"
+    ]
+
+
+def _plain(column: Any) -> np.ndarray:
+    """Return a column as an array, angles in degrees, NaN where it is empty."""
+    from astropy import units as u
+
+    unit = getattr(column, "unit", None)
+    if unit is not None and column.dtype.kind in "fiu" and unit.is_equivalent(u.deg):
+        column = column.quantity.to(u.deg) if hasattr(column, "quantity") else column.to(u.deg)
+    if hasattr(column, "filled"):
+        column = column.filled(np.nan if column.dtype.kind == "f" else column.fill_value)
+    return np.asarray(column)
 
 
 def _checked(columns: Columns, required: Sequence[str], file: Path) -> Columns:
@@ -94,6 +126,6 @@ def numbers(columns: Columns, name: str, file: str | Path) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         try:
             return values.astype("f8")
-        except ValueError:
+        except (ValueError, TypeError):
             raise InputError("holds no numbers", file=file, field=f"column {name}") from None
     return values.astype("f8")

@@ -1,0 +1,249 @@
+"""`icmass ingest magneticum` and `icmass ingest photons`: lists of ideal photons, seen by us."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icmass.errors import InputError
+
+if TYPE_CHECKING:
+    from icmass.survey.readers.ideal_photons import PhotonTelescope
+    from icmass.survey.readers.photon_survey import Target
+
+Option = typer.Option
+Out = Annotated[Path, Option(help="The store to write, X.zarr.")]
+Exposure = Annotated[float, Option(min=1, max=1e7, help="Exposure to be seen, seconds.")]
+Psf = Annotated[bool, Option(help="Blur positions with the point spread function.")]
+Background = Annotated[bool, Option(help="Add the background of sky and particles.")]
+Response = Annotated[bool, Option(help="Blur energies with the detector's response.")]
+Vignetting = Annotated[
+    str, Option(help="Effective area averaged over a survey's scans, or on axis: survey, onaxis.")
+]
+Instrument = Annotated[str, Option(help="Telescope: a name, or a file of one.")]
+Bands = Annotated[str, Option(metavar="LO-HI,...", help="Bands of measured energy, keV.")]
+Pixels = Annotated[int, Option(min=16, max=1024, help="Pixels along a side of a map.")]
+HalfWidth = Annotated[float, Option(help="Half the side of a map, comoving Mpc/h.")]
+Nh = Annotated[
+    float | None,
+    Option(
+        min=0,
+        max=1000,
+        help="Galactic column density that the photons have passed, 1e20 cm^-2; default: NH of "
+        "the primary header, or 3.",
+    ),
+]
+Absorb = Annotated[
+    bool, Option("--absorb", help="Absorb the photons by --nh: they have passed none yet.")
+]
+LittleH = Annotated[float, Option("--h", help="Hubble constant / (100 km/s/Mpc).")]
+Om0 = Annotated[float, Option(help="Matter density; the defaults are Magneticum's (WMAP7).")]
+Seed = Annotated[int, Option(min=0, help="Seed of what is drawn.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace a survey of that name.")]
+
+BANDS = "0.5-1.2,1.2-2.0,2.0-7.0"
+
+
+def magneticum(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of job folders (job.par, phlist.fits).")
+    ],
+    out: Out,
+    clusters: Annotated[
+        Path | None,
+        Option(
+            help="Table (CSV, ECSV, FITS) of clusters: cluster id, snapshot, m500c [Msun/h], x, y, "
+            "z [comoving kpc/h], T [keV], L_X [1e44 erg/s], M_gas, M_star [Msun/h], sigma_v_true."
+        ),
+    ] = None,
+    galaxies: Annotated[
+        Path | None,
+        Option(
+            help="Table of galaxies: cluster id, snapshot, dx, dy or x, y, z [comoving kpc/h], "
+            "v_los or vz [km/s], m_star [Msun/h]."
+        ),
+    ] = None,
+    exposure: Exposure = 2000.0,
+    psf: Psf = True,
+    background: Background = True,
+    response: Response = True,
+    vignetting: Vignetting = "survey",
+    instrument: Instrument = "erosita",
+    bands: Bands = BANDS,
+    pixels: Pixels = 128,
+    half_width: HalfWidth = 2.3,
+    nh: Nh = None,
+    absorb: Absorb = False,
+    h: LittleH = 0.704,
+    om0: Om0 = 0.272,
+    seed: Seed = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a survey of Magneticum's photon lists (PHOX), seen by our telescope.
+
+    The runs of a cluster (its gas, its active nuclei, or both) are joined by snapshot and cluster
+    id; each photon is kept with the probability that our telescope collects it in the exposure.
+    Bad clusters are left out and named at the end.
+    """
+    from icmass.survey.readers.magneticum import BOX_MPC_H, find_jobs, magneticum_targets
+
+    telescope = _telescope(
+        exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
+        nh if absorb else None, absorb, h, om0,
+    )  # fmt: skip
+    jobs, failures = find_jobs(folder)
+    targets, more = magneticum_targets(
+        jobs,
+        cosmology=telescope.grid.cosmology,
+        half_width=half_width,
+        clusters=clusters,
+        galaxies=galaxies,
+        nh=nh,
+    )
+    _build(
+        targets, failures + more, telescope, out, seed, overwrite,
+        preset="magneticum", config={"box_mpc_h": BOX_MPC_H},
+    )  # fmt: skip
+
+
+def photons(
+    out: Out,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A SIMPUT catalogue or photon list, or give --table."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        Option(
+            help="Table (CSV, ECSV, FITS) with a row a cluster: file (relative to the table), "
+            "redshift, and if you like ra, dec, area, time, nh, cluster id, m500c, ..."
+        ),
+    ] = None,
+    ra: Annotated[
+        float | None, Option(help="Right ascension of the map's centre, degrees.")
+    ] = None,
+    dec: Annotated[float | None, Option(help="Declination of the map's centre, degrees.")] = None,
+    redshift: Annotated[float | None, Option(help="Redshift; default: of the header.")] = None,
+    area: Annotated[
+        float | None,
+        Option(min=0, help="Flat area of the ideal telescope, cm^2; default: AREA of the header."),
+    ] = None,
+    time: Annotated[
+        float | None, Option(min=0, help="Its exposure, seconds; default: TIME of the header.")
+    ] = None,
+    exposure: Exposure = 2000.0,
+    psf: Psf = True,
+    background: Background = True,
+    response: Response = True,
+    vignetting: Vignetting = "survey",
+    instrument: Instrument = "erosita",
+    bands: Bands = BANDS,
+    pixels: Pixels = 128,
+    half_width: HalfWidth = 2.3,
+    nh: Nh = None,
+    absorb: Absorb = False,
+    h: LittleH = 0.704,
+    om0: Om0 = 0.272,
+    seed: Seed = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a survey of SIMPUT photon lists (PHOX, pyXSIM, SOXS), seen by our telescope."""
+    from icmass.survey.readers.photon_targets import target_of_file, targets_of_table
+
+    telescope = _telescope(
+        exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
+        nh if absorb else None, absorb, h, om0,
+    )  # fmt: skip
+    given = {"ra": ra, "dec": dec, "redshift": redshift, "area": area, "time": time, "nh": nh}
+    known = {name: value for name, value in given.items() if value is not None}
+    if file is not None and table is None:
+        targets = target_of_file(file, known)
+    elif table is not None and file is None:
+        targets = targets_of_table(table, known)
+    else:
+        raise InputError("give a FILE or --table", field="FILE")
+    _build(targets, [], telescope, out, seed, overwrite, preset="photons", config={})
+
+
+def _telescope(
+    exposure: float,
+    psf: bool,
+    background: bool,
+    response: bool,
+    vignetting: str,
+    instrument: str,
+    bands: str,
+    pixels: int,
+    half_width: float,
+    nh: float | None,
+    absorb: bool,
+    h: float,
+    om0: float,
+) -> PhotonTelescope:
+    from pydantic import ValidationError
+
+    from icmass.cosmology import Cosmology
+    from icmass.survey.readers.fits_images import parse_bands
+    from icmass.survey.readers.ideal_photons import PhotonTelescope
+    from icmass.survey.readers.sky_grid import MapGrid
+    from icmass.telescope.instrument import load_instrument
+
+    if absorb and nh is None:
+        raise InputError("needs --nh", field="--absorb", mend="give 1e20 cm^-2, e.g. --nh 3")
+    if not 0.2 < half_width <= 20:
+        raise InputError(f"is {half_width:g}", field="--half-width", mend="give 0.2 to 20 Mpc/h")
+    try:
+        cosmology = Cosmology(h=h, om0=om0)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = f"--{first['loc'][0]}"
+        raise InputError(f"{first['msg']} (given {first['input']})", field=field) from None
+    parsed = parse_bands(bands)
+    edges = [edge for band in parsed for edge in band]
+    if edges != sorted(edges) or edges[0] < 0.2 or edges[-1] > 10:
+        mend = "give ascending bands within 0.2-10 keV that do not overlap"
+        raise InputError(f"is {bands}", field="--bands", mend=mend)
+    grid = MapGrid(tuple(parsed), pixels, half_width, cosmology)
+    return PhotonTelescope(
+        grid=grid,
+        instrument=load_instrument(instrument, vignetting=vignetting),  # type: ignore[arg-type]
+        exposure=exposure,
+        psf=psf,
+        redistribution=response,
+        background=background,
+        absorb_nh_1e20=nh or 0.0,
+    )
+
+
+def _build(
+    targets: Sequence[Target],
+    failures: Sequence[tuple[str, InputError]],
+    telescope: PhotonTelescope,
+    out: Path,
+    seed: int,
+    overwrite: bool,
+    **about: Any,
+) -> None:
+    """Write the survey; say what was left out; fail if nothing is left."""
+    from icmass.cli.progress import progress
+    from icmass.survey.readers.photon_survey import build_survey
+
+    with progress("clusters") as report:
+        outcome = build_survey(
+            targets, telescope, out, seed=seed, overwrite=overwrite, progress=report, **about
+        )
+    bad = [*failures, *outcome.failures]
+    if len(bad) == 1 and not outcome.n_clusters:
+        raise bad[0][1]
+    for label, error in bad:
+        print(f"icmass: {label}: {error}", file=sys.stderr)
+    for name in outcome.left_out:
+        print(f"icmass: left out: {name}", file=sys.stderr)
+    if not outcome.n_clusters:
+        raise InputError(f"none of {len(bad)} clusters could be read", field="input")
+    names = ", ".join([*outcome.components, "background"])
+    typer.echo(f"{out}: {outcome.n_clusters} clusters, components {names}, {len(bad)} left out")
