@@ -31,6 +31,7 @@ from icmass.survey.catalog import counts, open_survey
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
 RA, DEC = 140.0, 3.0
+WITHOUT_MAPS = Training((0.1, 0.2), (1e14, 1e15), None, None, 10, {})
 CLUSTER = 5
 
 
@@ -469,12 +470,23 @@ def test_min_visible_is_told(
     assert any("accepted with --min-visible 0.2" in line for line in called.document["warnings"])
 
 
+def test_a_proxy_of_photons_is_read_off_images(
+    icmass: Callable[..., Called], run: Path, sky: Path, store: Path, toy_survey: xr.Dataset
+) -> None:
+    args = ("--model", "N_phot", "--json")
+    of_images = icmass("predict", run, *from_sky(sky, toy_survey, *args)).document
+    of_survey = icmass("predict", run, store, "--index", CLUSTER, *args).document
+    found, known = (d["clusters"][0]["ln_m500c"] for d in (of_images, of_survey))
+    assert found == pytest.approx(known, abs=0.02)  # photons are placed anew in their pixels
+    with pytest.raises(InputError, match="reads no maps"):
+        replace(load_ensemble(run, model="N_phot"), training=WITHOUT_MAPS).map_grid()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (["--redshift", "0.5"], "redshift: 0.5 is outside the model's training range"),
         (["--model", "icm-9band"], "'icm-9band' isn't in this run; it has N_phot, icm-3band"),
-        (["--model", "N_phot"], "model N_phot: reads no maps"),
         (["--ra", "150"], "outside"),
         (["--nh", "-1"], "--nh: is -1"),
         (["--mask", "gone.fits"], "gone.fits: no such file"),

@@ -66,27 +66,11 @@ def esass(
     from icmass.survey.readers.sky_grid import MapGrid
     from icmass.survey.store import SurveyWriter, check_new_store
 
+    how = options.event_options(locals())
     check_new_store(out, overwrite=overwrite)
     targets = options.read_targets(table, ra, dec, redshift, nh, events=files[0])
     grid = MapGrid(tuple(parse_bands(bands)), pixels, half_width)
-    source = options.open_event_source(
-        files,
-        grid,
-        exposure=exposure,
-        expmap=expmap,
-        expmap_kind=expmap_kind,
-        novig=novig,
-        background=background,
-        mask=mask,
-        regions=regions,
-        sources=sources,
-        min_visible=min_visible,
-        flag=flag,
-        pattern=pattern,
-        modules=modules,
-        light_leak=light_leak,
-        gti=gti,
-    )
+    source = options.open_event_source(files, grid, how)
     failed: dict[str, InputError] = {}
     names: list[str] = []
     attrs: dict[str, Any] = survey_attrs(grid, preset="events", seed=0, facts=source.facts)

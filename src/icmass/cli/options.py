@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,7 +125,7 @@ def repeat_options(args: list[str]) -> list[str]:
     return out
 
 
-def refuse(options: dict[str, object], why: str) -> None:
+def refuse(options: Mapping[str, object], why: str) -> None:
     """Refuse options that are given though they mean nothing here."""
     if given := [name for name, value in options.items() if value not in (None, [])]:
         raise InputError(why, field=", ".join(given), mend="leave it out")
@@ -178,11 +178,11 @@ def read_targets(
         told = _of_mock(events)
         place = {key: told.get(key) if value is None else value for key, value in place.items()}
         nh = told.get("--nh") if nh is None else nh
-    found = [value for value in place.values() if value is not None]
-    if len(found) < len(place):
-        missing = ", ".join(key for key, value in place.items() if value is None)
-        raise InputError("is missing", field=missing, mend="give it, or a --table")
-    return [check_target(Target(name or "cluster", *found, DEFAULT_NH if nh is None else nh))]
+    if missing := [key for key, value in place.items() if value is None]:
+        raise InputError("is missing", field=", ".join(missing), mend="give it, or a --table")
+    at_ra, at_dec, at_z = (float(value) for value in place.values() if value is not None)
+    nh = DEFAULT_NH if nh is None else nh
+    return [check_target(Target(name or "cluster", at_ra, at_dec, at_z, nh))]
 
 
 def _of_mock(file: Path) -> dict[str, float]:
@@ -197,48 +197,54 @@ def _of_mock(file: Path) -> dict[str, float]:
     return {option: float(v) for option, v in told.items() if isinstance(v, int | float)}
 
 
-def open_event_source(
-    files: Sequence[Path],
-    grid: MapGrid,
-    *,
-    exposure: float | None,
-    expmap: Sequence[Path] | None,
-    expmap_kind: str | None,
-    novig: Sequence[Path] | None,
-    background: Sequence[Path] | None,
-    mask: Path | None,
-    regions: Path | None,
-    sources: Path | None,
-    min_visible: float,
-    flag: str,
-    pattern: int,
-    modules: str,
-    light_leak: str,
-    gti: bool,
-) -> EventSource:
-    """Open event files as the options of the command line say."""
+EVENT_OPTIONS = (
+    "exposure",
+    "expmap",
+    "expmap_kind",
+    "novig",
+    "background",
+    "mask",
+    "regions",
+    "sources",
+    "min_visible",
+    "flag",
+    "pattern",
+    "modules",
+    "light_leak",
+    "gti",
+)
+"""Parameters of a command that say how event files are read."""
+
+
+def event_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a command's parameters says how event files are read."""
+    return {name: given[name] for name in EVENT_OPTIONS}
+
+
+def open_event_source(files: Sequence[Path], grid: MapGrid, given: dict[str, Any]) -> EventSource:
+    """Open event files as the options of the command line say, see `EVENT_OPTIONS`."""
     from icmass.survey.readers.esass import open_events
     from icmass.survey.readers.events import EventCuts
     from icmass.survey.readers.masks import read_masks
 
     cuts = EventCuts(
-        flag=_parse_flag(flag),
-        pattern=pattern,
-        modules=_parse_modules(modules),
-        light_leak=light_leak,  # type: ignore[arg-type]
-        gti=gti,
+        flag=_parse_flag(given["flag"]),
+        pattern=given["pattern"],
+        modules=_parse_modules(given["modules"]),
+        light_leak=given["light_leak"],
+        gti=given["gti"],
     )
     return open_events(
         files,
         grid,
         cuts=cuts,
-        seconds=exposure,
-        exposure_maps=list(expmap or ()),
-        exposure_kind=expmap_kind or "vignetted",  # type: ignore[arg-type]
-        masks=read_masks(mask, regions, sources),
-        background_maps=list(background or ()),
-        unvignetted_maps=list(novig or ()),
-        min_visible=min_visible,
+        seconds=given["exposure"],
+        exposure_maps=list(given["expmap"] or ()),
+        exposure_kind=given["expmap_kind"] or "vignetted",
+        masks=read_masks(given["mask"], given["regions"], given["sources"]),
+        background_maps=list(given["background"] or ()),
+        unvignetted_maps=list(given["novig"] or ()),
+        min_visible=given["min_visible"],
     )
 
 

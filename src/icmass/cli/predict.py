@@ -139,28 +139,15 @@ def predict(
     from icmass.estimators.ensemble import load_ensemble
     from icmass.estimators.prior import parse_prior
 
+    how = options.event_options(locals())
     model, files = _model_and_inputs(inputs or [], bool(images))
-    stores = [file for file in files if file.suffix == ".zarr"]
-    if bool(files) + bool(images) != 1 or (stores and len(files) > 1):
-        raise InputError("give one survey, event files, or --images", field="input")
-    place = {"--ra": ra, "--dec": dec, "--redshift": redshift, "--table": table}
-    of_sky = {"--expmap": expmap, "--expmap-kind": expmap_kind, "--mask": mask}
-    of_events = {
-        "--exposure": exposure,
-        "--expmap-novig": novig,
-        "--background": background,
-        "--regions": regions,
-        "--sources": sources,
-    }
-    if stores:
-        given = {**place, **of_sky, **of_events, "--image-bands": image_bands}
-        refuse(given, "a SURVEY has its own; it goes with event files and --images")
-    else:
-        refuse({"--index": index}, "only a SURVEY has an index")
-    if images:
-        refuse({**of_events, "--table": table}, "goes with event files, not with --images")
-    elif files and not stores:
-        refuse({"--image-bands": image_bands}, "goes with --images")
+    stores = _checked_inputs(
+        files,
+        images,
+        index,
+        {**how, "table": table, "ra": ra, "dec": dec}
+        | {"redshift": redshift, "image_bands": image_bands},
+    )
     if not as_json:
         refuse({"--samples": samples}, "only --json prints samples")
     if attribution and pictures is None:
@@ -175,29 +162,11 @@ def predict(
             table, ra, dec, redshift, nh, name=cluster_name, events=events
         )
         if images:
-            sky = {"mask": mask, "min_visible": min_visible, "seed": seed}
-            sky |= {"exposure_kind": expmap_kind or "survey"}
+            sky: dict[str, Any] = {"mask": mask, "min_visible": min_visible, "seed": seed}
+            sky["exposure_kind"] = expmap_kind or "survey"
             found = _of_images(ensemble, images, expmap or [], targets[0], image_bands, sky)
         else:
-            found = _of_events(
-                ensemble,
-                files,
-                targets,
-                exposure=exposure,
-                expmap=expmap,
-                expmap_kind=expmap_kind,
-                novig=novig,
-                background=background,
-                mask=mask,
-                regions=regions,
-                sources=sources,
-                min_visible=min_visible,
-                flag=flag,
-                pattern=pattern,
-                modules=modules,
-                light_leak=light_leak,
-                gti=gti,
-            )
+            found = _of_events(ensemble, files, targets, how)
     document, prediction = _predicted(ensemble, found, prior=prior, n_samples=samples, seed=seed)
     if out is not None:
         _write_table(document, out, overwrite)
@@ -223,6 +192,34 @@ def _model_and_inputs(given: list[Path], images: bool) -> tuple[Path | None, lis
 
 def _looks_like_events(path: Path) -> bool:
     return bool({".fits", ".fit", ".evt"} & {suffix.lower() for suffix in path.suffixes})
+
+
+def _checked_inputs(
+    files: list[Path], images: list[Path] | None, index: list[str] | None, given: dict[str, Any]
+) -> list[Path]:
+    """Return the survey among the inputs, if it is one; refuse options that don't go with them."""
+    stores = [file for file in files if file.suffix == ".zarr"]
+    if bool(files) + bool(images) != 1 or (stores and len(files) > 1):
+        raise InputError("give one survey, event files, or --images", field="input")
+    option = {name: "--" + name.replace("_", "-") for name in given} | {"novig": "--expmap-novig"}
+
+    def some(*names: str) -> dict[str, object]:
+        return {option[name]: given[name] for name in names}
+
+    place = some("ra", "dec", "redshift", "table")
+    of_sky = some("expmap", "expmap_kind", "mask")
+    of_events = some("exposure", "novig", "background", "regions", "sources")
+    of_images = some("image_bands")
+    if stores:
+        why = "a SURVEY has its own; it goes with event files and --images"
+        refuse(place | of_sky | of_events | of_images, why)
+        return stores
+    refuse({"--index": index}, "only a SURVEY has an index")
+    if images:
+        refuse(of_events | some("table"), "goes with event files, not with --images")
+    else:
+        refuse(of_images, "goes with --images")
+    return []
 
 
 def _of_survey(path: Path, index: list[str] | None) -> Found:
@@ -262,7 +259,7 @@ def _of_images(
 
 
 def _of_events(
-    ensemble: Ensemble, files: Sequence[Path], targets: Sequence[Any], **given: Any
+    ensemble: Ensemble, files: Sequence[Path], targets: Sequence[Any], how: dict[str, Any]
 ) -> Found:
     """Return the survey of clusters in event files, on the maps that the model was trained on."""
     from icmass.survey.readers.observed import survey_attrs, survey_in_memory
@@ -276,7 +273,7 @@ def _of_events(
             usable.append(target)
         except InputError as error:
             failed[target.name] = error
-    source = options.open_event_source(files, grid, **given)
+    source = options.open_event_source(files, grid, how)
     clusters, names = [], []
     for target, values in source.read(usable):
         if isinstance(values, InputError):

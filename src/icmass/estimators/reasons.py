@@ -77,8 +77,8 @@ def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[Photons]:
         seen = np.ones_like(images)
         if "coverage" in survey:
             seen = survey["coverage"].isel(cluster=some).values.astype("f8")
-        parts = (_added(values, size) for values in (images, seen))
-        found += circles.photons(*parts, arcmin[start : start + _AT_ONCE])
+        images, seen = _added(images, size), _added(seen, size)
+        found += circles.photons(images, seen, arcmin[start : start + _AT_ONCE])
     return found
 
 

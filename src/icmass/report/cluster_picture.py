@@ -13,9 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, ListedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
 from icmass.estimators.posterior import LNM_GRID, Prediction
+from icmass.explain.cluster import ClusterExplanation
 from icmass.report.style import BLUE, GREY, MSUN_H, VERMILLION, house_style, save
 from icmass.survey.catalog import counts, half_width_mpc_h
 
@@ -32,7 +34,7 @@ def draw_clusters(
     prediction: Prediction,
     folder: Path,
     *,
-    attribution: np.ndarray | None = None,
+    attribution: Sequence[ClusterExplanation] | None = None,
 ) -> Iterator[Path]:
     """Draw each predicted cluster to a file of its own.
 
@@ -46,8 +48,8 @@ def draw_clusters(
         Their posteriors.
     folder : path
         Where the pictures go: ``<id>.png`` and ``<id>.svg``.
-    attribution : ndarray, shape (n, y, x), optional
-        What each pixel adds to ln M500c, of all bands.
+    attribution : sequence of ClusterExplanation, optional
+        What each pixel adds to ln M500c; all bands are added.
 
     Yields
     ------
@@ -55,7 +57,7 @@ def draw_clusters(
         Each picture.
     """
     for k, row in enumerate(rows):
-        carried = None if attribution is None else attribution[k]
+        carried = None if attribution is None else attribution[k].attribution.sum(0)
         with house_style():
             figure = draw_cluster(survey, row, prediction.take(np.array([k])), carried)
         name = str(row.get("id", f"cluster-{row['cluster']:05d}"))
@@ -113,10 +115,9 @@ def _draw_attribution(
     norm = TwoSlopeNorm(0, -top, top)
     image = axes.imshow(attribution, origin="lower", extent=extent, cmap="RdBu_r", norm=norm)
     axes.set_title("what carries the mass\nintegrated gradients")
-    bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.8, aspect=22, pad=0.03)
+    bar = figure.colorbar(image, ax=axes, location="right", shrink=0.8, aspect=22, pad=0.03)
     bar.set_label(r"$\Delta \ln M_{500c}$ per pixel")
-    bar.locator.set_params(nbins=3)
-    bar.update_ticks()
+    bar.ax.yaxis.set_major_locator(MaxNLocator(3))
 
 
 def _decorate(axes: Axes, row: dict[str, Any]) -> None:
@@ -151,7 +152,8 @@ def _draw_posterior(axes: Axes, row: dict[str, Any], prediction: Prediction) -> 
     kept = mass[density > 1e-3]
     axes.set_xscale("log")
     axes.set_xlim(kept.min(), kept.max())
-    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if kept.min() <= t <= kept.max()]
+    steps = (1, 2, 5) if kept.max() > 5 * kept.min() else (1, 1.5, 2, 3, 4, 5, 7)
+    ticks = [t * p for p in (0.1, 1, 10) for t in steps if kept.min() <= t * p <= kept.max()]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.set_xticks([], minor=True)
     axes.set_ylim(0, 1.25)

@@ -59,7 +59,7 @@ class SurveyWriter:
         self._ragged: dict[str, list[np.ndarray]] = {
             name: [] for name in names if is_ragged(name) and name != "galaxy_offset"
         }
-        self._geometry = {
+        self._geometry: dict[str, Any] = {
             "n_pixels": n_pixels,
             "half_width": half_width,
             "bands": list(bands),
@@ -140,4 +140,7 @@ def check_new_store(out: Path, *, overwrite: bool = False) -> Path:
         raise InputError("must end in .zarr", file=out, field="--out")
     if out.exists() and not overwrite:
         raise InputError("exists already", file=out, mend="choose another name or --overwrite")
+    for path in (out, out.with_name(out.name + ".partial")):
+        if path.exists() and not path.is_dir():
+            raise InputError("is a file, not a store", file=path, mend="choose another name")
     return out

@@ -141,10 +141,11 @@ def module_share(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
 def modules_used(
     files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
 ) -> tuple[int, ...]:
-    """Return the modules whose events are used in some band."""
+    """Return the modules whose events are used in some band, which is the highest one."""
     leaks = any(file.leaks for file in files)
     least = cuts.least_ev(bands, leaks)
-    used = tuple(m for m in modules_of(files) if np.isfinite(least[m]))
+    highest = 1000 * max(lo for lo, _ in bands)
+    used = tuple(m for m in modules_of(files) if least[m] <= highest)
     if not used:
         raise InputError(
             "leave none of the files' modules",
@@ -174,7 +175,7 @@ def exposure_of_bands(
             field="--modules, --light-leak",
             mend="use other modules",
         )
-    return number / number.max()
+    return number / len(used)
 
 
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
@@ -230,7 +231,7 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
         parts = [file.gti_of(module) for file in files]
         live = [file.live[module] for file in files if module in file.live]
         times = merged(np.concatenate(parts))
-        total += float((times[:, 1] - times[:, 0]).sum()) * (np.mean(live) if live else 1.0)
+        total += float((times[:, 1] - times[:, 0]).sum()) * (float(np.mean(live)) if live else 1.0)
     if not any(file.gtis for file in files):
         raise InputError("has no GTI extension", file=first.file, mend=mend)
     if total <= 0:

@@ -88,20 +88,21 @@ def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyUserWarning
 
-    index = _index_of_image(file)
-    if index is None:
+    found = _image_of(file)
+    if found is None:
         return None, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         with fits.open(file, memmap=False) as hdus:
-            hdu = hdus[index]
-            values = np.squeeze(hdu.data)
-            return values.astype(values.dtype.newbyteorder("=")), hdu.header.copy()
+            values = np.squeeze(hdus[found.index].data)
+    if values.ndim != 2 or values.size > MAX_PIXELS:
+        raise ValueError("the pixels are not those of the header")
+    return values.astype(values.dtype.newbyteorder("=")), found.header
 
 
-def _index_of_image(file: Path) -> int | None:
-    """Return the number of the first HDU with a two-dimensional image, of a size to be read."""
+def _image_of(file: Path) -> Hdu | None:
+    """Return the first HDU with a two-dimensional image, of a size to be read."""
     with FitsStream(file) as stream:
         for hdu in stream.hdus():
             packed = hdu.is_table and hdu.header.get("ZIMAGE") is True
@@ -110,7 +111,7 @@ def _index_of_image(file: Path) -> int | None:
             shape = hdu.sizes("ZNAXIS") if packed else hdu.shape
             if sum(length > 1 for length in shape) == 2 and all(shape):
                 _check_size(hdu, math.prod(shape), packed)
-                return hdu.index
+                return hdu
     return None
 
 

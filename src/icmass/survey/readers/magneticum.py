@@ -16,14 +16,14 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.readers.cluster_tables import (
+from icmass.survey.readers.photon_lists import list_facts
+from icmass.survey.readers.photon_survey import OPTIONAL, Target
+from icmass.survey.readers.photon_tables import (
     CLUSTER_COLUMNS,
     GALAXY_COLUMNS,
     JoinedTable,
     Quantity,
 )
-from icmass.survey.readers.photon_lists import list_facts
-from icmass.survey.readers.photon_survey import OPTIONAL, Target
 from icmass.universe.flows import hubble_flow
 from icmass.universe.galaxies import VELOCITY_WINDOW, Galaxies
 
@@ -157,7 +157,7 @@ def magneticum_targets(
     half_width : float
         Half the side of a map [comoving Mpc/h]: galaxies beyond are left out.
     clusters, galaxies : path, optional
-        Tables, see `icmass.survey.readers.cluster_tables`. What a table of clusters says goes
+        Tables, see `icmass.survey.readers.photon_tables`. What a table of clusters says goes
         before ``job.par``. Galaxies have ``dx`` and ``dy``, offsets from the cluster, or ``x`` and
         ``y`` (and ``z``), positions in the box, x growing with right ascension; ``v_los``, the
         velocity relative to the cluster as observed, or ``vz`` beside ``z``, the peculiar one in

@@ -126,9 +126,9 @@ def _read_sources(file: Path, config: CoverageConfig) -> Sources:
         if name in columns:
             kept &= ~(numbers(columns, name, file) > 0)
     radius = np.full(len(ra), config.mask_radius_arcsec)
-    name = next((name for name in COUNTS if name in columns), None)
-    if name is not None:
-        counts = numbers(columns, name, file)
+    of_counts = next((name for name in COUNTS if name in columns), None)
+    if of_counts is not None:
+        counts = numbers(columns, of_counts, file)
         kept &= counts >= config.mask_counts
         radius = radius * np.cbrt(np.maximum(counts, 0) / config.mask_counts)
     return Sources(ra[kept], dec[kept], radius[kept])

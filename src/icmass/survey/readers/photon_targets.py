@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.cluster_tables import CLUSTER_COLUMNS, JoinedTable
 from icmass.survey.readers.photon_survey import OPTIONAL, Target
+from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable
 
 FILE_COLUMNS = ("file", "phlist", "simput", "filename")
 

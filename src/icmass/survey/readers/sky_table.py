@@ -84,7 +84,9 @@ def _refuse_links(file: Path) -> None:
         return
     content = file.read_bytes()
     if re.search(rb"<(\w+:)?STREAM[^>]*\shref", content, re.IGNORECASE):
-        raise InputError("has its data in another file", file=file, mend="put them into the VOTable")
+        raise InputError(
+            "has its data in another file", file=file, mend="put them into the VOTable"
+        )
     for number in re.findall(rb"\snrows\s*=\s*[\"']\s*(\d+)", content):
         if int(number[:20]) > MAX_ROWS:
             raise InputError(f"has more than {MAX_ROWS} rows", file=file, field="nrows")
