@@ -60,7 +60,6 @@ def esass(
     Several files or overlapping sky tiles are merged; a photon that is in two is counted once. A
     cluster that cannot be read is listed at the end, and the others are written.
     """
-    from icmass.survey.readers.esass import EVENT_NAMES
     from icmass.survey.readers.fits_images import parse_bands
     from icmass.survey.readers.observed import COMPONENTS, survey_attrs
     from icmass.survey.readers.sky_grid import MapGrid
@@ -76,7 +75,7 @@ def esass(
     attrs: dict[str, Any] = survey_attrs(grid, preset="events", seed=0, facts=source.facts)
     writer = SurveyWriter(
         out,
-        names=EVENT_NAMES,
+        names=source.names,
         n_pixels=pixels,
         half_width=half_width,
         bands=grid.bands,

@@ -52,6 +52,9 @@ VARIABLES: dict[str, Variable] = {
         "exposure of the pixel over the cluster's exposure; 0 where masked; absent: 1 everywhere",
     ),
     "mask": Variable(("cluster", "y", "x"), "u1", "1", "1 where the sky is used, 0 where masked"),
+    "exposure_unvignetted": Variable(
+        ("cluster", "y", "x"), "f4", "s", "unvignetted exposure, 0 where masked"
+    ),
     "background": Variable(
         ("cluster", "band", "y", "x"), "f4", "count", "expected background counts per pixel"
     ),

@@ -81,6 +81,12 @@ class EventSource:
     tally: np.ndarray = field(default_factory=lambda: np.zeros(len(OUTCOMES), np.int64))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Variables of each cluster."""
+        unvignetted = self.backgrounds.unvignetted is not None
+        return (*EVENT_NAMES, "exposure_unvignetted") if unvignetted else EVENT_NAMES
+
+    @property
     def outcomes(self) -> str:
         """What became of the events that were read, in words."""
         named = zip(OUTCOMES, self.tally, strict=True)
@@ -107,7 +113,7 @@ class EventSource:
     def read(
         self, targets: Sequence[Target]
     ) -> Iterator[tuple[Target, dict[str, Any] | InputError]]:
-        """Yield the variables of each cluster, or why there are none; see `EVENT_NAMES`.
+        """Yield the variables (`names`) of each cluster, or why there are none.
 
         Raises
         ------
@@ -186,6 +192,9 @@ class EventSource:
         relative = exposure_of_bands(self.files, self.cuts, grid.bands)
         values["band_exposure"] = relative
         values["mask"] = fine.binned(used) > 0
+        if self.backgrounds.unvignetted is not None:
+            unvignetted = self.backgrounds.unvignetted.sample(fine)
+            values["exposure_unvignetted"] = fine.binned(unvignetted * used)
         values["background"] = self.backgrounds.expected(fine, seconds * used, used, relative)
         return values
 

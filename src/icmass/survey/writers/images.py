@@ -86,6 +86,25 @@ def write_exposure_map(
     return _write(path, seconds.astype("f4"), view, cards, overwrite)
 
 
+def write_unvignetted_map(
+    survey: xr.Dataset,
+    cluster: int,
+    path: _Path,
+    *,
+    ra: float | None = None,
+    dec: float | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the unvignetted exposure of a survey that has it [s], 0 where masked.
+
+    Parameters, what is returned and raised are those of `write_counts_image`.
+    """
+    view = cluster_view(survey, cluster, ra=ra, dec=dec)
+    cards: list[Card] = [("BUNIT", "s", "unvignetted, of all modules")]
+    seconds = survey["exposure_unvignetted"].isel(cluster=cluster).values
+    return _write(path, seconds.astype("f4"), view, cards, overwrite)
+
+
 def write_mask(
     survey: xr.Dataset,
     cluster: int,
@@ -177,6 +196,8 @@ def write_images(
             write_exposure_map(survey, cluster, path("expmap", name), band=band, **options)
             for band, name in names.items()
         ]
+    if "exposure_unvignetted" in survey:
+        files.append(write_unvignetted_map(survey, cluster, path("expmap-novig.fits"), **options))
     files.append(write_mask(survey, cluster, path("mask.fits"), **options))
     if "background" in survey:
         files += [
