@@ -18,7 +18,8 @@ from icmass.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from icmass.estimators.ensemble import Ensemble, Mixture
+    from icmass.estimators.ensemble import Ensemble
+    from icmass.estimators.mixture import Mixture
     from icmass.estimators.prior import Prior
 
 Inputs = Annotated[

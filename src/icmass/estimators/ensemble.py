@@ -20,6 +20,7 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.aperture import needs_aperture, solved_with_aperture
 from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.mixture import Mixture, mix
 from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.survey.readers.sky_grid import MapGrid
@@ -28,51 +29,6 @@ REDSHIFT_SLACK = 0.005
 TRAINED = Prior()
 """The prior that a model was trained with."""
 _MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixture(Prediction):
-    """An ensemble's prediction; `std` is total, by the law of total variance.
-
-    Attributes
-    ----------
-    std_within : ndarray, shape (n,)
-        Root mean square of the members' standard deviations of ln M500c.
-    std_between : ndarray, shape (n,)
-        Standard deviation of the members' means of ln M500c.
-    """
-
-    std_within: np.ndarray
-    std_between: np.ndarray
-
-
-def mix(predictions: Sequence[Prediction]) -> Mixture:
-    """Return an equal mixture of predictions of the same clusters.
-
-    If any has a density the mixture has the mean of their densities, else the mean and the total
-    standard deviation of the mixture; `out_of_domain` is the median over those that tell.
-
-    Examples
-    --------
-    >>> a, b = (Prediction(np.array([m]), np.array([0.2])) for m in (31.9, 32.1))
-    >>> round(float(mix([a, b]).std[0] ** 2), 3)
-    0.05
-    """
-    means = np.stack([p.mean for p in predictions])
-    within = np.sqrt(np.mean([p.std**2 for p in predictions], axis=0))
-    between = means.std(axis=0)
-    whole = Prediction(means.mean(axis=0), np.hypot(within, between))
-    if any(p.density is not None for p in predictions):
-        whole = Prediction.from_density(np.mean([p.tabulated() for p in predictions], axis=0))
-    told = [p.out_of_domain for p in predictions if p.out_of_domain is not None]
-    return Mixture(
-        mean=whole.mean,
-        std=whole.std,
-        density=whole.density,
-        out_of_domain=np.median(told, axis=0) if told else None,
-        std_within=within,
-        std_between=between,
-    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.estimators.ensemble import TRAINED, Ensemble, Mixture, survey_cosmology
+from icmass.estimators.ensemble import TRAINED, Ensemble, survey_cosmology
+from icmass.estimators.mixture import Mixture
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
 from icmass.estimators.reasons import central_photons, reasons, withheld
