@@ -180,6 +180,14 @@ class RunFolder:
             lambda stream: np.savez_compressed(stream, **arrays),
         )
 
+    def read_results(self) -> dict[str, Any]:
+        """Return what an earlier ``results.json`` holds; nothing if there is none that reads."""
+        try:
+            found = json.loads((self.path / "results.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def write_json(self, name: str, document: dict[str, Any]) -> None:
         """Write a JSON document; what is not finite becomes null."""
         text = json.dumps(finite(document), indent=2, allow_nan=False) + "\n"

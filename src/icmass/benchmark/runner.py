@@ -16,12 +16,13 @@ import xarray as xr
 
 from icmass.benchmark.about import about_survey, machine, versions
 from icmass.benchmark.calibration import calibration
+from icmass.benchmark.chosen import canonical_names, checked_limit
 from icmass.benchmark.run_folder import FoldPredictions, RunFolder, finite, survey_digest
 from icmass.benchmark.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmark.tables import write_tables
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Kind, Prediction
-from icmass.estimators.registry import known_names, make_estimator
+from icmass.estimators.registry import make_estimator
 from icmass.proxies.names import available, parse_names, read_scalar
 from icmass.proxies.published import published_sigma
 from icmass.proxies.summary import published_scatter, scaling_summary
@@ -164,8 +165,8 @@ def run_benchmark(
     survey = open_survey(survey_path)
     masses = read_scalar(survey, "m500c")
     fold = octant_folds(survey, folds)
-    names = _canonical(models or default_models(survey))
-    limit = _checked_limit(fold_limit or {}, names, folds)
+    names = canonical_names(models or default_models(survey))
+    limit = checked_limit(fold_limit or {}, names, folds)
     folder = RunFolder(Path(out))
     config = {
         "survey": str(Path(survey_path).absolute()),
@@ -202,40 +203,6 @@ def run_benchmark(
         if row["name"] in bench.networks:
             row["beside"] = _beside(bench, row["name"])
     return _write_results(bench, rows, Path(survey_path).name, command)
-
-
-def _canonical(models: Sequence[str], field: str = "models") -> list[str]:
-    """Return the canonical names, each once; an unknown one is an error."""
-    names = []
-    for name in models:
-        try:
-            names.append(make_estimator(name).name)
-        except InputError as error:
-            raise InputError(
-                error.problem,
-                field=f"{field}, {name!r}",
-                mend=f"known are {', '.join(known_names())}, and proxies joined by +",
-            ) from None
-    return list(dict.fromkeys(names))
-
-
-def _checked_limit(limit: Mapping[str, int], models: list[str], folds: int) -> dict[str, int]:
-    """Return the fold limits by canonical name; one that makes no sense is an error."""
-    checked = {}
-    for name, k in limit.items():
-        (canonical,) = _canonical([name], "fold_limit")
-        if canonical not in models:
-            raise InputError(
-                f"{name!r} is not among the models",
-                field="fold_limit",
-                mend=f"give one of {', '.join(models)}",
-            )
-        if not 1 <= k <= folds:
-            raise InputError(
-                f"{k}", field=f"fold_limit, {name!r}", mend=f"give a number from 1 to {folds}"
-            )
-        checked[canonical] = k
-    return checked
 
 
 def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
@@ -392,7 +359,10 @@ def _write_results(
     )
     bench.folder.write_json("scaling.json", _scaling(bench.survey, bench.seed))
     write_tables(results, bench.folder)
-    bench.folder.write_json("results.json", results)
+    explained = bench.folder.read_results().get("explain")
+    bench.folder.write_json(
+        "results.json", results if explained is None else {**results, "explain": explained}
+    )
     return Benchmark(bench.folder.path, results, bench.failed)
 
 

@@ -12,6 +12,7 @@ from icmass import __version__
 from icmass.cli.benchmark import benchmark
 from icmass.cli.config import config
 from icmass.cli.demo import demo
+from icmass.cli.explain import explain
 from icmass.cli.export import export
 from icmass.cli.info import info
 from icmass.cli.ingest import app as ingest
@@ -84,6 +85,7 @@ app.command()(config)
 app.command()(info)
 app.command()(validate)
 app.command()(benchmark)
+app.command()(explain)
 app.command()(report)
 app.command(cls=SeveralValues)(predict)
 app.command(cls=SeveralValues)(export)

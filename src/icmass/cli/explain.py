@@ -1,0 +1,140 @@
+"""`icmass explain`: what the networks of a run look at."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icmass.errors import InputError
+
+if TYPE_CHECKING:
+    from icmass.explain.folds import FoldNetworks
+
+_ALL = "saliency,ig,eg,smoothgrad,occlusion"
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="Folder of `icmass benchmark`.", metavar="RUN")],
+    survey: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The run's survey, if it is no longer where the run says.",
+            metavar="[X.zarr]",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A network of the run; default: its best.", metavar="A")
+    ] = None,
+    methods: Annotated[str, typer.Option(help="Names joined by commas.", metavar="M,...")] = _ALL,
+    max_clusters: Annotated[
+        int | None,
+        typer.Option(min=1, help="At random so many; default: all, of slow methods 512."),
+    ] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(
+            help="Only draw these clusters: which photons carry the mass.", metavar="I,J,..."
+        ),
+    ] = None,
+    width: Annotated[
+        bool, typer.Option("--width", help="With --clusters: the posterior's width instead.")
+    ] = False,
+    checks: Annotated[bool, typer.Option(help="Make the sanity checks.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Explain a network: attribution, regions, sanity checks; adds to RUN.
+
+    Each cluster is explained by the fold that was not trained on it.
+    """
+    from icmass.explain.folds import open_run
+
+    if width and clusters is None:
+        raise InputError("draws single clusters", field="--width", mend="give --clusters too")
+    networks = open_run(run, survey, model=model, device=device)
+    if clusters is not None:
+        _draw_clusters(networks, _indices(clusters), width, as_json)
+        return
+    names = [name.strip() for name in methods.split(",")]
+    document, files = _explain_all(networks, names, max_clusters, checks, seed)
+    if as_json:
+        typer.echo(json.dumps(document, indent=1))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from icmass.explain.run import markdown
+
+    Console().print(Markdown(markdown(document)))
+    for file in files:
+        typer.echo(file)
+
+
+def _explain_all(
+    networks: FoldNetworks, methods: list[str], limit: int | None, checks: bool, seed: int
+) -> tuple[dict[str, Any], list[Path]]:
+    """Explain, keep it in the run with its figures; return it and the files."""
+    from icmass.explain.examples import default_examples, make_examples
+    from icmass.explain.methods import Settings
+    from icmass.explain.run import explain_run, keep
+    from icmass.report.explain import write_figures
+
+    settings = Settings(seed=seed)
+    document = explain_run(
+        networks,
+        methods=methods,
+        max_clusters=limit,
+        checks=checks,
+        settings=settings,
+        progress=_say,
+    )
+    kept = keep(networks.path, document)
+    examples = make_examples(networks, default_examples(networks), settings)
+    figures = write_figures(networks.path, document, examples)
+    return document, [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]
+
+
+def _draw_clusters(networks: FoldNetworks, chosen: list[int], width: bool, as_json: bool) -> None:
+    from icmass.explain.cluster import explain_cluster
+    from icmass.report.explain import FOLDER
+    from icmass.report.explain_cluster import save_cluster
+
+    members = {cluster: networks.of_cluster(cluster) for cluster in chosen}
+    rows = []
+    for cluster, member in members.items():
+        found = explain_cluster(
+            member, networks.survey, cluster, quantity="width" if width else "mean"
+        )
+        saved = save_cluster(found, networks.path / FOLDER)
+        rows.append(
+            {
+                "cluster": cluster,
+                "quantity": found.quantity,
+                "value": found.value,
+                "change": found.change,
+                "completeness": found.error,
+                "picture": str(saved.png),
+            }
+        )
+        if not as_json:
+            typer.echo(saved.png)
+    if as_json:
+        typer.echo(json.dumps({"model": networks.name, "clusters": rows}, indent=1))
+
+
+def _indices(text: str) -> list[int]:
+    """Return the clusters of a text like ``3,5``."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise InputError(repr(text), field="--clusters", mend="give numbers joined by commas")
+    return [int(part) for part in parts]
+
+
+def _say(said: str) -> None:
+    print(said, file=sys.stderr, flush=True)

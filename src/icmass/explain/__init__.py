@@ -1,0 +1,1 @@
+"""What mass estimators look at: attribution, regions, sanity checks, causal tests."""

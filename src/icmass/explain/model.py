@@ -1,0 +1,279 @@
+"""A network estimator as differentiable functions of its maps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from icmass.errors import InputError
+from icmass.estimators.designs import Design
+from icmass.estimators.devices import make_accelerator, multiplies_bf16
+from icmass.estimators.estimator import Estimator
+from icmass.estimators.network import NetworkEstimator
+from icmass.estimators.posterior import LNM_GRID, LNM_STEP
+from icmass.estimators.sample import Sample, dihedral, read_sample
+from icmass.estimators.saved import NetworkConfig, check_fits
+from icmass.networks.flow import N_PARAMETERS, log_prob
+from icmass.networks.rings import RingNetwork
+
+Quantity = Literal["mean", "width"]
+"""What is explained: the mean of the posterior of ln M500c, or its standard deviation."""
+Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Takes maps (n, channel, y, x) and rows of the sample (n,) to what is explained, (n,)."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Clusters in memory, and the networks that read them, as `NetworkEstimator.predict` does.
+
+    What is explained is the estimator's own prediction: the posterior of all its networks
+    together, each of them averaged over as many orientations of the map as in `predict` (four for
+    networks that are trained on turned maps, else one), and as wide as is calibrated.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+        Preprocessing, and calibration of the width.
+    design : Design
+        What the networks read.
+    networks : tuple of Module
+        In evaluation mode, without gradients of their weights.
+    sample : Sample
+        The clusters, binned as the networks take them.
+    n_symmetries : int
+        Orientations averaged.
+    bf16 : bool
+        Whether gradients multiply in bfloat16, as `predict` does where the hardware can; `values`
+        never do.
+    shift : float
+        Taken off every input before it is read, see `shifted`.
+    """
+
+    config: NetworkConfig
+    design: Design
+    networks: tuple[nn.Module, ...]
+    sample: Sample
+    n_symmetries: int
+    bf16: bool = False
+    shift: float = 0.0
+
+    @classmethod
+    def of(cls, estimator: Estimator, survey: xr.Dataset, index: np.ndarray) -> Explained:
+        """Read the clusters `index` (integers) as an estimator sees them.
+
+        Raises
+        ------
+        InputError
+            If the estimator is no fitted network, or was not trained for such clusters.
+        """
+        config = network_config(estimator)
+        assert isinstance(estimator, NetworkEstimator)
+        index, design = np.asarray(index), estimator.design
+        check_fits(survey, index, config)
+        sample = read_sample(
+            survey,
+            index,
+            sum_bands=design.sum_bands,
+            max_pixels=design.max_pixels,
+            coverage_channel=config.coverage_channel,
+            with_galaxies=design.sees_galaxies,
+            with_nh=design.sees_nh,
+        )
+        device = make_accelerator(estimator.device).device
+        sample = replace(sample, counts=sample.counts.float()).to(device)
+        networks = tuple(frozen(network).to(device) for network in estimator.networks)
+        n_symmetries = 4 if estimator.recipe.augment else 1
+        bf16 = estimator.recipe.precision == "bf16" and multiplies_bf16(device.type == "cpu")
+        return cls(config, design, networks, sample, n_symmetries, bf16)
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def with_networks(self, networks: Sequence[nn.Module]) -> Explained:
+        """Return the same clusters read by other networks of the same design."""
+        device = self.sample.counts.device
+        return replace(self, networks=tuple(frozen(network).to(device) for network in networks))
+
+    def member(self, i: int) -> Explained:
+        """Return the same clusters read by one of the networks alone."""
+        return replace(self, networks=(self.networks[i],))
+
+    def shifted(self, shift: float) -> Explained:
+        """Return the same function of inputs that all are larger by a constant, and these inputs.
+
+        Counts are larger by `shift` where the function is one of counts, standardised pixels where
+        it is one of them.
+        """
+        counts = self.sample.counts + shift
+        return replace(self, shift=shift, sample=replace(self.sample, counts=counts))
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """The clusters' places in the sample, shape (n,)."""
+        return torch.arange(len(self), device=self.sample.counts.device)
+
+    @property
+    def labels(self) -> list[str]:
+        """The channels' bands [keV]; all bands where they are added."""
+        bands = self.config.bands
+        if not self.design.sum_bands or len(bands) == 1:
+            return list(bands)
+        return [f"{bands[0].split('-')[0]}-{bands[-1].split('-')[-1]}"]
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What can be explained: the width only where it depends on the map."""
+        return ("mean", "width") if self.design.has_posterior else ("mean",)
+
+    @property
+    def what(self) -> str:
+        """What is explained, in words."""
+        n, k = len(self.networks), self.n_symmetries
+        turned = f"the average of {k} orientations" if k > 1 else "one orientation"
+        return f"{turned} of {n} network{'s' if n > 1 else ''}"
+
+    def encode(self, counts: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the networks are fed with where the maps of `rows` hold `counts`.
+
+        Returns
+        -------
+        maps : Tensor, shape (n, channel, y, x)
+            Standardised; a channel of coverage comes last where there is one.
+        beside : Tensor
+            Numbers, or cubes of galaxies, that stand beside the maps.
+        """
+        held = replace(self.sample.take(rows), counts=counts - self.shift)
+        return self.config.encoding.encode(held)
+
+    def maps(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the standardised counts of some clusters, shape (n, channel, y, x)."""
+        counts = self.sample.counts[rows]
+        return self.encode(counts, rows)[0][:, : counts.shape[1]] + self.shift
+
+    def of_counts(self, quantity: Quantity = "mean") -> Function:
+        """Return the quantity as a function of counts (n, channel, y, x)."""
+        self._check(quantity)
+
+        def function(counts: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            return self._read(*self.encode(counts, rows), quantity)
+
+        return function
+
+    def of_maps(self, quantity: Quantity = "mean") -> Function:
+        """Return the quantity as a function of standardised maps of counts, see `maps`."""
+        self._check(quantity)
+
+        def function(maps: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            held, beside = self.encode(self.sample.counts[rows], rows)
+            whole = torch.cat([maps - self.shift, held[:, maps.shape[1] :]], 1)
+            return self._read(whole, beside, quantity)
+
+        return function
+
+    @torch.no_grad()
+    def values(
+        self, counts: torch.Tensor, rows: torch.Tensor, quantity: Quantity = "mean", size: int = 128
+    ) -> torch.Tensor:
+        """Return the quantity at counts without gradients, `size` clusters at a time, (n,)."""
+        function = replace(self, bf16=False).of_counts(quantity)
+        parts = zip(counts.split(size), rows.split(size), strict=True)
+        return torch.cat([function(*part) for part in parts])
+
+    def _check(self, quantity: Quantity) -> None:
+        if quantity not in self.quantities:
+            raise InputError(
+                f"{quantity!r} does not depend on the map",
+                field=f"model {self.config.name}",
+                mend=f"explain {', '.join(self.quantities)}",
+            )
+
+    def _read(self, maps: torch.Tensor, beside: torch.Tensor, quantity: Quantity) -> torch.Tensor:
+        """Return ln M less that of the target's zero, or the width of the posterior, (n,)."""
+        views = [dihedral(maps, k) for k in range(self.n_symmetries)]
+        with torch.autocast(maps.device.type, torch.bfloat16, enabled=self.bf16):
+            seen = [
+                torch.stack([network(view, beside) for view in views]).mean(0)
+                for network in self.networks
+            ]
+        pairs = zip(self.networks, seen, strict=True)
+        outputs = [whole_gradient(network, each.float()) for network, each in pairs]
+        zero, scale = self.config.encoding.lnm_zero, self.config.encoding.lnm_scale
+        if not self.design.has_posterior:
+            return scale * torch.stack(outputs)[..., 0].mean(0)
+        mean, std = flow_moments(outputs, zero, scale)
+        return mean if quantity == "mean" else std * self.config.std_scale
+
+
+def whole_gradient(network: nn.Module, outputs: torch.Tensor) -> torch.Tensor:
+    """Return a network's outputs, (n, output), with the gradient of the posterior's shape too.
+
+    `RingNetwork` detaches the embedding where the shape is read off it, for its training. The
+    embedding is among the outputs, so that the same linear layer gives the same numbers again.
+    """
+    if not isinstance(network, RingNetwork):
+        return outputs
+    embedding = outputs[:, N_PARAMETERS:]
+    return torch.cat([outputs[:, :2], network.shape(embedding), embedding], 1)
+
+
+def flow_moments(
+    outputs: Sequence[torch.Tensor], zero: float, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean less `zero` and standard deviation of ln M500c of the mean of flows, (n,) each.
+
+    The differentiable part of `icmass.estimators.flows.flow_posterior`: the density on `LNM_GRID`
+    by the trapezoidal rule.
+    """
+    grid = outputs[0].new_tensor(LNM_GRID - zero)[:, None]
+    target = (grid / scale).expand(-1, len(outputs[0]))
+    density = torch.stack([torch.exp(log_prob(each, target)) for each in outputs]).mean(0)
+    weight = torch.full_like(grid, LNM_STEP)
+    weight[[0, -1]] /= 2
+    weight = weight * density
+    norm = weight.sum(0)
+    mean = (weight * grid).sum(0) / norm
+    variance = (weight * (grid - mean) ** 2).sum(0) / norm
+    return mean, torch.sqrt(variance)
+
+
+def network_config(estimator: Estimator) -> NetworkConfig:
+    """Return the configuration of a fitted network estimator; anything else is an error."""
+    if not isinstance(estimator, NetworkEstimator):
+        raise InputError(
+            "is no network: there are no maps in it to explain",
+            field=f"model {estimator.name}",
+            mend="choose a network with --model",
+        )
+    if estimator.config is None or not estimator.networks:
+        raise InputError("not fitted", field=estimator.name, mend="fit it, or load a saved one")
+    return estimator.config
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode whose weights need no gradients.
+
+    Batch normalisation is folded into the convolution before it: the same function, faster.
+    """
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    features = getattr(network, "features", None)
+    if isinstance(features, nn.Sequential):
+        network.features = _folded(features)
+    return network
+
+
+def _folded(layers: nn.Sequential) -> nn.Sequential:
+    kept: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d):
+            kept[-1] = fuse_conv_bn_eval(kept[-1], layer)
+        else:
+            kept.append(layer)
+    return nn.Sequential(*kept)

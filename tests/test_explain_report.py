@@ -1,0 +1,163 @@
+"""Figures, tables and the command of explanations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+import xarray as xr
+from matplotlib.colors import AsinhNorm
+from matplotlib.image import imread
+from typer.testing import CliRunner, Result
+
+from icmass.benchmark.run_folder import survey_digest
+from icmass.cli.explain import explain
+from icmass.errors import InputError
+from icmass.estimators.ensemble import load_ensemble
+from icmass.estimators.network import NetworkEstimator
+from icmass.explain.cluster import attribute_clusters, explain_cluster
+from icmass.explain.methods import Settings
+from icmass.report.explain import draw_bands, draw_profile, draw_shares
+from icmass.report.explain_cluster import draw_cluster, label_counts, save_cluster, signed_norm
+from icmass.report.style import house_style, new_figure
+from icmass.survey.folds import octant_folds, split
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, toy_survey: xr.Dataset) -> Path:
+    """A run of one network of two folds; its survey has been moved."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("explain") / "run"
+    toy_survey.to_zarr(path.parent / "moved.zarr")
+    fold = octant_folds(toy_survey, 2)
+    for k in range(2):
+        estimator = NetworkEstimator("icm-3band", device="cpu", max_epochs=4)
+        estimator.fit(toy_survey, split(fold, k)[0])
+        estimator.save(path / "models" / "icm-3band" / f"fold-{k}")
+    gone = str(path.parent / "gone.zarr")
+    config = {"survey": gone, "survey_digest": survey_digest(toy_survey), "folds": 2}
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "results.json").write_text(json.dumps({"folds": 2, "estimators": []}))
+    return path
+
+
+def command(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(explain)
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_the_command_adds_numbers_tables_and_figures_to_the_run(run):
+    survey = run.parent / "moved.zarr"
+    wanted = ("--methods", "saliency,ig", "--max-clusters", 12, "--no-checks", "--device", "cpu")
+    done = command(run, survey, *wanted, "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document == json.loads((run / "explain" / "icm-3band.json").read_text())
+    assert "icm-3band" in json.loads((run / "results.json").read_text())["explain"]
+    assert "12 clusters" in done.stderr
+    names = {file.stem.removeprefix("explain-icm-3band-") for file in run.glob("figures/*.png")}
+    assert names == {"examples", "core", "bands", "shares", "mask"}
+    for file in run.glob("figures/*.png"):
+        assert imread(file)[..., :3].std() > 0.02
+    text = (run / "explain" / "icm-3band.md").read_text()
+    assert "-3.77 (-0.63 +0.49)" in text and "0.285 R500c" in text
+
+
+def test_the_command_draws_single_clusters(run):
+    survey = run.parent / "moved.zarr"
+    done = command(run, survey, "--clusters", "3, 5", "--width", "--device", "cpu", "--json")
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)["clusters"]
+    assert [row["cluster"] for row in rows] == [3, 5]
+    assert all(Path(row["picture"]).is_file() and row["quantity"] == "width" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no such survey"),
+        (("moved.zarr", "--width"), "--clusters"),
+        (("moved.zarr", "--clusters", "x"), "numbers joined by commas"),
+        (("moved.zarr", "--clusters", "500"), "0 to 95"),
+        (("moved.zarr", "--methods", "lime"), "known: saliency"),
+    ],
+)
+def test_wrong_input_is_named(run, arguments, said):
+    named = [run.parent / each if each == "moved.zarr" else each for each in arguments]
+    done = command(run, *named, "--device", "cpu")
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+def test_a_picture_shows_every_band_and_what_its_pixels_add(run, toy_survey, tmp_path):
+    member = NetworkEstimator.load(run / "models" / "icm-3band" / "fold-0", device="cpu")
+    found = explain_cluster(member, toy_survey, 7, settings=Settings(steps=8))
+    with house_style():
+        figure = draw_cluster(found)
+    maps = [axes for axes in figure.axes if axes.get_images() and axes.patches]
+    assert len(maps) == 6
+    radii = {axes.patches[0].get_radius() for axes in maps}
+    assert radii == {float(toy_survey["r500c"][7])}
+    shown = np.stack([np.asarray(axes.get_images()[0].get_array()) for axes in maps])
+    assert shown[:3] == pytest.approx(found.counts)
+    assert shown[3:] == pytest.approx(found.attribution)
+    bars = [axes for axes in figure.axes if axes not in maps]
+    assert any("ln M per pixel" in axes.get_ylabel() for axes in bars)
+    assert save_cluster(found, tmp_path).png.name == "explain-icm-3band-cluster-7.png"
+
+
+def test_an_ensemble_is_explained_as_the_mean_of_its_members(run, toy_survey):
+    ensemble = load_ensemble(run, device="cpu")
+    settings = Settings(steps=4)
+    whole = explain_cluster(ensemble, toy_survey, 4, settings=settings)
+    each = [explain_cluster(m, toy_survey, 4, settings=settings) for m in ensemble.members]
+    assert len(each) == 2 and each[0].change != each[1].change
+    assert whole.attribution == pytest.approx(np.mean([e.attribution for e in each], 0))
+    assert whole.value == pytest.approx(ensemble.predict(toy_survey, [4]).mean[0], abs=0.02)
+    several = attribute_clusters(ensemble, toy_survey, np.array([9, 4]))
+    assert [found.cluster for found in several] == [9, 4]
+    assert several[1].change == pytest.approx(whole.change, rel=1e-4)
+    with pytest.raises(InputError, match="give ig, eg, occlusion"):
+        explain_cluster(ensemble, toy_survey, 4, method="saliency")
+
+
+def test_scales_are_symmetric_and_their_ticks_apart():
+    norm = signed_norm(np.array([-3.0, 0.5, 0.1]))
+    assert norm(0.0) == pytest.approx(0.5)
+    with house_style():
+        figure = new_figure(2)
+        axes = figure.subplots()
+        image = axes.imshow(np.ones((2, 2)), norm=AsinhNorm(10, 0, 300))
+        bar = figure.colorbar(image)
+        label_counts(bar)
+    places = [float(image.norm(tick)) for tick in bar.get_ticks()]
+    assert min(np.diff(places)) > 0.16 and bar.get_ticks()[0] == 0
+
+
+def test_figures_show_ours_beside_what_is_published():
+    spread = {"median": -4.0, "minus": 0.5, "plus": 0.5, "n": 9}
+    profile = {key: [-3.0, None, -4.0] for key in ("low", "median", "high")}
+    saliency = {
+        "radius_r500c": [0.05, 0.15, 0.25],
+        "network": profile,
+        "proxies": [{"name": "N_phot", "alpha": 1.2, **profile}],
+        "regions": {"agn": spread, "icm": spread, "all": spread},
+        "bands": {"all": {"0.5-1.2": spread, "1.2-2": spread, "2-7": spread}},
+        "published": {"agn": spread, "bands": [-4.15, -4.17, -4.15], "crossing_r500c": 0.285},
+    }
+    with house_style():
+        bands, core = draw_bands(saliency, "icm-3band"), draw_profile(saliency, "icm-3band")
+        shares = draw_shares(
+            {"annuli": {"0-1": {"ln_m": 1.0, "error": 0.1, "photons": 0.0, "ln_m_per_photon": None},
+                        ">1": {"ln_m": 1.0, "error": 0.1, "photons": 9.0, "ln_m_per_photon": 0.1}}},
+            "icm-3band",
+        )  # fmt: skip
+    points = [line.get_xdata() for line in bands.axes[0].lines if len(line.get_xdata()) > 1]
+    assert sorted(len(each) for each in points if np.min(each) < -3) == [4, 6]
+    assert "Ho et al. 2023" in core.axes[0].texts[0].get_text()
+    assert np.isnan(shares.axes[1].lines[0].get_ydata()[0])
