@@ -176,6 +176,14 @@ def test_uncovered_pixels_take_the_mean_of_their_ring() -> None:
     # some 5,000 photons: the ring means scatter by well under 2 per cent
     assert filled[hole].sum() == pytest.approx(truth[hole].sum(), rel=0.03)
     assert filled[~hole].sum() == pytest.approx(truth[~hole].sum(), rel=0.01)
+    drawn = fill_uncovered(counts, coverage, drawn=True)[0, 0]
+    np.testing.assert_array_equal(drawn, fill_uncovered(counts, coverage, drawn=True)[0, 0])
+    np.testing.assert_array_equal(drawn[~hole], filled[~hole])
+    assert (drawn == np.rint(drawn))[hole].all()
+    # Poisson: the sum within 4 sigma, and the scatter about the means that of photons
+    assert abs(drawn[hole].sum() - filled[hole].sum()) < 4 * np.sqrt(filled[hole].sum())
+    chi2 = ((drawn - filled)[hole] ** 2).sum() / filled[hole].sum()
+    assert chi2 == pytest.approx(1, abs=6 / np.sqrt(hole.sum()))
     with pytest.raises(InputError, match="coverage"):
         fill_uncovered(counts, np.zeros_like(coverage))
 
