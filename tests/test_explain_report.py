@@ -41,7 +41,9 @@ def run(tmp_path_factory, toy_survey: xr.Dataset) -> Path:
     gone = str(path.parent / "gone.zarr")
     config = {"survey": gone, "survey_digest": survey_digest(toy_survey), "folds": 2}
     (path / "config.json").write_text(json.dumps(config))
-    (path / "results.json").write_text(json.dumps({"folds": 2, "estimators": []}))
+    (path / "results.json").write_text(
+        json.dumps({"folds": 2, "estimators": [{"name": "icm-3band", "kind": "network", "n": 96}]})
+    )
     return path
 
 
@@ -60,10 +62,13 @@ def test_the_command_adds_numbers_tables_and_figures_to_the_run(run):
     assert document == json.loads((run / "explain" / "icm-3band.json").read_text())
     assert "icm-3band" in json.loads((run / "results.json").read_text())["explain"]
     assert "12 clusters" in done.stderr
-    names = {file.stem.removeprefix("explain-icm-3band-") for file in run.glob("figures/*.png")}
+    names = {file.stem.removeprefix("explain-icm-3band-") for file in run.glob("figures/explain-*.png")}
     assert names == {"examples", "core", "bands", "shares", "mask"}
-    for file in run.glob("figures/*.png"):
+    for file in run.glob("figures/explain-*.png"):
         assert imread(file)[..., :3].std() > 0.02
+    page = (run / "report.html").read_text()
+    assert "What the networks look at" in page and "AGN counts &gt; ICM counts" in page
+    assert page.count("icm-3band: ") >= 5  # titles of its figures
     text = (run / "explain" / "icm-3band.md").read_text()
     assert "-3.77 (-0.63 +0.49)" in text and "0.285 R500c" in text
 

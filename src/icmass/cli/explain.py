@@ -84,6 +84,7 @@ def _explain_all(
     from icmass.explain.methods import Settings
     from icmass.explain.run import explain_run, keep
     from icmass.report.explain import write_figures
+    from icmass.report.page import write_report
 
     settings = Settings(seed=seed)
     document = explain_run(
@@ -97,7 +98,8 @@ def _explain_all(
     kept = keep(networks.path, document)
     examples = make_examples(networks, default_examples(networks), settings)
     figures = write_figures(networks.path, document, examples)
-    return document, [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]
+    pictures = [figure.png for figure in figures]
+    return document, [kept, kept.with_suffix(".md"), *pictures, write_report(networks.path)]
 
 
 def _draw_clusters(networks: FoldNetworks, chosen: list[int], width: bool, as_json: bool) -> None:

@@ -37,6 +37,18 @@ def facts(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
     return f'<dl class="{f"facts {kind}".strip()}">\n{rows}\n</dl>'
 
 
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of plain texts, the first row its head."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
+    )
+    return (
+        '<div class="scroll"><table class="plain">'
+        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
 def code_block(text: str) -> str:
     """Return text set as code."""
     return f"<pre><code>{escape(text)}</code></pre>"
