@@ -67,7 +67,7 @@ def test_the_command_adds_numbers_tables_and_figures_to_the_run(run):
     for file in run.glob("figures/explain-*.png"):
         assert imread(file)[..., :3].std() > 0.02
     page = (run / "report.html").read_text()
-    assert "What the networks look at" in page and "AGN counts &gt; ICM counts" in page
+    assert "What the networks look at" in page and "ICM counts &gt; AGN counts" in page
     assert page.count("icm-3band: ") >= 5  # titles of its figures
     text = (run / "explain" / "icm-3band.md").read_text()
     assert "-3.77 (-0.63 +0.49)" in text and "0.285 R500c" in text
