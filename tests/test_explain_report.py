@@ -62,7 +62,9 @@ def test_the_command_adds_numbers_tables_and_figures_to_the_run(run):
     assert document == json.loads((run / "explain" / "icm-3band.json").read_text())
     assert "icm-3band" in json.loads((run / "results.json").read_text())["explain"]
     assert "12 clusters" in done.stderr
-    names = {file.stem.removeprefix("explain-icm-3band-") for file in run.glob("figures/explain-*.png")}
+    names = {
+        file.stem.removeprefix("explain-icm-3band-") for file in run.glob("figures/explain-*.png")
+    }
     assert names == {"examples", "core", "bands", "shares", "mask"}
     for file in run.glob("figures/explain-*.png"):
         assert imread(file)[..., :3].std() > 0.02

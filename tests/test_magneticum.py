@@ -21,9 +21,9 @@ from icmass.errors import InputError
 from icmass.survey.catalog import counts, galaxies, open_survey
 from icmass.survey.folds import octant_folds
 from icmass.survey.presets import resolve_config
-from icmass.survey.readers.cluster_tables import CLUSTER_COLUMNS, JoinedTable, read_table
 from icmass.survey.readers.magneticum import find_jobs, magneticum_targets, read_parameters
 from icmass.survey.readers.photon_lists import read_photon_list
+from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable, read_table
 from icmass.survey.readers.tangent import deproject
 from icmass.survey.write import simulate_survey
 from icmass.survey.writers.photon_list import write_photon_list

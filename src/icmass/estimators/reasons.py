@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.cosmology import Cosmology
-from icmass.survey.catalog import counts, survey_bands
+from icmass.survey.catalog import counts, read_values, survey_bands
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[Photons]:
         images = counts(survey, some)[:, bands].sum(1, dtype="f8")
         seen = np.ones_like(images)
         if "coverage" in survey:
-            seen = survey["coverage"].isel(cluster=some).values.astype("f8")
+            seen = read_values(survey["coverage"].isel(cluster=some)).astype("f8")
         images, seen = _added(images, size), _added(seen, size)
         found += circles.photons(images, seen, arcmin[start : start + _AT_ONCE])
     return found

@@ -192,6 +192,9 @@ def open_survey(path: str | Path) -> xr.Dataset:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
             warnings.simplefilter("ignore", RuntimeWarning)
             survey = xr.open_zarr(path, chunks=None)
+            for name, variable in survey.variables.items():
+                if name in survey.coords or variable.dims == ("cluster",):
+                    variable.load()  # small; so that damage is met here
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
         raise InputError(
             f"not a readable Zarr store ({type(error).__name__})",
@@ -215,11 +218,41 @@ def _check(survey: xr.Dataset, path: Path) -> None:
             raise InputError(
                 "is missing", file=path, field=f"variable {name}", mend="make it again"
             )
+    _check_axes(survey, path)
     for name in map(str, survey.data_vars):
         dims = survey[name].dims
         known = name.startswith("latent_") or name in VARIABLES
         if known and dims != variable_of(name).dims:
             raise InputError(f"has dimensions {dims}", file=path, field=f"variable {name}")
+
+
+def _check_axes(survey: xr.Dataset, path: Path) -> None:
+    """Refuse maps whose pixels or bands make no sense."""
+    for name in ("x", "y"):
+        steps = np.diff(survey[name].values) if name in survey.coords else np.zeros(0)
+        if not steps.size or not (steps > 0).all() or not np.allclose(steps, steps[0], rtol=1e-3):
+            raise InputError(
+                "is no even grid", file=path, field=f"coordinate {name}", mend="make it again"
+            )
+    try:
+        good = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError("are no bands", file=path, field="coordinate band", mend="make it again")
+
+
+def read_values(values: xr.DataArray) -> np.ndarray:
+    """Return values of a survey on disk, or say that they are damaged."""
+    try:
+        return values.values
+    except Exception as error:  # zarr and its codecs raise many kinds for a damaged chunk
+        raise InputError(
+            f"cannot be read ({type(error).__name__})",
+            file=values.encoding.get("source"),
+            field=f"variable {values.name}",
+            mend="make the survey again",
+        ) from None
 
 
 def survey_bands(survey: xr.Dataset) -> list[tuple[float, float]]:
@@ -240,7 +273,7 @@ def half_width_mpc_h(survey: xr.Dataset) -> float:
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
     maps = survey["maps"].isel(cluster=run_of(index))
-    whole = maps.transpose("cluster", "component", "band", "y", "x").values
+    whole = read_values(maps.transpose("cluster", "component", "band", "y", "x"))
     return whole.sum(1, dtype="u2")
 
 

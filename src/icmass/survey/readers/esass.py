@@ -207,9 +207,12 @@ def _problem(target: Target) -> InputError | None:
     return None
 
 
-def _check_bands(bands: Sequence[tuple[float, float]]) -> None:
-    """Refuse bands that share energies: a photon is counted in one."""
-    for (_, end), (start, _) in itertools.pairwise(sorted(bands)):
+def _check_grid(grid: MapGrid) -> None:
+    """Refuse maps without a size, and bands that share energies: a photon is counted in one."""
+    if not 0.1 <= grid.half_width <= 20:
+        mend = "give 0.1 to 20 comoving Mpc/h"
+        raise InputError(f"is {grid.half_width:g}", field="--half-width", mend=mend)
+    for (_, end), (start, _) in itertools.pairwise(sorted(grid.bands)):
         if start < end:
             raise InputError(
                 f"overlap from {start:g} to {end:g} keV", field="bands", mend="give bands apart"
@@ -262,7 +265,7 @@ def open_events(
         raise InputError("no event file", field="FILE", mend="give at least one")
     if seconds is not None and exposure_maps:
         raise InputError("give one of them", field="--exposure, --expmap")
-    _check_bands(grid.bands)
+    _check_grid(grid)
     found = [scan_event_file(file) for file in files]
     share = module_share(found, cuts, grid.bands)
     if exposure_maps:

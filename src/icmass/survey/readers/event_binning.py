@@ -58,7 +58,8 @@ class Frames:
         """
         n_dec, n_ra = _CELLS
         reach = np.degrees(np.arctan(self.pixel * self.n_pixels / np.sqrt(2))) + 1e-6
-        cells: list[list[int]] = [[] for _ in range(n_dec * n_ra)]
+        cells: list[int] = []
+        clusters: list[int] = []
         for i, (ra, dec, r) in enumerate(zip(self.ra, self.dec, reach, strict=True)):
             low, high = max(dec - r, -90.0), min(dec + r, 90.0)
             rows = range(int(low + 90), min(int(high + 90), n_dec - 1) + 1)
@@ -69,10 +70,11 @@ class Frames:
             start, stop = int(np.floor(ra - width)), int(np.floor(ra + width))
             columns = {column % n_ra for column in range(start, min(stop, start + n_ra) + 1)}
             for row in rows:
-                for column in columns:
-                    cells[row * n_ra + column].append(i)
-        offset = np.concatenate([[0], np.cumsum([len(cell) for cell in cells])])
-        return offset, np.array([i for cell in cells for i in cell], np.int64)
+                cells += [row * n_ra + column for column in columns]
+                clusters += [i] * len(columns)
+        number = np.bincount(np.array(cells, np.int64), minlength=n_dec * n_ra)
+        order = np.argsort(cells, kind="stable")
+        return np.concatenate([[0], np.cumsum(number)]), np.array(clusters, np.int64)[order]
 
 
 @dataclass

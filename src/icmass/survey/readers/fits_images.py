@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import warnings
@@ -27,13 +28,15 @@ MAX_EXPANDED = 2**28, 200
 """A compressed image may expand to so many bytes, or else to so many times its file's size."""
 MAX_PHOTONS = 2**25
 _WCS_KEYS = re.compile(
-    r"NAXIS[1-9]?|WCSAXES|WCSNAME|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[1-9]|(PC|CD)[1-9]_[1-9]"
+    r"NAXIS[1-9]?|WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[1-9]|(PC|CD)[1-9]_[1-9]"
     r"|PC00[1-9]00[1-9]|PV[1-9]_\d\d?|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH"
     r"|[AB]P?_(ORDER|\d_\d)"
 )
 """Keywords of celestial coordinates; others (tables, look-ups, other axes) are not read."""
+_TEXTS = re.compile(r"(CTYPE|CUNIT)[1-9]|RADESYS|RADECSYS")
+_SMALL = re.compile(r"NAXIS|WCSAXES|[AB]P?_ORDER")
 _MOST_KEV = 15.0
-_SMALL = re.compile(r"WCSAXES|[AB]P?_ORDER")
+_BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -85,34 +88,53 @@ def read_plane(file: str | Path) -> Plane:
 
 def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
     """Return the pixels (degenerate axes dropped, native byte order) and header of an image."""
-    from astropy.io import fits
-    from astropy.utils.exceptions import AstropyUserWarning
-
-    found = _image_of(file)
-    if found is None:
-        return None, None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-        with fits.open(file, memmap=False) as hdus:
-            values = np.squeeze(hdus[found.index].data)
-    if values.ndim != 2 or values.size > MAX_PIXELS:
-        raise ValueError("the pixels are not those of the header")
-    return values.astype(values.dtype.newbyteorder("=")), found.header
-
-
-def _image_of(file: Path) -> Hdu | None:
-    """Return the first HDU with a two-dimensional image, of a size to be read."""
     with FitsStream(file) as stream:
         for hdu in stream.hdus():
             packed = hdu.is_table and hdu.header.get("ZIMAGE") is True
-            if hdu.is_table and not packed:
+            if not packed and hdu.index and hdu.kind != "IMAGE":
                 continue
             shape = hdu.sizes("ZNAXIS") if packed else hdu.shape
             if sum(length > 1 for length in shape) == 2 and all(shape):
                 _check_size(hdu, math.prod(shape), packed)
-                return hdu
-    return None
+                values = _unpacked(hdu) if packed else _pixels(hdu)
+                return values.reshape([length for length in shape if length > 1]), hdu.header
+    return None, None
+
+
+def _pixels(hdu: Hdu) -> np.ndarray:
+    """Return the pixels of an image, scaled (BSCALE, BZERO), BLANK as NaN."""
+    code = hdu.header.get("BITPIX")
+    if code not in _BITPIX:
+        raise hdu.damaged("BITPIX")
+    stored = np.frombuffer(hdu.data(), _BITPIX[code])
+    values = stored.astype(stored.dtype.newbyteorder("="))
+    scale, zero = (hdu.header.get(key, default) for key, default in (("BSCALE", 1), ("BZERO", 0)))
+    for key, number in (("BSCALE", scale), ("BZERO", zero)):
+        if not _is_number(number):
+            raise hdu.damaged(key)
+    blank = hdu.header.get("BLANK") if code > 0 else None
+    if (scale, zero) == (1, 0) and blank is None:
+        return values
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = values * float(scale) + float(zero)
+    return scaled if blank is None else np.where(values == blank, np.nan, scaled)
+
+
+def _unpacked(hdu: Hdu) -> np.ndarray:
+    """Return the pixels of a tile-compressed image, of a file with nothing else in it."""
+    from astropy.io import fits
+
+    header = fits.Header()
+    for card in hdu.header.cards:
+        if card.keyword not in header:  # of keywords that are there twice astropy takes the last
+            header.append(card)
+    whole = fits.PrimaryHDU().header.tostring() + header.tostring()
+    content = whole.encode("ascii") + hdu.data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with fits.open(io.BytesIO(content + bytes(-len(content) % 2880))) as hdus:
+            values = np.asarray(hdus[1].data)
+            return values.astype(values.dtype.newbyteorder("="))
 
 
 def _check_size(hdu: Hdu, n_pixels: int, packed: bool) -> None:
@@ -140,7 +162,8 @@ def _celestial(header: Any, file: Path) -> WCS:
             wcs = WCS(_celestial_keys(header))
             celestial = wcs.celestial if wcs.has_celestial else None
             if celestial is not None:
-                celestial.world_to_pixel(celestial.pixel_to_world(0, 0))
+                at = celestial.pixel_to_world(*(celestial.wcs.crpix - 1))
+                celestial.world_to_pixel(at)
         except Exception as error:  # wcslib reports a bad header in many ways
             what = " ".join(str(error).split())[:80]
             raise InputError(f"unusable ({what})", file=file, field="WCS", mend=mend) from None
@@ -158,12 +181,22 @@ def _celestial_keys(header: Any) -> Any:
 
     kept = Header()
     for card in header.cards:
-        if not _WCS_KEYS.fullmatch(card.keyword):
+        if not _WCS_KEYS.fullmatch(card.keyword) or card.keyword in kept:
             continue
-        if _SMALL.fullmatch(card.keyword) and card.value not in range(10):
+        if _TEXTS.fullmatch(card.keyword):
+            sane = isinstance(card.value, str)
+        elif _SMALL.fullmatch(card.keyword):
+            sane = card.value in range(10)
+        else:
+            sane = card.keyword in ("EQUINOX", "EPOCH") or _is_number(card.value)
+        if not sane:
             raise ValueError(f"{card.keyword} is {card.value}")
         kept[card.keyword] = card.value
     return kept
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _header_band(header: Any) -> Band | None:

@@ -105,9 +105,14 @@ class Hdu:
         return str(self.header.get("EXTNAME", "")).strip().upper()
 
     @property
+    def kind(self) -> str:
+        """XTENSION; empty of the first HDU."""
+        return str(self.header.get("XTENSION", "")).strip()
+
+    @property
     def is_table(self) -> bool:
         """Whether it is a binary table."""
-        return str(self.header.get("XTENSION", "")).strip() == "BINTABLE"
+        return self.kind == "BINTABLE"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -191,16 +196,21 @@ class Hdu:
         """Return the columns named of a small table as a whole."""
         n_bytes = self.n_rows * sum(self._column(name).dtype.itemsize for name in names)
         if self.n_rows > max_rows or n_bytes > MAX_TABLE_BYTES:
-            raise InputError(
-                f"is a table of {self.n_rows} rows and {n_bytes >> 20} MiB, more than "
-                f"{max_rows} or {MAX_TABLE_BYTES >> 20}",
-                file=self.stream.file,
-                field=self.label,
-            )
+            what = f"is a table of {self.n_rows} rows and {n_bytes >> 20} MiB, more than "
+            what += f"{max_rows} or {MAX_TABLE_BYTES >> 20}"
+            raise InputError(what, file=self.stream.file, field=self.label)
         parts = list(self.chunks(names))
         if not parts:
             return {n: self._column(n).decode(np.zeros(0, self._column(n).dtype)) for n in names}
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def data(self) -> bytes:
+        """Return all of the data; the caller has seen to it that they are not too many."""
+        self.stream.go(self.start)
+        found = self.stream.read(self.data_bytes)
+        if len(found) < self.data_bytes:
+            raise self.truncated(f"{len(found):,} of {self.data_bytes:,} bytes")
+        return found
 
     @property
     def label(self) -> str:
@@ -251,9 +261,8 @@ class Hdu:
 
     def _real(self, key: str, default: float) -> float:
         value = self.header.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.damaged(key)
-        if not math.isfinite(value):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
             raise self.damaged(key)
         return float(value)
 
@@ -344,6 +353,8 @@ class FitsStream:
                 raise hdu.truncated(f"{self._at:,} of {end:,} bytes")
             header = self._header(index)
             if header is None:
+                while self.gzipped and self.read(2**20):  # to its checksum
+                    pass
                 return
             hdu = Hdu(self, index, header, self._at)
             end = hdu.start + hdu.data_bytes

@@ -66,10 +66,10 @@ def check_target(target: Target) -> Target:
     limits = {
         "ra": (target.ra, -180, 360),
         "dec": (target.dec, -90, 90),
-        "redshift": (target.redshift, 0, 10),
+        "redshift": (target.redshift, 0.001, 10),
     }
     for name, (value, lo, hi) in limits.items():
-        if not lo <= value <= hi or (name == "redshift" and value == 0):
+        if not lo <= value <= hi:
             raise InputError(f"is {value:g}", field=f"--{name}", mend=f"give {lo} to {hi}")
     if not 0 <= target.nh < 1000:
         raise InputError(f"is {target.nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3.5")

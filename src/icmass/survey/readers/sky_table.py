@@ -108,9 +108,11 @@ def _plain(column: Any) -> np.ndarray:
     unit = getattr(column, "unit", None)
     if unit is not None and column.dtype.kind in "fiu" and unit.is_equivalent(u.deg):
         column = column.quantity.to(u.deg) if hasattr(column, "quantity") else column.to(u.deg)
-    if hasattr(column, "filled"):
-        column = column.filled(np.nan if column.dtype.kind == "f" else column.fill_value)
-    return np.asarray(column)
+    values: Any = np.ma.asarray(column)
+    if np.ma.getmaskarray(values).any():
+        text = values.dtype.kind in "US"
+        values = values.filled("") if text else values.astype("f8").filled(np.nan)
+    return np.asarray(values)
 
 
 def _checked(columns: Columns, required: Sequence[str], file: Path) -> Columns:

@@ -1,0 +1,219 @@
+"""How long events were collected, and what background is expected with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from event_files import BANDS, DEC, RA, REDSHIFT, good, part, read_one, write
+from icmass.errors import InputError
+from icmass.survey.readers.esass import open_events
+from icmass.survey.readers.events import EventCuts, scan_event_file
+from icmass.survey.readers.exposure import (
+    exposure_of_bands,
+    header_exposure,
+    module_share,
+    read_exposure_maps,
+    survey_factor,
+)
+from icmass.survey.readers.observed import Target
+from icmass.survey.readers.sky_background import Backgrounds
+from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
+from icmass.telescope.instrument import load_instrument
+
+GRID = MapGrid(BANDS, 32)
+
+
+# ---------------------------------------------------------------- exposure
+
+
+def test_exposure_of_good_times_over_seven_and_dead_time(tmp_path: Path) -> None:
+    live = dict.fromkeys(range(1, 8), 0.9) | {1: 0.5}
+    file = write(tmp_path / "a.fits", good(50), live=live)
+    source = open_events([file], GRID)
+    assert read_one(source)["exposure"] == pytest.approx(1000 * (0.5 + 4 * 0.9) / 7, rel=1e-6)
+    assert "good time intervals" in source.facts["exposure"]
+
+
+@pytest.mark.parametrize("mode", ["SURVEY", "scan ", "SLEW"])
+def test_a_scan_needs_a_map(tmp_path: Path, mode: str) -> None:
+    file = write(tmp_path / "a.fits", good(50), OBS_MODE=mode, EXPOSURE=500.0)
+    with pytest.raises(InputError, match=r"a.fits: keyword OBS_MODE: is .* give --expmap"):
+        open_events([file], GRID)
+    assert read_one(open_events([file], GRID, seconds=140.0))["exposure"] == pytest.approx(100)
+
+
+def test_exposure_of_headers(tmp_path: Path) -> None:
+    events = good(50)
+    stated = write(tmp_path / "a.fits", events, EXPOSURE=700.0, AREATYPE="SURVEY", LIGHTLEA=False)
+    source = open_events([stated], GRID)
+    assert read_one(source)["exposure"] == 700
+    assert source.facts["exposure"].startswith("keyword EXPOSURE, at the survey-average area,")
+    each = []
+    for module in (1, 2):
+        chosen = events["TM_NR"] == module
+        none = {f"INSTRUM{m}": None for m in range(1, 8)}
+        each.append(
+            write(
+                tmp_path / f"{module}.fits",
+                part(events, chosen),
+                gtis={0: [(0, 1000)]},
+                EXPOSURE=350.0,
+                INSTRUME=f"TM{module}",
+                **none,
+            )
+        )
+    found = [scan_event_file(file) for file in each]
+    assert [file.module for file in found] == [1, 2] and set(found[1].gtis) == {2}
+    exposure = header_exposure(found, 1.0)
+    assert exposure is not None and exposure.seconds == pytest.approx(2 * 350 / 7)
+    assert module_share(found, EventCuts(), BANDS) == 1
+    assert module_share(found, EventCuts(modules=(2,)), BANDS) == 0.5
+
+
+def test_light_does_not_leak_above_0_8_kev(tmp_path: Path) -> None:
+    file = scan_event_file(write(tmp_path / "a.fits", good(10)))
+    for policy in ("exclude", "soft", "keep"):
+        cuts = EventCuts(light_leak=policy)  # type: ignore[arg-type]
+        assert module_share([file], cuts, ((0.8, 2.0),)) == 1
+    soft = EventCuts(light_leak="soft")
+    assert module_share([file], soft, ((0.5, 2.0),)) == pytest.approx(5 / 7)
+    assert exposure_of_bands([file], soft, ((0.5, 2.0),)) == 1
+    with pytest.raises(InputError, match=r"leave no module in the band 0.5-1.2 keV"):
+        exposure_of_bands([file], EventCuts(light_leak="soft", modules=(5, 7)), BANDS)
+    with pytest.raises(InputError, match=r"leave none of the files' modules"):
+        module_share([file], EventCuts(modules=(5, 7)), BANDS)
+
+
+def test_modules_are_found_file_by_file(tmp_path: Path) -> None:
+    with_gti = write(tmp_path / "a.fits", good(9), gtis={1: [(0, 9)]}, INSTRUME="TM1")
+    none = {f"INSTRUM{m}": None for m in range(1, 8)}
+    without = write(tmp_path / "b.fits", good(9), gtis={}, INSTRUME="TM2", **none)
+    files = [scan_event_file(with_gti), scan_event_file(without)]
+    assert module_share(files, EventCuts(modules=(2,)), BANDS) == 0.5
+
+
+def test_survey_factor_is_the_measured_ratio() -> None:
+    measured = {0.5: (1089, 592), 1.0: (2188, 1219), 1.5: (2504, 1353), 2.0: (1987, 1008)}
+    measured |= {3.0: (684, 276), 5.0: (432, 139)}
+    for energy, (onaxis, survey) in measured.items():
+        found = survey_factor((energy - 0.02, energy + 0.02))
+        assert found == pytest.approx(survey / onaxis, rel=0.04), energy
+    assert 0.54 < survey_factor((0.5, 2.0)) < 0.56
+
+
+def expmap(path: Path, values: float | np.ndarray, shift: float = 0.0, **keys: Any) -> Path:
+    """Write an exposure map of 1 degree in 60-arcsec pixels about the cluster."""
+    header = fits.Header()
+    header.update({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CUNIT1": "deg", "CUNIT2": "deg"})
+    header.update({"CRVAL1": RA + shift, "CRVAL2": DEC, "CRPIX1": 30.5, "CRPIX2": 30.5})
+    header.update({"CDELT1": -1 / 60, "CDELT2": 1 / 60, **keys})
+    fits.writeto(path, np.broadcast_to(values, (60, 60)).astype("f4"), header, overwrite=True)
+    return path
+
+
+def test_kinds_of_exposure_maps(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50), LIGHTLEA=False)
+    soft = expmap(tmp_path / "e.fits", 600.0, EMIN1=0.9, EMAX1=1.1, NENERGY=1)
+    seconds = {
+        kind: read_one(open_events([file], GRID, exposure_maps=[soft], exposure_kind=kind))[
+            "exposure"
+        ]
+        for kind in ("vignetted", "unvignetted", "survey")
+    }
+    assert seconds["survey"] == seconds["unvignetted"] == pytest.approx(600)
+    assert seconds["vignetted"] == pytest.approx(600 * 2188 / 1219, rel=0.03)
+    with pytest.raises(InputError, match="--expmap-kind"):
+        read_exposure_maps([soft], "other")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="give one of them"):
+        open_events([file], GRID, exposure_maps=[soft], seconds=3.0)
+
+
+def test_tiles_of_exposure_and_the_share_of_modules(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50))
+    maps = [expmap(tmp_path / "w.fits", 300.0, 0.45), expmap(tmp_path / "e.fits", 210.0, -0.45)]
+    found = read_one(open_events([file], GRID, exposure_maps=maps, exposure_kind="survey"))
+    seconds = found["coverage"] * found["exposure"]
+    assert found["exposure"] == pytest.approx(300 * 5 / 7)
+    assert seconds[16, 0] == pytest.approx(300 * 5 / 7)  # East is left
+    assert seconds[16, -1] == pytest.approx(210 * 5 / 7)
+    assert found["visible_fraction_map"] == 1
+    away = expmap(tmp_path / "away.fits", 300.0, 5.0)
+    with pytest.raises(InputError, match="outside the exposure maps"):
+        read_one(open_events([file], GRID, exposure_maps=[away]))
+
+
+# ---------------------------------------------------------------- background
+
+
+def test_expected_background_by_hand(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50), LIGHTLEA=False)
+    vignetted = expmap(tmp_path / "v.fits", 400.0)
+    flat = expmap(tmp_path / "n.fits", 500.0)
+    source = open_events(
+        [file], GRID, exposure_maps=[vignetted], exposure_kind="survey", unvignetted_maps=[flat]
+    )
+    found = read_one(source)
+    side = 60 * cluster_frame(RA, DEC, redshift=REDSHIFT, grid=GRID).wcs.cdelt[1]
+    background = load_instrument("erosita").background
+    for k, (lo, hi) in enumerate(BANDS):
+        sky, particles = background.rate(lo, hi)
+        expected = (sky * 400 + particles * 500) * side**2
+        np.testing.assert_allclose(found["background"][k], expected, rtol=1e-5)
+    alone = read_one(open_events([file], GRID, seconds=400.0))["background"]
+    np.testing.assert_allclose(alone[0], sum(background.rate(*BANDS[0])) * 400 * side**2, rtol=1e-5)
+
+
+def test_background_maps_of_the_user(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50))
+    maps = [expmap(tmp_path / f"b{k}.fits", 0.5 * (k + 1)) for k in range(3)]
+    found = read_one(open_events([file], GRID, seconds=400.0, background_maps=maps))
+    side = 60 * cluster_frame(RA, DEC, redshift=REDSHIFT, grid=GRID).wcs.cdelt[1]
+    expected = np.array([0.5, 1.0, 1.5]) * side**2  # the maps' pixels are 1 arcmin^2
+    np.testing.assert_allclose(found["background"].mean((1, 2)), expected, rtol=1e-3)
+    with pytest.raises(InputError, match="2 background maps for 3 bands"):
+        open_events([file], GRID, seconds=400.0, background_maps=maps[:2])
+
+
+def test_masked_points_expect_no_background() -> None:
+    frame = cluster_frame(RA, DEC, redshift=REDSHIFT, grid=GRID)
+    fine = FineGrid(frame, GRID, 2)
+    used = np.ones((64, 64), bool)
+    used[:, :32] = False
+    found = Backgrounds().expected(fine, 100.0 * used, used, np.array([1.0, 1.0, 0.5]))
+    assert not found[:, :, :16].any() and (found[:, :, 16:] > 0).all()
+
+
+# ---------------------------------------------------------------- real data
+
+
+def test_exported_events_with_the_maps_of_efeds(
+    tmp_path: Path, data_dir: Path, toy_survey: Any
+) -> None:
+    from icmass.survey.catalog import counts
+    from icmass.survey.writers.cluster_view import map_grid
+    from icmass.survey.writers.events import write_events
+
+    ra, dec, z = 140.3384, 3.2906, float(toy_survey["redshift"][5])
+    file = write_events(toy_survey, 5, tmp_path / "a.fits", ra=ra, dec=dec)
+    folder = data_dir / "erosita" / "efeds"
+    maps = [folder / "expmap_norm_0600_1100.fits.gz"]
+    flat = [folder / "expmap_norm_novig_0600_1100.fits.gz"]
+    target = Target("efeds", ra, dec, z)
+    grid = map_grid(toy_survey)
+    source = open_events(
+        [file], grid, exposure_maps=maps, exposure_kind="survey", unvignetted_maps=flat,
+        min_visible=0.2,
+    )  # fmt: skip
+    found = read_one(source, target)
+    seen = found["coverage"] > 0
+    expected = counts(toy_survey, np.array([5]))[0] * seen
+    np.testing.assert_array_equal(found["maps"][0], expected)
+    with fits.open(maps[0]) as hdus:
+        assert found["exposure"] <= hdus[0].data.max()
+    assert 2000 < found["exposure_aperture"] < 3200
+    assert (found["background"] >= 0).all() and found["background"][0][seen].min() > 0
