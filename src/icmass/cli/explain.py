@@ -44,6 +44,14 @@ def explain(
     width: Annotated[
         bool, typer.Option("--width", help="With --clusters: the posterior's width instead.")
     ] = False,
+    causal: Annotated[
+        bool,
+        typer.Option(
+            "--causal",
+            help="Causal tests instead, of every estimator of the run: known changes of the maps "
+            "and of the gas, and what they do to the mass.",
+        ),
+    ] = False,
     checks: Annotated[bool, typer.Option(help="Make the sanity checks.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -60,6 +68,9 @@ def explain(
     networks = open_run(run, survey, model=model, device=device)
     if clusters is not None:
         _draw_clusters(networks, _indices(clusters), width, as_json)
+        return
+    if causal:
+        _test_causes(networks, max_clusters, seed, device, as_json)
         return
     names = [name.strip() for name in methods.split(",")]
     document, files = _explain_all(networks, names, max_clusters, checks, seed)
@@ -100,6 +111,30 @@ def _explain_all(
     figures = write_figures(networks.path, document, examples)
     pictures = [figure.png for figure in figures]
     return document, [kept, kept.with_suffix(".md"), *pictures, write_report(networks.path)]
+
+
+def _test_causes(
+    networks: FoldNetworks, limit: int | None, seed: int, device: str, as_json: bool
+) -> None:
+    """Make the causal tests of a run, keep them in it, and print them."""
+    from icmass.benchmark.run_folder import RunFolder
+    from icmass.explain.causal import run_causal
+    from icmass.explain.causal_table import causal_markdown
+    from icmass.report.page import write_report
+
+    found = run_causal(
+        networks.path, networks.survey, n=limit or 512, seed=seed, device=device, progress=_say
+    )
+    folder, text = RunFolder(networks.path), causal_markdown(found)
+    folder.write_json("causal.json", found)
+    folder.write_text("causal.md", text)
+    page = write_report(networks.path)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    typer.echo(text)
+    for file in (networks.path / "causal.json", networks.path / "causal.md", page):
+        typer.echo(file)
 
 
 def _draw_clusters(networks: FoldNetworks, chosen: list[int], width: bool, as_json: bool) -> None:

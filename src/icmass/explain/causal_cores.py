@@ -22,7 +22,7 @@ from icmass.explain.interventions import (
     with_maps,
 )
 from icmass.observe.photons import gas_photons
-from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.simulate import Simulator, simulator_of
 from icmass.universe.atmosphere import Atmosphere, clump_gas_mass, make_atmosphere
 from icmass.universe.fluctuations import draw_brightness_field
 from icmass.universe.gas import disturbance, make_gas
@@ -85,7 +85,7 @@ def remade(
         With new counts, ``T`` [keV], ``M_gas`` [Msun/h], ``L_X``, ``L_X_soft`` [1e44 erg/s], and
         ``L_X_ce``, ``L_X_soft_ce`` where the clusters have them.
     """
-    sim, maps = _simulator(clusters), copied_maps(clusters)
+    sim, maps = simulator_of(clusters), copied_maps(clusters)
     ideal: dict[str, list[float]] = {}
     scalars = (clusters[name].values for name in ("cluster", "m500c", "exposure", "nh"))
     for one, number, mass, exposure, nh in zip(maps, *scalars, strict=True):
@@ -113,7 +113,7 @@ def core_excised(survey: xr.Dataset) -> xr.Dataset:
         With ``L_X_ce`` and ``L_X_soft_ce`` [1e44 erg/s]: `L_X` and `L_X_soft` of the gas from 0.15
         to 1 R500c in 3D, on the gas's own ellipsoids; substructures count by their centres.
     """
-    sim = _simulator(survey)
+    sim = simulator_of(survey)
     numbered = zip(survey["cluster"].values, survey["m500c"].values, strict=True)
     rows = [_outside_core(_scene(sim, int(number), mass), sim) for number, mass in numbered]
     new = {}
@@ -121,10 +121,6 @@ def core_excised(survey: xr.Dataset) -> xr.Dataset:
         attrs = {"units": "1e44 erg/s", "long_name": f"{name.removesuffix('_ce')} without the core"}
         new[name] = xr.Variable("cluster", np.array([row[name] for row in rows]), attrs)
     return survey.assign(new)
-
-
-def _simulator(survey: xr.Dataset) -> Simulator:
-    return simulator(survey.attrs["config"], int(survey.attrs["seed"]))
 
 
 def _scene(

@@ -21,7 +21,7 @@ from icmass.observe.maps import bin_photons
 from icmass.observe.photons import Photons, agn_photons
 from icmass.survey.catalog import COMPONENTS
 from icmass.survey.observatory import Observatory
-from icmass.survey.simulate import simulator
+from icmass.survey.simulate import simulator_of
 from icmass.universe.agn import Sources
 
 Change = Callable[[xr.Dataset, np.random.Generator], xr.Dataset]
@@ -73,7 +73,7 @@ def check_simulated(survey: xr.Dataset) -> None:
 
 def observatory_of(survey: xr.Dataset) -> Observatory:
     """Return the telescope that observed a simulated survey."""
-    return simulator(survey.attrs["config"], int(survey.attrs["seed"])).observatory
+    return simulator_of(survey).observatory
 
 
 def copied_maps(clusters: xr.Dataset) -> np.ndarray:

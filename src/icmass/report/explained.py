@@ -52,6 +52,20 @@ def explained_section(run: Path) -> str:
     return markup.section("What the networks look at", *parts) if parts else ""
 
 
+def causal_section(run: Path) -> str:
+    """Return the section of the causal tests that a run holds, as HTML; nothing if none."""
+    file = run / "causal.md"
+    if not file.is_file():
+        return ""
+    blocks = file.read_text(encoding="utf-8").split("\n\n")
+    parts = [
+        markup.table(_cells(block)) if block.startswith("|") else markup.paragraph(block)
+        for block in blocks
+        if block.strip()
+    ]
+    return markup.section("What known changes do to the mass", *parts)
+
+
 def _explained(run: Path, document: dict[str, Any]) -> list[str]:
     name = document["model"]
     parts = [

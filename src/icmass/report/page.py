@@ -11,7 +11,7 @@ from icmass import __version__
 from icmass.errors import InputError
 from icmass.proxies.published import published_sigma
 from icmass.report import markup
-from icmass.report.explained import explained_section
+from icmass.report.explained import causal_section, explained_section
 from icmass.report.facts import commands, made_on, resolved_configuration, survey_facts
 from icmass.report.figures import Plate, make_figures
 from icmass.report.source import Run, read_run
@@ -85,6 +85,7 @@ def render(run: Run, plates: list[Plate]) -> str:
             _plates(plates, "correlation", "one"),
         ),
         explained_section(run.path),
+        causal_section(run.path),
         _definitions_section(),
         _provenance_section(run),
     ]

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from pydantic import ValidationError
 
 from icmass.errors import InputError
 from icmass.observe.allsky import draw_sightline
@@ -236,3 +238,24 @@ class Simulator:
 def simulator(config_json: str, seed: int) -> Simulator:
     """Return the simulator of a configuration, kept between the chunks that a worker makes."""
     return Simulator(SurveyConfig.model_validate_json(config_json), seed)
+
+
+def simulator_of(survey: xr.Dataset) -> Simulator:
+    """Return the simulator that made a survey.
+
+    Raises
+    ------
+    InputError
+        If the survey was not simulated, or by a version whose configuration is another.
+    """
+    if not any(str(name).startswith("latent_") for name in survey.data_vars):
+        raise InputError("was not simulated", field="survey", mend="give one of `icmass simulate`")
+    try:
+        return simulator(str(survey.attrs["config"]), int(survey.attrs["seed"]))
+    except (ValidationError, KeyError) as error:
+        field = "attribute config"
+        if isinstance(error, ValidationError):
+            field += ", " + ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise InputError(
+            "is not known to this version", field=field, mend="make the survey again"
+        ) from None

@@ -9,14 +9,13 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import ValidationError
 
 from icmass.errors import InputError
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.spectra import Folder
 from icmass.survey.config import SurveyConfig
 from icmass.survey.readers.tangent import deproject
-from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.simulate import Simulator, simulator_of
 from icmass.survey.writers.cluster_view import DEFAULT_POSITION
 from icmass.survey.writers.photon_list import write_photon_list
 from icmass.telescope.response import Area
@@ -138,15 +137,7 @@ def _simulator(survey: xr.Dataset) -> Simulator:
             field="survey",
             mend="export events instead",
         )
-    try:
-        return simulator(str(survey.attrs["config"]), int(survey.attrs["seed"]))
-    except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise InputError(
-            "is not known to this version",
-            field=f"attribute config, {field}",
-            mend="make the survey again",
-        ) from None
+    return simulator_of(survey)
 
 
 def _draw(
