@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from icmass.explain.table import checks_markdown, saliency_markdown
 from icmass.report import markup
-from icmass.report.explain_cluster import plain
 from icmass.report.figures import Plate
 from icmass.report.style import Saved
 
@@ -67,6 +65,9 @@ def causal_section(run: Path) -> str:
 
 
 def _explained(run: Path, document: dict[str, Any]) -> list[str]:
+    from icmass.explain.table import checks_markdown, saliency_markdown
+    from icmass.report.explain_cluster import plain
+
     name = document["model"]
     parts = [
         markup.paragraph(name, "lead"),
