@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from icmass.explain.curves import SHARES
 from icmass.explain.examples import Example
@@ -180,6 +181,7 @@ def draw_shares(shares: dict[str, Any], name: str) -> Figure:
     beneath.axhline(0, color=GREY, lw=0.8)
     beneath.set_ylabel(r"ln M a photon  [$10^{-3}$]")
     beneath.set_xticks(at, list(held), rotation=30)
+    beneath.xaxis.set_major_locator(MaxNLocator(5))
     beneath.set_xlabel(r"annulus  [$R_{500c}$]")
     for axes in (above, beneath):
         light_grid(axes, "y")

@@ -65,7 +65,7 @@ def causal_section(run: Path) -> str:
 
 
 def _explained(run: Path, document: dict[str, Any]) -> list[str]:
-    from icmass.explain.table import checks_markdown, saliency_markdown
+    from icmass.explain.table import saliency_markdown
     from icmass.report.explain_cluster import plain
 
     name = document["model"]
@@ -79,9 +79,6 @@ def _explained(run: Path, document: dict[str, Any]) -> list[str]:
     saliency = document["methods"].get("saliency", {}).get("saliency")
     if saliency is not None:
         parts.append(markup.table(_cells(saliency_markdown(saliency))))
-    if document["checks"] is not None:
-        table = markup.table(_cells(checks_markdown(document["checks"])))
-        parts += [markup.paragraph("Sanity checks; what fails is not to be believed."), table]
     figures = run / "figures"
     plates = []
     for stem, (title, caption) in FIGURES.items():
@@ -89,7 +86,32 @@ def _explained(run: Path, document: dict[str, Any]) -> list[str]:
         saved = Saved(path.with_name(path.name + ".png"), path.with_name(path.name + ".svg"))
         if saved.png.is_file() and saved.svg.is_file():
             plates.append(Plate(stem, f"{name}: {title}", caption, saved))
-    return [*parts, markup.plates(plates, "two")]
+    parts.append(markup.plates(plates, "two"))
+    if document["checks"] is not None:
+        words = "Sanity checks; a method that fails the first two is not to be believed."
+        parts += [markup.paragraph(words), markup.table(_checks(document["checks"]))]
+    return parts
+
+
+def _checks(checks: dict[str, Any]) -> list[list[str]]:
+    """Return the sanity checks as a table: a row a check, a column a method."""
+    from icmass.explain.methods import METHODS
+
+    verdicts = {(row["check"], row["method"]): row for row in checks["verdicts"]}
+    methods = list(dict.fromkeys(method for _, method in verdicts))
+    names = list(dict.fromkeys(check for check, _ in verdicts))
+    bars = {row["check"]: row["bar"] for row in checks["verdicts"]}
+    rows = [["check", "should be", *(METHODS[method].title for method in methods)]]
+    for name in sorted(names, key=lambda name: not name.startswith("random")):
+        found = [verdicts.get((name, method)) for method in methods]
+        rows.append([name, bars[name], *map(_verdict, found)])
+    return rows
+
+
+def _verdict(row: dict[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return "–"
+    return f"{row['value']:.3f}" + ("" if row["passed"] else " FAILS")
 
 
 def _cells(markdown: str) -> list[list[str]]:
