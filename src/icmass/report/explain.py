@@ -142,6 +142,7 @@ def draw_bands(saliency: dict[str, Any], name: str) -> Figure:
             label=label,
         )
     axes.set(yticks=at, yticklabels=[row[0] for row in rows], xlabel=_S)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     light_grid(axes, "x")
     figure.legend(loc="outside upper center", ncols=2)
@@ -181,7 +182,6 @@ def draw_shares(shares: dict[str, Any], name: str) -> Figure:
     beneath.axhline(0, color=GREY, lw=0.8)
     beneath.set_ylabel(r"ln M a photon  [$10^{-3}$]")
     beneath.set_xticks(at, list(held), rotation=30)
-    beneath.xaxis.set_major_locator(MaxNLocator(5))
     beneath.set_xlabel(r"annulus  [$R_{500c}$]")
     for axes in (above, beneath):
         light_grid(axes, "y")
