@@ -200,12 +200,14 @@ def scan_event_file(file: str | Path) -> EventFile:
     found: EventFile | None = None
     gtis: dict[int, np.ndarray] = {}
     live: dict[int, float] = {}
+    photons = False
     with FitsStream(file) as stream:
         for hdu in stream.hdus():
             if hdu.index == 0:
                 keys = _keys(hdu)
             if not hdu.is_table:
                 continue
+            photons |= str(hdu.header.get("HDUCLAS1", "")).strip().upper() == "PHOTONS"
             if found is None and (hdu.name == "EVENTS" or _is_event_class(hdu)):
                 n = hdu.n_rows
                 keys |= _keys(hdu)
@@ -215,10 +217,11 @@ def scan_event_file(file: str | Path) -> EventFile:
             elif match := re.fullmatch(r"DEADCOR([1-7])", hdu.name):
                 live |= _live(hdu, int(match[1]))
     if found is None:
+        other = "photon lists go through `icmass ingest photons`"
         raise InputError(
             "has no extension EVENTS",
             file=file,
-            mend="give an eSASS event file; images go with --images",
+            mend=other if photons else "give an eSASS event file; images go with --images",
         )
     if not found.n_events:
         raise InputError("holds no event", file=file, field="extension EVENTS")
