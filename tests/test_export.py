@@ -34,7 +34,7 @@ from icmass.survey.write import simulate_survey
 from icmass.survey.writers.cluster_view import DEFAULT_POSITION, cluster_view, map_grid
 from icmass.survey.writers.events import write_events
 from icmass.survey.writers.images import (
-    write_exposure_map,
+    write_image,
 )
 from icmass.survey.writers.pi_spectra import PI_EDGES_KEV, PiSpectra
 from icmass.telescope.instrument import load_instrument
@@ -115,7 +115,7 @@ def test_event_file_is_read_back_as_the_survey(mock: xr.Dataset, files: list[Pat
 
 def test_uneven_exposure_is_read_back(covered: xr.Dataset, tmp_path: Path) -> None:
     events = write_events(covered, 1, tmp_path / "e.fits")
-    expmap = write_exposure_map(covered, 1, tmp_path / "x.fits")
+    expmap = write_image("exposure", covered, 1, tmp_path / "x.fits")
     target = Target("it", *PLACES[1], float(covered["redshift"][1]), 3.0)
     source = open_events(
         [events], map_grid(covered), exposure_maps=[expmap], exposure_kind="survey"

@@ -25,8 +25,7 @@ from icmass.survey.readers.images import survey_from_images
 from icmass.survey.readers.sky_grid import MapGrid
 from icmass.survey.writers.cluster_view import map_grid
 from icmass.survey.writers.images import (
-    write_background_map,
-    write_counts_image,
+    write_image,
     write_images,
 )
 from icmass.survey.writers.tables import SUFFIXES, survey_table, write_table
@@ -83,7 +82,8 @@ def test_images_are_read_back_as_the_survey(covered: xr.Dataset, tmp_path: Path)
 
 
 def test_image_headers(covered: xr.Dataset, tmp_path: Path) -> None:
-    whole, header = fits.getdata(write_counts_image(covered, 0, tmp_path / "all.fits"), header=True)
+    file = write_image("counts", covered, 0, tmp_path / "all.fits")
+    whole, header = fits.getdata(file, header=True)
     assert whole.sum() == counts(covered, np.array([0])).sum()
     assert (header["EMIN1"], header["EMAX1"], header["BUNIT"]) == (0.5, 7.0, "count")
     wcs = WCS(header)
@@ -95,22 +95,22 @@ def test_image_headers(covered: xr.Dataset, tmp_path: Path) -> None:
     z = float(covered["redshift"][0])
     side = n * abs(header["CDELT1"]) * 60
     assert side == pytest.approx(4.6 * Cosmology().arcmin_per_mpc_h(z))
-    background = write_background_map(covered, 3, tmp_path / "b.fits", band=1)
+    background = write_image("background", covered, 3, tmp_path / "b.fits", band=1)
     np.testing.assert_array_equal(fits.getdata(background), covered["background"][3, 1])
 
 
 def test_bands_with_gaps_or_exposures_of_their_own(mock: xr.Dataset, tmp_path: Path) -> None:
     gap = mock.isel(band=[0, 2]).copy(deep=True)
-    header = fits.getheader(write_counts_image(gap, 0, tmp_path / "gap.fits"))
+    header = fits.getheader(write_image("counts", gap, 0, tmp_path / "gap.fits"))
     assert "EMIN1" not in header and header["NENERGY"] == 2
     gap["band_exposure"] = (("cluster", "band"), np.tile([0.5, 1.0], (4, 1)))
     files = write_images(gap, 0, tmp_path)
     maps = [path for path in files if "expmap" in path.name]
     assert [fits.getdata(path).max() for path in maps] == [1000, 2000]
     with pytest.raises(InputError, match="bands 0 to 1"):
-        write_counts_image(gap, 0, tmp_path / "no.fits", band=2)
+        write_image("counts", gap, 0, tmp_path / "no.fits", band=2)
     with pytest.raises(InputError, match="variable background"):
-        write_background_map(gap, 0, tmp_path / "no.fits")
+        write_image("background", gap, 0, tmp_path / "no.fits")
 
 
 # ---------------------------------------------------------------- tables

@@ -115,10 +115,10 @@ def _writer(
     """Return what writes a cluster to a path, and returns the files that it wrote."""
     from icmass.survey.writers.events import write_events
     from icmass.survey.writers.files import new_file
-    from icmass.survey.writers.images import write_exposure_map, write_images
+    from icmass.survey.writers.images import write_image, write_images
 
     def expmap(cluster: int, path: Path) -> list[Path]:
-        return [write_exposure_map(survey, cluster, path, overwrite=overwrite)]
+        return [write_image("exposure", survey, cluster, path, overwrite=overwrite)]
 
     def events(cluster: int, path: Path) -> list[Path]:
         files = [write_events(survey, cluster, path, seed=seed, overwrite=overwrite)]

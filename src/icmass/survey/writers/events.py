@@ -63,7 +63,7 @@ def write_events(
 
     What a map does not keep is drawn: where in its pixel a photon fell, its energy within the band
     (`PiSpectra`), its time and its module. Binned again, each photon is in its own pixel and band.
-    What part of the map was seen is for `icmass.survey.writers.images.write_exposure_map`.
+    What part of the map was seen is for `icmass.survey.writers.images.write_image`.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,11 @@ from icmass.survey.writers.files import new_file
 _Path = str | os.PathLike[str]
 
 
-def write_counts_image(
+What = Literal["counts", "exposure", "unvignetted", "mask", "background"]
+
+
+def write_image(
+    what: What,
     survey: xr.Dataset,
     cluster: int,
     path: _Path,
@@ -31,17 +35,22 @@ def write_counts_image(
     dec: float | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the photons of a cluster, all components together, as an image of counts a pixel.
+    """Write an image of a cluster.
 
     Parameters
     ----------
+    what : {"counts", "exposure", "unvignetted", "mask", "background"}
+        Photons of all components [count]; exposure at the survey-average area, 0 where masked [s];
+        unvignetted exposure [s] and expected background [count] of surveys that have them; 1 where
+        the cluster was seen, 0 elsewhere.
     survey : Dataset
     cluster : int
         Index of the cluster.
     path : path
         The file to write.
     band : int, optional
-        Index of the band; default: all bands together. It is in EMIN1 and EMAX1 [keV].
+        Index of the band, which is then in EMIN1 and EMAX1 [keV]; default: all bands together, of
+        exposures the longest.
     ra, dec : float, optional
         Where to put the cluster, ICRS [deg]; default: where the survey has it, else RA 150, Dec 2.
     overwrite : bool
@@ -55,95 +64,56 @@ def write_counts_image(
     Raises
     ------
     InputError
-        If there is no such cluster or band, or the file exists already.
+        If there is no such cluster, band or image, or the file exists already.
     """
     view = cluster_view(survey, cluster, ra=ra, dec=dec)
-    counts, cards = _in_band(view, view.maps.sum(0), band)
-    return _write(path, counts.astype("i4"), view, [("BUNIT", "count", ""), *cards], overwrite)
+    values, unit, words = _PLANES[what](view, survey, cluster, band)
+    cards: list[Card] = [("BUNIT", unit, words)]
+    if what in ("counts", "background") or band is not None:
+        cards += _energies(view, band)
+    return _write(path, values, view, cards, overwrite)
 
 
-def write_exposure_map(
-    survey: xr.Dataset,
-    cluster: int,
-    path: _Path,
-    *,
-    band: int | None = None,
-    ra: float | None = None,
-    dec: float | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write the exposure of each pixel [s at the survey-average area], 0 where masked.
-
-    Parameters, what is returned and raised are those of `write_counts_image`; `band` matters only
-    where bands have exposures of their own, and None is the longest of them.
-    """
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
-    cards: list[Card] = [("BUNIT", "s", "at the survey-average area of all modules")]
-    seconds = view.exposure * view.coverage
-    if band is not None:
-        cards += _in_band(view, view.maps[0], band)[1]
-        seconds = seconds * view.band_exposure[band]
-    return _write(path, seconds.astype("f4"), view, cards, overwrite)
+Plane = tuple[np.ndarray, str, str]
 
 
-def write_unvignetted_map(
-    survey: xr.Dataset,
-    cluster: int,
-    path: _Path,
-    *,
-    ra: float | None = None,
-    dec: float | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write the unvignetted exposure of a survey that has it [s], 0 where masked.
-
-    Parameters, what is returned and raised are those of `write_counts_image`.
-    """
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
-    cards: list[Card] = [("BUNIT", "s", "unvignetted, of all modules")]
-    seconds = survey["exposure_unvignetted"].isel(cluster=cluster).values
-    return _write(path, seconds.astype("f4"), view, cards, overwrite)
+def _counts(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
+    return _in_band(view, view.maps.sum(0), band).astype("i4"), "count", ""
 
 
-def write_mask(
-    survey: xr.Dataset,
-    cluster: int,
-    path: _Path,
-    *,
-    ra: float | None = None,
-    dec: float | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write the mask of a cluster: 1 where it was seen, 0 elsewhere.
-
-    Parameters, what is returned and raised are those of `write_counts_image`.
-    """
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
-    cards: list[Card] = [("BUNIT", "", "1 = use")]
-    return _write(path, (view.coverage > 0).astype("u1"), view, cards, overwrite)
+def _exposure(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
+    share = 1.0 if band is None else _in_band(view, view.band_exposure, band)
+    seconds = view.exposure * view.coverage * share
+    return seconds.astype("f4"), "s", "at the survey-average area of all modules"
 
 
-def write_background_map(
-    survey: xr.Dataset,
-    cluster: int,
-    path: _Path,
-    *,
-    band: int | None = None,
-    ra: float | None = None,
-    dec: float | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write the expected background of a survey that has a variable ``background`` [count].
+def _unvignetted(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
+    values = _variable(survey, "exposure_unvignetted", cluster)
+    return values.astype("f4"), "s", "unvignetted, of all modules"
 
-    Parameters, what is returned and raised are those of `write_counts_image`.
-    """
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
-    if "background" not in survey:
-        raise InputError("the survey has none", field="variable background", mend="leave it out")
-    plane = survey["background"].isel(cluster=cluster).transpose("band", "y", "x").values
-    expected, cards = _in_band(view, plane.astype(float), band)
-    cards = [("BUNIT", "count", "expected, not drawn"), *cards]
-    return _write(path, expected.astype("f4"), view, cards, overwrite)
+
+def _mask(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
+    return (view.coverage > 0).astype("u1"), "", "1 = use"
+
+
+def _background(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
+    planes = _variable(survey, "background", cluster).astype(float)
+    return _in_band(view, planes, band).astype("f4"), "count", "expected, not drawn"
+
+
+_PLANES = {
+    "counts": _counts,
+    "exposure": _exposure,
+    "unvignetted": _unvignetted,
+    "mask": _mask,
+    "background": _background,
+}
+
+
+def _variable(survey: xr.Dataset, name: str, cluster: int) -> np.ndarray:
+    if name not in survey:
+        raise InputError("the survey has none", field=f"variable {name}", mend="leave it out")
+    return survey[name].isel(cluster=cluster).values
 
 
 def write_images(
@@ -165,7 +135,7 @@ def write_images(
     Parameters
     ----------
     survey, cluster, ra, dec, overwrite
-        As in `write_counts_image`.
+        As in `write_image`.
     folder : path
         Where to write; it is made if it isn't there.
     stem : str, optional
@@ -186,41 +156,45 @@ def write_images(
 
     options: dict[str, Any] = {"ra": ra, "dec": dec, "overwrite": overwrite}
     files = [
-        write_counts_image(survey, cluster, path("", name), band=band, **options)
+        write_image("counts", survey, cluster, path("", name), band=band, **options)
         for band, name in names.items()
     ]
     if view.has_one_exposure:
-        files.append(write_exposure_map(survey, cluster, path("expmap.fits"), **options))
+        files.append(write_image("exposure", survey, cluster, path("expmap.fits"), **options))
     else:
         files += [
-            write_exposure_map(survey, cluster, path("expmap", name), band=band, **options)
+            write_image("exposure", survey, cluster, path("expmap", name), band=band, **options)
             for band, name in names.items()
         ]
     if "exposure_unvignetted" in survey:
-        files.append(write_unvignetted_map(survey, cluster, path("expmap-novig.fits"), **options))
-    files.append(write_mask(survey, cluster, path("mask.fits"), **options))
+        novig = path("expmap-novig.fits")
+        files.append(write_image("unvignetted", survey, cluster, novig, **options))
+    files.append(write_image("mask", survey, cluster, path("mask.fits"), **options))
     if "background" in survey:
         files += [
-            write_background_map(survey, cluster, path("bkg", name), band=band, **options)
+            write_image("background", survey, cluster, path("bkg", name), band=band, **options)
             for band, name in names.items()
         ]
     return files
 
 
-def _in_band(
-    view: ClusterView, planes: np.ndarray, band: int | None
-) -> tuple[np.ndarray, list[Card]]:
-    """Return an image of one band or the sum of all, and the keywords of its energies."""
+def _in_band(view: ClusterView, planes: np.ndarray, band: int | None) -> np.ndarray:
+    """Return one band of what has bands along its first axis, or the sum of all."""
     bands = view.grid.bands
     if band is None:
-        used, image = bands, planes.sum(0)
-    elif 0 <= band < len(bands):
-        used, image = bands[band : band + 1], planes[band]
-    else:
+        return planes.sum(0)
+    if not 0 <= band < len(bands):
         raise InputError(f"{band}: the survey has bands 0 to {len(bands) - 1}", field="band")
+    return planes[band]
+
+
+def _energies(view: ClusterView, band: int | None) -> list[Card]:
+    """Return the keywords of the energies of a band, or of all together."""
+    bands = view.grid.bands
+    used = bands if band is None else bands[band : band + 1]
     if any(hi != lo for (_, hi), (lo, _) in pairwise(used)):
-        return image, [("NENERGY", len(used), "number of energy bands, with gaps between them")]
-    return image, [
+        return [("NENERGY", len(used), "number of energy bands, with gaps between them")]
+    return [
         ("NENERGY", 1, "number of energy bands"),
         ("EMIN1", used[0][0], "[keV] lower edge of the band"),
         ("EMAX1", used[-1][1], "[keV] upper edge of the band"),
