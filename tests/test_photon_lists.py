@@ -397,3 +397,17 @@ def test_what_cannot_be_ingested(
     if change:
         option = given[next(iter(change))]
         assert ingest(file, "--out", tmp_path / "x.zarr", *option).exit_code == 0
+
+
+def test_text_in_the_place_of_numbers_is_refused(tmp_path: Path) -> None:
+    energy, ra, dec = (np.ones(3), np.array(["1.0", "x", "\x01"]), np.zeros(3))
+    columns = [
+        fits.Column("ENERGY", "D", "keV", array=energy),
+        fits.Column("RA", "8A", "deg", array=ra),
+        fits.Column("DEC", "D", "deg", array=dec),
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name="PHLIST")
+    hdu.header["HDUCLAS1"] = "PHOTONS"
+    hdu.writeto(tmp_path / "text.fits")
+    with pytest.raises(InputError, match="column RA holds no numbers"):
+        read_photon_list(tmp_path / "text.fits")

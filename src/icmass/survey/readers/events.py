@@ -249,7 +249,7 @@ def _columns(hdu: Hdu) -> dict[str, tuple[str, float]]:
             if found is None or (found.unit and units and found.unit not in units):
                 continue
             columns[role] = name, units[found.unit] if found.unit and units else factor
-            _check_numbers(hdu, name)
+            hdu.check_numbers(name)
             break
         else:
             if role not in _ABSENT:
@@ -266,18 +266,9 @@ def _columns(hdu: Hdu) -> dict[str, tuple[str, float]]:
     return columns
 
 
-def _check_numbers(hdu: Hdu, *names: str) -> None:
-    """Refuse columns of text, which `Hdu.chunks` would read as such."""
-    for name in names:
-        if name in hdu.columns and hdu.columns[name].code not in "BIJKED":
-            raise InputError(
-                f"column {name} holds no numbers", file=hdu.stream.file, field=hdu.label
-            )
-
-
 def _intervals(hdu: Hdu) -> np.ndarray:
     """Return good time intervals sorted and merged, (n, 2)."""
-    _check_numbers(hdu, "START", "STOP")
+    hdu.check_numbers("START", "STOP")
     table = hdu.table(("START", "STOP"))
     times = np.stack([table["START"], table["STOP"]], 1).astype(float).reshape(-1, 2)
     if not np.isfinite(times).all() or (times[:, 1] < times[:, 0]).any():
@@ -304,7 +295,7 @@ def _live(hdu: Hdu, module: int) -> dict[int, float]:
     """Return the mean live fraction of a module, if its DEADC column tells."""
     if "DEADC" not in hdu.columns or not hdu.n_rows:
         return {}
-    _check_numbers(hdu, "DEADC")
+    hdu.check_numbers("DEADC")
     total = number = 0.0
     for part in hdu.chunks(("DEADC",)):
         good = part["DEADC"][np.isfinite(part["DEADC"])]

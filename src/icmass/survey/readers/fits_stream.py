@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.survey.readers.fits_columns import TYPES, WIDTHS, Column
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -36,46 +37,6 @@ MAX_TABLE_BYTES = 2**28
 MAX_HDUS = 10_000
 MAX_EXPANDED = 2**31, 200
 """A gzipped file may expand to so many bytes, or else to so many times its own size."""
-_WIDTHS = {"L": 1, "B": 1, "A": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "C": 8, "M": 16}
-_WIDTHS |= {"P": 8, "Q": 16}
-_TYPES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """Where a column lies in a row, and how its numbers are stored."""
-
-    name: str
-    code: str
-    repeat: int
-    offset: int
-    scale: float
-    zero: float
-    null: int | None
-    unit: str = ""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the column as it is stored."""
-        if self.code == "A":
-            return np.dtype(f"S{max(self.repeat, 1)}")
-        return np.dtype(_TYPES[self.code])
-
-    def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Return values in the machine's byte order, scaled (TSCAL, TZERO), NULL as NaN."""
-        if self.code == "A":
-            return np.char.strip(np.char.decode(stored, "ascii", "replace"))
-        if self.code == "L":
-            return stored == b"T"
-        values = stored.astype(stored.dtype.newbyteorder("="))
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.null is not None and self.code in "BIJK":
-                return np.where(values == self.null, np.nan, values * self.scale + self.zero)
-            if (self.scale, self.zero) == (1, 0):
-                return values
-            if self.code in "BIJK" and self.scale == 1 and self.zero in (-128, 2**15, 2**31):
-                return values.astype("i8") + int(self.zero)
-            return values * self.scale + self.zero
 
 
 @dataclass(frozen=True)
@@ -156,7 +117,7 @@ class Hdu:
             null = null if isinstance(null, int) else None
             unit = str(self.header.get(f"TUNIT{i}", "")).strip().lower()
             columns[name] = Column(name, code, repeat, offset, scale, zero, null, unit)
-            offset += -(-repeat // 8) if code == "X" else repeat * _WIDTHS[code]
+            offset += -(-repeat // 8) if code == "X" else repeat * WIDTHS[code]
         if offset != self._integer("NAXIS1"):
             raise self.damaged("NAXIS1")
         return columns
@@ -212,6 +173,14 @@ class Hdu:
             raise self.truncated(f"{len(found):,} of {self.data_bytes:,} bytes")
         return found
 
+    def check_numbers(self, *names: str) -> None:
+        """Refuse columns of text, which `chunks` would read as such; absent ones pass."""
+        for name in names:
+            if name in self.columns and self.columns[name].code not in "BIJKED":
+                raise InputError(
+                    f"column {name} holds no numbers", file=self.stream.file, field=self.label
+                )
+
     @property
     def label(self) -> str:
         """What to call it in a message."""
@@ -243,7 +212,7 @@ class Hdu:
                 field=self.label,
                 mend=f"it has {have}",
             )
-        if column.code != "A" and (column.code not in _TYPES or column.repeat != 1):
+        if column.code != "A" and (column.code not in TYPES or column.repeat != 1):
             raise InputError(
                 f"column {name} holds no plain numbers, one a row",
                 file=self.stream.file,

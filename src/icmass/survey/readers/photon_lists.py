@@ -194,6 +194,7 @@ def _chunks(hdu: Hdu, facts: ListFacts) -> Iterator[PhotonList]:
     names = ("ENERGY", "RA", "DEC")
     reference = (_number(hdu, "REFRA") or 0.0, _number(hdu, "REFDEC") or 0.0)
     empty = np.zeros(0)
+    hdu.check_numbers(*names)
     if not hdu.n_rows:
         hdu.table(names)
         yield PhotonList(empty, empty, empty, reference, facts)

@@ -173,6 +173,7 @@ def _sources(hdu: Hdu) -> Iterator[Source]:
     if not 1 <= hdu.n_rows <= MAX_SOURCES:
         what = f"has {hdu.n_rows} sources"
         raise InputError(what, file=file, field=hdu.label, mend=f"give 1 to {MAX_SOURCES}")
+    hdu.check_numbers("SRC_ID", "RA", "DEC")
     numbers = hdu.table(["SRC_ID", "RA", "DEC"], max_rows=MAX_SOURCES)
     names = _texts(hdu, "SRC_NAME") if "SRC_NAME" in hdu.columns else [""] * hdu.n_rows
     pointers = _texts(hdu, "SPECTRUM")

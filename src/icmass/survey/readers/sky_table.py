@@ -50,7 +50,8 @@ def read_columns(
             if hdu.is_table and set(required) <= set(hdu.columns):
                 plain = {n: c for n, c in hdu.columns.items() if c.code in "LBIJKEDA"}
                 plain = {n: c for n, c in plain.items() if c.repeat == 1 or c.code == "A"}
-                return hdu.table([n for n in plain if n in wanted], max_rows=MAX_ROWS)
+                found = hdu.table([n for n in plain if n in wanted], max_rows=MAX_ROWS)
+                return _checked(found, required, file)
     raise InputError(
         f"has no table with columns {', '.join(required)}" if required else "has no table",
         file=file,
