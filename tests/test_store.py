@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
@@ -112,3 +113,16 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file, not a store"):
         check_new_store(tmp_path / "b.zarr", overwrite=True)
     assert (tmp_path / "b.zarr").read_text() == "a file"
+
+
+def test_a_store_that_claims_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, toy_survey: xr.Dataset
+) -> None:
+    path = tmp_path / "vast.zarr"
+    toy_survey.to_zarr(path, consolidated=False)
+    file = path / "redshift" / "zarr.json"
+    about = json.loads(file.read_text())
+    about["shape"] = [2**40]
+    file.write_text(json.dumps(about))
+    with pytest.raises(InputError, match="too large to be read"):
+        open_survey(path)

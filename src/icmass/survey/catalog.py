@@ -8,6 +8,7 @@ Every variable has ``units`` and ``long_name``.
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from icmass.errors import InputError
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
+MAX_PIECE_BYTES = 2**30
+"""Largest chunk, or variable of one number a cluster, of a store that is opened."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +194,13 @@ def open_survey(path: str | Path) -> xr.Dataset:
     try:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
             warnings.simplefilter("ignore", RuntimeWarning)
+            _check_sizes(path)
             survey = xr.open_zarr(path, chunks=None)
             for name, variable in survey.variables.items():
                 if name in survey.coords or variable.dims == ("cluster",):
                     variable.load()  # small; so that damage is met here
+    except InputError:
+        raise
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
         raise InputError(
             f"not a readable Zarr store ({type(error).__name__})",
@@ -203,6 +209,23 @@ def open_survey(path: str | Path) -> xr.Dataset:
         ) from None
     _check(survey, path)
     return survey
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse a store that claims more than would be read at once, before anything is."""
+    import zarr
+
+    for name, array in zarr.open_group(str(path), mode="r").arrays():
+        pieces = [math.prod(array.chunks)]
+        if array.ndim <= 1:
+            pieces.append(math.prod(array.shape))
+        if max(pieces) * max(array.dtype.itemsize, 1) > MAX_PIECE_BYTES:
+            raise InputError(
+                f"is too large to be read ({array.dtype} {array.shape}, pieces {array.chunks})",
+                file=path,
+                field=f"variable {name}",
+                mend="make it again",
+            )
 
 
 def _check(survey: xr.Dataset, path: Path) -> None:
