@@ -124,6 +124,8 @@ def _unpacked(hdu: Hdu) -> np.ndarray:
     """Return the pixels of a tile-compressed image, of a file with nothing else in it."""
     from astropy.io import fits
 
+    if "COMPRESSED_DATA" not in hdu.columns:  # which also looks at how many there are
+        raise hdu.damaged("TTYPE1")
     header = fits.Header()
     for card in hdu.header.cards:
         if card.keyword not in header:  # of keywords that are there twice astropy takes the last
