@@ -28,7 +28,7 @@ from icmass.survey.readers.photon_lists import (
 )
 from icmass.survey.readers.tangent import shift
 
-MAX_SOURCES = 10**5
+MAX_SOURCES = 2000
 _MAX_BYTES = 2**28
 _REFERENCE = re.compile(r"([^\[\]]*)\[\s*(\w+)\s*(?:,\s*(\d+)\s*)?\]")
 
