@@ -62,7 +62,7 @@ def test_one_cluster_becomes_a_survey(tmp_path: Path, run_cli: Any, events: Path
         assert survey[name].attrs["units"] == known.units and survey[name].dtype == known.dtype
         np.testing.assert_allclose(survey[name][0], np.asarray(expected[name], known.dtype))
     assert list(survey["band"].values) == ["0.5-1.2", "1.2-2", "2-7"]
-    assert json.loads(survey.attrs["names"]) == ["cluster"]
+    assert json.loads(survey.attrs["names"]) == ["events"]
     assert json.loads(survey.attrs["observed"])["files"] == ["events.fits"]
     assert source.outcomes in done.stdout
     assert run_cli("info", out).returncode == 0

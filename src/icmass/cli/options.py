@@ -182,7 +182,8 @@ def read_targets(
         raise InputError("is missing", field=", ".join(missing), mend="give it, or a --table")
     at_ra, at_dec, at_z = (float(value) for value in place.values() if value is not None)
     nh = DEFAULT_NH if nh is None else nh
-    return [check_target(Target(name or "cluster", at_ra, at_dec, at_z, nh))]
+    called = "cluster" if events is None else events.name.split(".")[0]
+    return [check_target(Target(name or called, at_ra, at_dec, at_z, nh))]
 
 
 def _of_mock(file: Path) -> dict[str, float]:
