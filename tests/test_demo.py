@@ -9,11 +9,13 @@ from icmass.cli import demo
 
 def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "EPOCHS", 1)
+    monkeypatch.setattr(demo, "N_EXPLAINED", 8)
     out = tmp_path / "demo"
     first = run_cli("demo", "--out", out, "--n", "200")
     assert first.returncode == 0, first.stderr
     page = out / "run" / "report.html"
     assert page.exists() and str(page) in first.stdout
+    assert "What the networks look at" in page.read_text()
     results = json.loads((out / "run" / "results.json").read_text())
     names = {row["name"] for row in results["estimators"]}
     assert names == {*demo.PROXIES.split(","), *demo.NETWORKS.split(",")}

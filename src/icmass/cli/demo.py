@@ -15,6 +15,7 @@ SEED = 1
 EPOCHS = 60
 PROXIES = "T,L_X,M_gas,T+M_gas,N_phot,N_phot_r500,N_phot_2r500"
 NETWORKS = "icm-1band,icm-3band"
+EXPLAINED, N_EXPLAINED = "icm-3band", 128
 
 
 def demo(
@@ -23,12 +24,14 @@ def demo(
     ),
     n: Annotated[int, typer.Option("--n", min=200, help="Number of clusters.")] = N_CLUSTERS,
 ) -> None:
-    """Simulate a survey, train and score estimators, write one page: minutes on two cores.
+    """Simulate a survey, train, score and explain estimators, write a page: minutes on two cores.
 
     What is there already is kept: a finished survey is used again, an unfinished run goes on.
     """
     from icmass.cli.benchmark import benchmark
+    from icmass.cli.explain import explain_all
     from icmass.cli.simulate import simulate
+    from icmass.explain.folds import open_run
 
     begin = time.monotonic()
     survey, run = out / "demo.zarr", out / "run"
@@ -47,4 +50,8 @@ def demo(
         max_epochs=EPOCHS,
         resume=run.exists(),
     )
+    typer.echo(f"3. What {EXPLAINED} looks at, on {N_EXPLAINED} clusters")
+    networks = open_run(run, survey, model=EXPLAINED)
+    *_, page = explain_all(networks, ["saliency", "ig"], N_EXPLAINED, False, SEED)[1]
+    typer.echo(page)
     typer.echo(f"icmass demo took {time.monotonic() - begin:.0f} s")

@@ -73,7 +73,7 @@ def explain(
         _test_causes(networks, max_clusters, seed, device, as_json)
         return
     names = [name.strip() for name in methods.split(",")]
-    document, files = _explain_all(networks, names, max_clusters, checks, seed)
+    document, files = explain_all(networks, names, max_clusters, checks, seed)
     if as_json:
         typer.echo(json.dumps(document, indent=1))
         return
@@ -87,7 +87,7 @@ def explain(
         typer.echo(file)
 
 
-def _explain_all(
+def explain_all(
     networks: FoldNetworks, methods: list[str], limit: int | None, checks: bool, seed: int
 ) -> tuple[dict[str, Any], list[Path]]:
     """Explain, keep it in the run with its figures; return it and the files."""
