@@ -50,8 +50,9 @@ def demo(
         max_epochs=EPOCHS,
         resume=run.exists(),
     )
-    typer.echo(f"3. What {EXPLAINED} looks at, on {N_EXPLAINED} clusters")
-    networks = open_run(run, survey, model=EXPLAINED)
-    *_, page = explain_all(networks, ["saliency", "ig"], N_EXPLAINED, False, SEED)[1]
-    typer.echo(page)
+    if not (run / "explain" / f"{EXPLAINED}.json").exists():
+        typer.echo(f"3. What {EXPLAINED} looks at, on {N_EXPLAINED} clusters")
+        networks = open_run(run, survey, model=EXPLAINED)
+        *_, page = explain_all(networks, ["saliency", "ig"], N_EXPLAINED, False, SEED)[1]
+        typer.echo(page)
     typer.echo(f"icmass demo took {time.monotonic() - begin:.0f} s")
