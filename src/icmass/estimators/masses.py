@@ -23,6 +23,7 @@ _SEEN = {
     "visible_fraction_map": "visible_fraction_map",
 }
 LEVELS = {"median": 0.5, "p16": 0.16, "p84": 0.84, "p2.5": 0.025, "p97.5": 0.975}
+_AT_ONCE = 256
 MAX_NAMED = 20
 """Flagged clusters that a warning lists."""
 MAPS_ALIKE = 0.05
@@ -64,23 +65,27 @@ def describe(
     masses = {name: np.exp(prediction.quantile(level)) for name, level in LEVELS.items()}
     masses = {"median": masses.pop("median"), "mean": mean_mass(prediction), **masses}
     median = prediction.median
-    radius = np.hypot(survey["y"].values[:, None], survey["x"].values)
-    scalars = [n for n in ("ra", "dec", "nh", "m500c", *_SEEN) if n in survey]
+    redshifts, exposures = (survey[name].values[index] for name in ("redshift", "exposure"))
+    scalars = {
+        _SEEN.get(name, name): survey[name].values[index]
+        for name in ("ra", "dec", "nh", "m500c", *_SEEN)
+        if name in survey
+    }
     names = json.loads(survey.attrs.get("names", "[]"))
     photons = central_photons(survey, index)
+    in_map, in_aperture = _numbers(survey, np.asarray(index))
     why = None if ensemble is None else reasons(ensemble, survey, index, prediction, photons)
     rows = []
     for k, i in enumerate(np.asarray(index)):
-        redshift = float(survey["redshift"][i])
+        redshift = float(redshifts[k])
         mass = {name: float(values[k]) for name, values in masses.items()}
         r500c = float(cosmology.r500c(mass["median"], redshift))
-        image = counts(survey, np.array([i]))[0].sum(0, dtype=int)
         row = {
             "cluster": int(i),
             **({"id": names[i]} if names else {}),
             "redshift": redshift,
-            "exposure_s": float(survey["exposure"][i]),
-            **{_SEEN.get(name, name): float(survey[name][i]) for name in scalars},
+            "exposure_s": float(exposures[k]),
+            **{name: float(values[k]) for name, values in scalars.items()},
             "ln_m500c": float(prediction.mean[k]),
             "ln_m500c_median": float(median[k]),
             "ln_m500c_std": float(prediction.std[k]),
@@ -90,8 +95,8 @@ def describe(
             "m500c_1e14_msun": {name: m / 1e14 / cosmology.h for name, m in mass.items()},
             "r500c_mpc_h_comoving": r500c,
             "r500c_arcmin": r500c * float(cosmology.arcmin_per_mpc_h(redshift)),
-            "photons": int(image.sum()),
-            "photons_0.5_mpc_h": int(image[radius <= APERTURE_MPC_H].sum()),
+            "photons": int(in_map[k]),
+            "photons_0.5_mpc_h": int(in_aperture[k]),
             "excess_sigma": photons[k].significance,
             **_domain(prediction, k),
         }
@@ -102,6 +107,17 @@ def describe(
             row = _withheld(row) if withheld(photons[k]) else row
         rows.append(row | _observed_facts(survey))
     return rows
+
+
+def _numbers(survey: xr.Dataset, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the photons of all bands in each map and within `APERTURE_MPC_H`, shape (n,) each."""
+    within = np.hypot(survey["y"].values[:, None], survey["x"].values) <= APERTURE_MPC_H
+    found = np.zeros((2, len(index)), int)
+    for start in range(0, len(index), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        images = counts(survey, index[some]).sum(1, dtype=int)
+        found[:, some] = images.sum((1, 2)), images[:, within].sum(1)
+    return found[0], found[1]
 
 
 def _withheld(row: dict[str, Any]) -> dict[str, Any]:

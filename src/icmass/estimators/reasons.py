@@ -35,6 +35,7 @@ _STEP = 0.25  # comoving Mpc/h between places where a brighter source is looked 
 _PIXELS = 64  # along a side, at most, of the maps that are looked at
 _CAP = 3.0  # times the background: more photons in a pixel don't make an extended source
 _AT_ONCE = 256
+_FACTS = ("exposure", "nh", "visible_fraction", "band_exposure")
 
 
 @dataclass(frozen=True)
@@ -160,10 +161,12 @@ def reasons(
 ) -> list[list[str]]:
     """Return for each cluster why its mass is not to be trusted; nothing if all is well."""
     found = []
-    for k, i in enumerate(np.asarray(index)):
+    facts = {name: survey[name].values[np.asarray(index)] for name in _FACTS if name in survey}
+    for k in range(len(index)):
+        cluster = {name: values[k] for name, values in facts.items()}
         words = _of_photons(photons[k])
-        words += _of_ranges(ensemble, survey.isel(cluster=int(i)))
-        words += _of_hidden(ensemble, survey.isel(cluster=int(i)))
+        words += _of_ranges(ensemble, cluster)
+        words += _of_hidden(ensemble, cluster)
         score = prediction.out_of_domain
         if score is not None and score[k] > 1:
             words.append(f"unlike the training maps: out-of-domain score {score[k]:.2f} above 1")
@@ -188,7 +191,7 @@ def _of_photons(photons: Photons) -> list[str]:
     return words
 
 
-def _of_ranges(ensemble: Ensemble, cluster: xr.Dataset) -> list[str]:
+def _of_ranges(ensemble: Ensemble, cluster: dict[str, np.ndarray]) -> list[str]:
     """Return what of exposure and column density the model was not trained on."""
     words = []
     ranges = {"exposure": (ensemble.training.exposure_range, "s", 1e-3)}
@@ -205,7 +208,7 @@ def _of_ranges(ensemble: Ensemble, cluster: xr.Dataset) -> list[str]:
     return words
 
 
-def _of_hidden(ensemble: Ensemble, cluster: xr.Dataset) -> list[str]:
+def _of_hidden(ensemble: Ensemble, cluster: dict[str, np.ndarray]) -> list[str]:
     words = []
     if "visible_fraction" in cluster:
         hidden = 1 - float(cluster["visible_fraction"])
