@@ -276,7 +276,7 @@ def test_redshifts_follow_the_volume():
     [
         {"correlation": ((1.0, 0.0), (0.0, 1.0))},
         {"correlation": tuple(map(tuple, 2 * np.eye(len(LATENTS))))},
-        {"correlation": tuple(map(tuple, np.eye(len(LATENTS)) + 1.5 * np.eye(8)[::-1]))},
+        {"correlation": tuple(map(tuple, np.eye(len(LATENTS)) + 1.5 * np.eye(len(LATENTS))[::-1]))},
         {"redshifts": (0.0,)},
         {"redshifts": ()},
         {"redshifts": (0.3, 0.2)},

@@ -11,7 +11,8 @@ from scipy.integrate import quad
 
 from icmass.cosmology import Cosmology
 from icmass.universe.atmosphere import CLUMP_EDGES, Atmosphere, make_atmosphere
-from icmass.universe.gas import GasConfig, make_gas
+from icmass.universe.gas import make_gas
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
 from icmass.universe.profiles import vikhlinin_density

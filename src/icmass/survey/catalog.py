@@ -80,7 +80,18 @@ VARIABLES: dict[str, Variable] = {
         ("cluster", "axis"), "f8", "Mpc/h comoving", "position in the simulation box"
     ),
     "T": _scalar("keV", "gas-mass-weighted temperature inside R500c"),
-    "L_X": _scalar("1e44 erg/s", "bolometric X-ray luminosity of the gas inside R500c"),
+    "L_X": _scalar(
+        "1e44 erg/s", "bolometric X-ray luminosity of the gas inside R500c, as a catalogue has it"
+    ),
+    "L_X_outlier": _scalar(
+        "1", "1 where the catalogue's L_X is an outlier that the photons do not show", "u1"
+    ),
+    "L_X_ce": _scalar(
+        "1e44 erg/s", "the catalogue's L_X without what is within 0.15 R500c in projection"
+    ),
+    "L_X_emitted": _scalar(
+        "1e44 erg/s", "bolometric X-ray luminosity inside R500c of the gas whose photons are drawn"
+    ),
     "L_X_soft": _scalar(
         "1e44 erg/s", "X-ray luminosity of the gas inside R500c, rest-frame 0.5-2 keV"
     ),

@@ -11,9 +11,10 @@ from icmass.observe.allsky import AllSkyConfig
 from icmass.observe.coverage import CoverageConfig
 from icmass.observe.detection import DetectionConfig
 from icmass.universe.agn import AgnConfig
+from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.fluctuations import FluctuationConfig
 from icmass.universe.galaxies import GalaxyConfig
-from icmass.universe.gas import GasConfig
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import HaloConfig
 from icmass.universe.neighbours import NeighbourConfig
 from icmass.universe.substructure import SubstructureConfig
@@ -108,6 +109,7 @@ class SurveyConfig(BaseModel):
     substructure: SubstructureConfig = SubstructureConfig()
     neighbours: NeighbourConfig = NeighbourConfig()
     fluctuations: FluctuationConfig = FluctuationConfig()
+    catalogue: CatalogueConfig = CatalogueConfig()
     agn: AgnConfig = AgnConfig()
     galaxies: GalaxyConfig = GalaxyConfig()
     observe: ObserveConfig = ObserveConfig()
@@ -125,8 +127,12 @@ class SurveyConfig(BaseModel):
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
 EFEDS_GAS = {
     "f_gas": 0.087,
-    "hot_fraction": 0.914,
     "f_gas_slope": 0.27,
+    "f_gas_evolution": 0.0,
+    "hot_fraction": 0.914,
+    "clumping": -0.083,
+    "clumping_slope": 0.121,
     "t_kev": 2.7,
     "t_slope": 0.60,
+    "t_evolution": 0.667,
 }

@@ -8,13 +8,14 @@ from astropy import units as u
 from icmass.cosmology import Cosmology
 from icmass.observe.detection import DetectionConfig, detection_probability
 from icmass.survey.observatory import Observatory
-from icmass.universe.gas import EDGES, Gas
+from icmass.universe.cores import EDGES, equivalent_core, projected_share
+from icmass.universe.gas import Gas
 from icmass.universe.halos import Halo
 
 _MPC_CM = (1 * u.Mpc).to_value(u.cm)
 
 #: Part of a thin shell that lies within R500c in projection, for the shells of `Gas`.
-_PROJECTED = 1 - np.sqrt(1 - np.minimum(1, 1 / EDGES[1:]) ** 2)
+_PROJECTED = projected_share(EDGES[1:], 1.0)
 
 
 class Selection:
@@ -46,14 +47,13 @@ class Selection:
 
         Notes
         -----
-        The core of the beta model that detection knows is that of the gas over 1 + alpha: a cusp
-        makes it smaller.
+        The core of the beta model that detection knows is the one of the halo's core share.
         """
         arcsec = 60 * float(self.cosmology.arcmin_per_mpc_h(halo.redshift)) * halo.r500c
         background = self.observatory.instrument.background
         lo, hi = self.config.band_kev
         sky = sum(background.rate(max(lo, float(background.energy_kev[0])), hi))
-        core = gas.shape["core"] / (1 + gas.shape["alpha"])
+        core = equivalent_core(gas.shape["core_share"])
         found = detection_probability(
             self.config,
             source_counts=exposure * self._rate(halo, gas, nh_1e20),

@@ -17,9 +17,10 @@ from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.survey.selection import Selection
 from icmass.universe.agn import draw_agn
+from icmass.universe.catalogue import draw_excess
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
 from icmass.universe.galaxies import draw_galaxies, ideal_m_star
-from icmass.universe.gas import disturbance, make_gas
+from icmass.universe.gas import make_gas
 from icmass.universe.halos import LATENTS, SHAPES, Halo
 from icmass.universe.population import HaloPopulation
 from icmass.universe.scene import Scene, build_scene, luminosities
@@ -27,12 +28,16 @@ from icmass.universe.scene import Scene, build_scene, luminosities
 #: What made the gas of the cluster, kept as latents beside those of the halo.
 GAS_SHAPE = (
     "core",
-    "alpha",
+    "core_share",
+    "cusp_share",
+    "cusp_radius",
     "beta",
     "epsilon",
     "cool_core",
     "temperature_drop",
+    "phases",
     "ln_clumping",
+    "ln_abundance",
     "axis_ratio_q",
     "axis_ratio_s",
     "offset",
@@ -47,6 +52,7 @@ _STREAMS = (
     "exposure",
     "photons",
     "background",
+    "catalogue",
 )
 
 
@@ -62,9 +68,9 @@ class Simulator:
     Notes
     -----
     Cluster i draws from ``numpy.random.SeedSequence(seed, spawn_key=(i,))``, with one child
-    stream for each of halo, surroundings, brightness field, AGN, galaxies, exposure, photons and
-    background: to change the telescope leaves the universe as it is. Halos with a history come from
-    boxes with streams of their own.
+    stream for each of halo, surroundings, brightness field, AGN, galaxies, exposure, photons,
+    background and catalogue: to change the telescope leaves the universe as it is. Halos with a
+    history come from boxes with streams of their own.
     """
 
     def __init__(self, config: SurveyConfig, seed: int) -> None:
@@ -79,7 +85,8 @@ class Simulator:
     def variables(self) -> list[str]:
         """Names of the variables that `cluster` returns."""
         names = ["maps", "m500c", "redshift", "r500c", "exposure", "nh", "halo_id", "snapshot"]
-        names += ["position", "T", "L_X", "L_X_soft", "M_gas", "M_star", "sigma_v_true"]
+        names += ["position", "T", "L_X", "L_X_outlier", "L_X_ce", "L_X_emitted"]
+        names += ["L_X_soft", "M_gas", "M_star", "sigma_v_true"]
         names += ["n_phot", "n_phot_r500", "n_phot_2r500", "N_gal", "sigma_v"]
         names += ["galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v"]
         names += ["galaxy_m_star", "galaxy_member"]
@@ -189,7 +196,7 @@ class Simulator:
             "position": halo.position,
             "T": gas.t_mass_weighted,
             "M_gas": gas.m_gas,
-            **luminosities(scene.atmosphere, self.observatory.table),
+            **self.luminosities(scene, cluster),
             **self._galaxies(scene, streams["galaxies"]),
         }
         found = photon_counts(maps[None], halo.r500c, half_width=config.observe.half_width_mpc_h)
@@ -197,6 +204,26 @@ class Simulator:
         values |= {f"latent_{name}": value for name, value in halo.latents.items()}
         values |= {f"latent_{name}": gas.shape[name] for name in GAS_SHAPE}
         return values if coverage is None else {**values, "coverage": coverage}
+
+    def luminosities(self, scene: Scene, cluster: int) -> dict[str, Any]:
+        """Return the luminosities of a cluster as a catalogue has them, and as its photons do.
+
+        Besides `variables`, ``L_X_soft_ce``: ``L_X_soft`` without the core.
+        """
+        emitted = luminosities(scene, self.observatory.table)
+        halo, config = scene.halo, self.config
+        efunc = float(config.cosmology.efunc(halo.redshift))
+        rng = self.streams(cluster)["catalogue"]
+        excess = draw_excess(halo.m500c, efunc, config.catalogue, rng)
+        factor = np.exp(excess.ln_luminosity)
+        return {
+            "L_X": factor * emitted["L_X_emitted"],
+            "L_X_outlier": excess.outlier,
+            "L_X_ce": factor * emitted["L_X_emitted_ce"],
+            "L_X_emitted": emitted["L_X_emitted"],
+            "L_X_soft": emitted["L_X_soft"],
+            "L_X_soft_ce": emitted["L_X_soft_ce"],
+        }
 
     def _galaxies(self, scene: Scene, rng: np.random.Generator) -> dict[str, Any]:
         config, halo = self.config, scene.halo
@@ -226,7 +253,7 @@ class Simulator:
         config = self.config
         return draw_brightness_field(
             config.fluctuations,
-            disturbance=disturbance(scene.halo),
+            disturbance=scene.halo.latents["disturbance"],
             r500c=scene.halo.r500c,
             kpc_per_mpc_h=float(config.cosmology.kpc_per_mpc_h(scene.halo.redshift)),
             half_width=config.observe.half_width_mpc_h,

@@ -75,7 +75,7 @@ def electron_density(gas: Gas, r500_cm: float, electrons_per_hydrogen: float) ->
     ndarray, shape (n,)
     """
     volume = 4 * np.pi / 3 * np.diff(gas.edges**3) * r500_cm**3
-    smooth = gas.emission_measure / np.exp(gas.shape["ln_clumping"])
+    smooth = gas.emission_measure / gas.clumping
     return np.sqrt(smooth * electrons_per_hydrogen / volume)
 
 

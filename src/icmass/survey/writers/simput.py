@@ -21,7 +21,6 @@ from icmass.survey.writers.photon_list import write_photon_list
 from icmass.telescope.response import Area
 from icmass.universe.agn import Sources, draw_agn
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
-from icmass.universe.gas import disturbance
 from icmass.universe.scene import Scene
 
 AREA_CM2 = 1e4
@@ -190,7 +189,7 @@ def _brightness_field(
     halo = scene.halo
     return draw_brightness_field(
         config.fluctuations,
-        disturbance=disturbance(halo),
+        disturbance=halo.latents["disturbance"],
         r500c=halo.r500c,
         kpc_per_mpc_h=float(config.cosmology.kpc_per_mpc_h(halo.redshift)),
         half_width=config.observe.half_width_mpc_h,
