@@ -362,7 +362,8 @@ def test_cool_cores_are_relaxed(sample):
     By hand for normal latents: of the upper 37 per cent, means differ by 1.6 times their r.
     """
     cool = np.array([scene.gas.shape["cool_core"] for scene, _ in sample], bool)
-    assert cool.mean() == pytest.approx(0.4, abs=0.07)  # 28 to 38 per cent of Planck's, 64 of X-ray
+    # by this share 28 per cent of a Planck sample, 44 of an X-ray one: Andrade-Santos et al. 2017
+    assert 0.25 < cool.mean() < 0.45
     for name, r in (("disturbance", -0.65), ("accretion", -0.2)):
         values = np.array([scene.halo.latents[name] for scene, _ in sample])
         difference = values[cool].mean() - values[~cool].mean()

@@ -140,7 +140,8 @@ def _scene(
 def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
     """Return a scene whose own gas is `made`'s within `CORE` R500c and `without`'s beyond.
 
-    Density and temperature of the core are scaled to be continuous there.
+    Density and temperature of the core are scaled to be continuous there; the gas of both is
+    clumped as `without`'s is.
     """
     old, new = without.gas, made.gas
     inside = old.edges[1:] <= CORE
@@ -151,7 +152,7 @@ def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
             ("emission_measure", old.emission_measure[edge] / new.emission_measure[edge]),
             ("kt_kev", old.kt_kev[edge] / new.kt_kev[edge]),
             ("abundance", 1.0),
-            ("clumping", 1.0),
+            ("clumping", old.clumping[edge] / new.clumping[edge]),
         )
     )
     volume, within = np.diff(old.edges**3), old.inside_r500
