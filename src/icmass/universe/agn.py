@@ -43,9 +43,9 @@ class AgnConfig(BaseModel):
     field_flux_min, field_flux_max : float
         Range of fluxes drawn [erg/s/cm^2]; fainter ones are part of the unresolved background.
     field_flux_unresolved : float
-        Field sources fainter than this [erg/s/cm^2] were not masked when the sky background was
-        measured, so they are taken out of it: the eFEDS catalogue's limit, Brunner et al. 2022,
-        A&A 661, A1.
+        What field sources below this [erg/s/cm^2] give is taken out of the sky background: as much
+        as was left when it was measured, of sources below the eFEDS catalogue's limit of 6.5e-15
+        (Brunner et al. 2022, A&A 661, A1) and of the wings of brighter ones outside their masks.
     photon_index, photon_index_scatter : float
         Mean and scatter of the power law's photon index.
     absorbed_fraction, absorbed_nh_1e20 : float
@@ -72,7 +72,7 @@ class AgnConfig(BaseModel):
     field_slope_bright: float = 2.5
     field_flux_min: float = Field(2e-15, gt=0)
     field_flux_max: float = Field(1e-12, gt=0)
-    field_flux_unresolved: float = Field(6.5e-15, gt=0)
+    field_flux_unresolved: float = Field(1.1e-14, gt=0)
     photon_index: float = 1.9
     photon_index_scatter: float = Field(0.2, ge=0, lt=1)
     absorbed_fraction: float = Field(0.2, ge=0, le=1)

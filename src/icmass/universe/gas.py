@@ -62,6 +62,12 @@ class Gas:
         """Shells inside R500c, boolean (n,)."""
         return self.edges[1:] <= 1 + 1e-9
 
+    @property
+    def mean_kt_kev(self) -> np.ndarray:
+        """Temperature of both phases together, by mass [keV], (n,)."""
+        spread = self.shape["phases"]
+        return self.kt_kev * np.exp(-spread * _PHASE) * np.cosh(spread)
+
 
 #: Sign of the phase of each shell: cold and hot in turns.
 _PHASE = np.where(np.arange(len(MIDDLE)) % 2, 1.0, -1.0)

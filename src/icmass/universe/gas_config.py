@@ -83,8 +83,8 @@ class GasConfig(BaseModel):
         `beta_scatter`: gas nearer to the centre shines more.
     clumping_scatter : float
         Scatter of ln L_X at fixed mass, gas mass, core share and slope: clumps too small to be
-        seen. With `slope_emission` 0.085, as 81 clusters of Magneticum have it in their photons
-        (0.086 with projections).
+        seen. With `slope_emission` 0.07, as 81 clusters of Magneticum have it in their photons
+        (0.086 at fixed gas mass, with projections).
     axis_q, axis_s, axis_scatter : float
         Mean intermediate and minor axis over the major one, and their scatter.
     lopsidedness : float
@@ -102,7 +102,7 @@ class GasConfig(BaseModel):
     f_gas: float = Field(0.0923, gt=0, lt=0.3)
     f_gas_slope: float = 0.193
     f_gas_evolution: float = 0.73
-    f_gas_scatter: float = Field(0.083, ge=0, lt=1)
+    f_gas_scatter: float = Field(0.085, ge=0, lt=1)
     f_gas_scatter_slope: float = -0.065
     group_slope: float = Field(0.40, ge=0, lt=3)
     hot_fraction: float = Field(0.93, gt=0, le=1)
@@ -113,9 +113,9 @@ class GasConfig(BaseModel):
     t_curvature: float = Field(0.0, ge=-0.2, le=0.2)
     phases: float = Field(0.30, ge=0, lt=1)
     phases_scatter: float = Field(0.22, ge=0, lt=1.5)
-    core_share: float = Field(-0.80, gt=-4, lt=3)
-    core_share_width: float = Field(0.50, ge=0, lt=2)
-    core_share_width_slope: float = -0.26
+    core_share: float = Field(-0.86, gt=-4, lt=3)
+    core_share_width: float = Field(0.56, ge=0, lt=2)
+    core_share_width_slope: float = -0.22
     cusp_share: float = Field(0.1, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
     cusp_radius: float = Field(0.08, gt=0.005, lt=0.5)
@@ -125,7 +125,7 @@ class GasConfig(BaseModel):
     beta: float = Field(0.57, gt=0.3, lt=1.2)
     beta_slope: float = 0.04
     beta_core: float = -0.25
-    beta_scatter: float = Field(0.055, ge=0, lt=0.3)
+    beta_scatter: float = Field(0.045, ge=0, lt=0.3)
     outer: float = Field(0.8, gt=0.1, lt=5)
     epsilon: float = Field(2.5, ge=0, lt=6)
     epsilon_scatter: float = Field(0.8, ge=0, lt=2)
@@ -139,9 +139,9 @@ class GasConfig(BaseModel):
     clumping: float = Field(0.06, gt=-2, lt=2)
     clumping_slope: float = -0.02
     clumping_evolution: float = 0.0
-    core_emission: float = Field(0.135, gt=-2, lt=2)
-    slope_emission: float = Field(0.06, ge=0, lt=0.5)
-    clumping_scatter: float = Field(0.06, ge=0, lt=1)
+    core_emission: float = Field(0.15, gt=-2, lt=2)
+    slope_emission: float = Field(0.05, ge=0, lt=0.5)
+    clumping_scatter: float = Field(0.05, ge=0, lt=1)
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
     axis_scatter: float = Field(0.07, ge=0, lt=0.3)

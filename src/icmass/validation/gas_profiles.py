@@ -116,7 +116,7 @@ def profiles_of(
         r500_cm = float(r500c_cm(halo.r500c, halo.redshift, config.cosmology.h))
         radius = np.sqrt(gas.edges[1:] * gas.edges[:-1])
         density.append(electron_density(gas, r500_cm, per_hydrogen) / efunc**2)
-        temperature.append(gas.kt_kev / t500_kev(halo.m500c, efunc))
+        temperature.append(gas.mean_kt_kev / t500_kev(halo.m500c, efunc))
     return radius, np.array(density), np.array(temperature)
 
 

@@ -12,6 +12,8 @@ from icmass.errors import InputError
 from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Verdict
 from icmass.validation.field import field_findings
+from icmass.validation.gas_statistics import gas_findings
+from icmass.validation.memory import memory_findings
 from icmass.validation.morphology import morphology_findings
 from icmass.validation.photons import photon_findings
 from icmass.validation.proxies import proxy_findings
@@ -83,12 +85,14 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
             field="dimension cluster",
             mend=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
         )
-    streams = [np.random.default_rng([seed, i]) for i in range(5)]
+    streams = [np.random.default_rng([seed, i]) for i in range(6)]
     morphology = morphology_findings(survey, streams[4])
     found = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
         relation_findings(survey, streams[2]),
+        gas_findings(survey, streams[5]),
+        memory_findings(survey),
         photon_findings(survey, streams[3]),
         response_findings(survey),
         field_findings(survey),
