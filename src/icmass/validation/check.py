@@ -18,6 +18,7 @@ GROUPS: dict[str, str] = {
     "correlation": "Residual correlations",
     "physics": "Gas physics",
     "morphology": "Morphology of the gas",
+    "images": "Images against Magneticum's",
     "photons": "Photon numbers",
     "agn": "Active galactic nuclei",
     "response": "Count rates per emission measure",
