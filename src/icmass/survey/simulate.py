@@ -13,6 +13,7 @@ from icmass.errors import InputError
 from icmass.observe.allsky import draw_sightline
 from icmass.observe.apertures import photon_counts
 from icmass.observe.dynamics import galaxy_proxies
+from icmass.observe.photons import Photons, gas_photons
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.survey.selection import Selection
@@ -108,6 +109,32 @@ class Simulator:
         streams = self.streams(cluster)
         halo, _ = self._target(cluster, streams)
         return self._scene(halo, streams["surroundings"])
+
+    def halo(self, cluster: int) -> Halo:
+        """Return the halo of a cluster."""
+        return self._target(cluster, self.streams(cluster))[0]
+
+    def gas_photons(self, cluster: int, exposure: float) -> tuple[Scene, Photons]:
+        """Return a cluster, and the photons of its gas that an ideal detector records.
+
+        Parameters
+        ----------
+        exposure : float
+            [s], with the survey's area and column density, but without PSF and redistribution.
+        """
+        streams = self.streams(cluster)
+        halo, sight = self._target(cluster, streams)
+        scene = self._scene(halo, streams["surroundings"])
+        photons = gas_photons(
+            scene.atmosphere,
+            halo.redshift,
+            self.observatory.folder(sight["nh"]),
+            self.config.cosmology,
+            exposure,
+            streams["photons"],
+            self._field(scene, streams["field"]),
+        )
+        return scene, photons
 
     def _scene(self, halo: Halo, rng: np.random.Generator) -> Scene:
         config = self.config

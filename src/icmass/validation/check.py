@@ -19,6 +19,7 @@ GROUPS: dict[str, str] = {
     "physics": "Gas physics",
     "gas": "Gas at fixed mass: widths, correlations, memory",
     "morphology": "Morphology of the gas",
+    "images": "Images against Magneticum's",
     "photons": "Photon numbers",
     "agn": "Active galactic nuclei",
     "response": "Count rates per emission measure",

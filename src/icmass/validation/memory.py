@@ -20,7 +20,7 @@ MEMORY = {
     "T": (0.72, 0.55),
     "core": (0.51, 0.10),
 }
-"""Rank correlation of the residuals of a halo, in the body of L_X, with its own after `LAGS_GYR`."""
+"""Rank correlation of the residuals of a halo with its own after `LAGS_GYR`, body of L_X."""
 _TOLERANCE = 0.10
 _WINDOW_GYR = 0.12
 _FEWEST = 60
