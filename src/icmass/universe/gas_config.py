@@ -54,9 +54,9 @@ class GasConfig(BaseModel):
         Its scatter in ln.
     cusp_radius, cusp_radius_scatter : float
         Core radius over R500c of that component, its scatter in ln.
-    clump_cusp_share : float
-        The same part for substructures and neighbours: in 30 per cent of Magneticum's deep images
-        the brightest pixel is a satellite's or a neighbour's.
+    clump_cusp_share, clump_cusp_radius : float
+        The same for substructures and neighbours: in 30 per cent of Magneticum's deep images the
+        brightest pixel is a satellite's or a neighbour's.
     cool_core_share : float
         Halos whose core has more than this share of L_X have a cool core: colder and metal-richer.
     beta, beta_slope, beta_core, beta_scatter : float
@@ -112,15 +112,16 @@ class GasConfig(BaseModel):
     t_scatter: float = Field(0.075, ge=0, lt=1)
     t_curvature: float = Field(0.0, ge=-0.2, le=0.2)
     phases: float = Field(0.30, ge=0, lt=1)
-    phases_scatter: float = Field(0.22, ge=0, lt=1.5)
-    core_share: float = Field(-0.86, gt=-4, lt=3)
-    core_share_width: float = Field(0.56, ge=0, lt=2)
+    phases_scatter: float = Field(0.35, ge=0, lt=1.5)
+    core_share: float = Field(-0.84, gt=-4, lt=3)
+    core_share_width: float = Field(0.52, ge=0, lt=2)
     core_share_width_slope: float = -0.22
-    cusp_share: float = Field(0.1, ge=0, le=1)
+    cusp_share: float = Field(0.25, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
-    cusp_radius: float = Field(0.08, gt=0.005, lt=0.5)
+    cusp_radius: float = Field(0.045, gt=0.005, lt=0.5)
     cusp_radius_scatter: float = Field(0.3, ge=0, lt=1.5)
-    clump_cusp_share: float = Field(0.6, ge=0, le=0.95)
+    clump_cusp_share: float = Field(0.9, ge=0, le=0.95)
+    clump_cusp_radius: float = Field(0.015, gt=0.005, lt=0.5)
     cool_core_share: float = Field(0.35, gt=0, lt=1)
     beta: float = Field(0.57, gt=0.3, lt=1.2)
     beta_slope: float = 0.04
@@ -134,10 +135,10 @@ class GasConfig(BaseModel):
     abundance: float = Field(0.27, ge=0, lt=2)
     abundance_core: float = Field(0.35, ge=0, lt=2)
     abundance_radius: float = Field(0.08, gt=0, lt=1)
-    abundance_scatter: float = Field(0.15, ge=0, lt=1)
+    abundance_scatter: float = Field(0.17, ge=0, lt=1)
     abundance_scatter_slope: float = -0.18
     clumping: float = Field(0.06, gt=-2, lt=2)
-    clumping_slope: float = -0.02
+    clumping_slope: float = 0.01
     clumping_evolution: float = 0.0
     core_emission: float = Field(0.15, gt=-2, lt=2)
     slope_emission: float = Field(0.05, ge=0, lt=0.5)

@@ -31,7 +31,6 @@ from icmass.survey.simulate import Simulator
 from icmass.telescope.instrument import load_instrument
 from icmass.telescope.psf import PSF
 from icmass.universe.halos import Halo
-from icmass.universe.scene import luminosities
 
 N_CLUSTERS = 200
 REDSHIFTS = (0.09, 0.30)
@@ -187,7 +186,7 @@ def image_sample(config: SurveyConfig, seed: int, clusters: Iterable[int]) -> Im
             "redshift": halo.redshift,
             "T": scene.gas.t_mass_weighted,
             "M_gas": scene.gas.m_gas,
-            "L_X": luminosities(scene.atmosphere, simulator.observatory.table)["L_X"],
+            "L_X": simulator.luminosities(scene, int(cluster))["L_X"],
             **_deep(x, y, halo.r500c * arcsec),
             **_surveyed(photons.x[soft], photons.y[soft], halo, config),
             **_erosita(x[kept], y[kept], energy[kept], halo.r500c * arcsec, survey.psf, rng),
