@@ -14,6 +14,8 @@ from icmass.errors import InputError
 if TYPE_CHECKING:
     from icmass.survey.selection_function import SelectionFunction
 
+_USUAL_NH = 3.0  # 1e20 cm^-2, where the masses are told
+
 
 def selection(
     preset: Annotated[str, typer.Argument(help="A preset that detects: erass1 to erass8.")],
@@ -98,7 +100,8 @@ def _document(function: SelectionFunction, out: Path) -> dict[str, Any]:
     import numpy as np
 
     h = function.cosmology.h
-    exposure, nh = (float(np.median(axis)) for axis in (function.exposure, function.nh))
+    exposure = float(function.exposure[0])
+    nh = float(function.nh[np.abs(function.nh - _USUAL_NH).argmin()])
     half = function.mass_at(0.5, function.redshift, exposure, nh)
     rows = [
         {
