@@ -101,7 +101,8 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
     volume = (of.log_m500c_max - of.log_m500c_min) * np.ptp(of.redshift_range) / n
     weight = volume * _halos_per_deg2(cosmology, log_mass, redshift, of.redshift_range)
     population = HaloPopulation(of, cosmology)
-    halos, rows = [], []
+    halos: list[Halo] = []
+    rows: list[list[float]] = []
     for mass, z in zip(10**log_mass, redshift, strict=True):
         halo = halo_at(population.draw(len(halos), rng), float(mass), float(z), cosmology)
         halos.append(halo)
@@ -302,8 +303,11 @@ def _values(cone: LightCone, h: float) -> list[float]:
 
 def _resampled(cone: LightCone, index: np.ndarray) -> LightCone:
     names = ("weight", "m500c", "redshift", "flux", "counts", "concentration")
-    probability = {limit: found[index] for limit, found in cone.probability.items()}
-    return LightCone(*(getattr(cone, name)[index] for name in names), probability, [])
+    return LightCone(
+        **{name: getattr(cone, name)[index] for name in names},
+        probability={limit: found[index] for limit, found in cone.probability.items()},
+        halos=[cone.halos[i] for i in index],
+    )
 
 
 _FLUX = Target(
