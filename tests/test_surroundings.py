@@ -339,7 +339,7 @@ def test_neighbours_have_the_gas_of_their_mass():
         """The two beta models of Vikhlinin et al. 2006, equation 3, shape (n, 2)."""
         main = (1 + (x / core) ** 2) ** (-3 * config.beta)
         main = main * (1 + (x / config.outer) ** 3) ** (-config.epsilon / 3)
-        return np.stack([main, (1 + (x / config.cusp_radius) ** 2) ** -3.0], axis=1)
+        return np.stack([main, (1 + (x / config.clump_cusp_radius) ** 2) ** -3.0], axis=1)
 
     def misfit(core: float) -> float:
         return np.linalg.lstsq(models(core) / square[:, None], np.ones(len(x)))[1][0]

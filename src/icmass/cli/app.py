@@ -20,6 +20,7 @@ from icmass.cli.options import SeveralValues
 from icmass.cli.predict import predict
 from icmass.cli.rate import rate
 from icmass.cli.report import report
+from icmass.cli.selection import selection
 from icmass.cli.simulate import simulate
 from icmass.cli.validate import validate
 from icmass.errors import InputError
@@ -90,3 +91,4 @@ app.command()(report)
 app.command(cls=SeveralValues)(predict)
 app.command(cls=SeveralValues)(export)
 app.command()(rate)
+app.command()(selection)

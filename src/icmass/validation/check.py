@@ -24,6 +24,7 @@ GROUPS: dict[str, str] = {
     "agn": "Active galactic nuclei",
     "response": "Count rates per emission measure",
     "background": "Background rates",
+    "selection": "Clusters that an all-sky survey detects",
 }
 """Groups of checks in the order they are shown."""
 
