@@ -63,7 +63,7 @@ def squared_density(
     one's strength is what is missing, solved exactly. Where the main one alone has more already
     (flat slopes), there is no second one.
     """
-    radii, shares = _core_radii(config)
+    radii, shares = _core_radii(config.beta, config.outer, config.epsilon)
     core = float(np.exp(np.interp((1 - cusp) * share, shares, radii)))
     main = beta_squared(MIDDLE, core, beta) * steepening(MIDDLE, config.outer, epsilon)
     narrow = beta_squared(MIDDLE, cusp_radius, CUSP_BETA)
@@ -74,12 +74,11 @@ def squared_density(
 
 
 @lru_cache(maxsize=64)
-def _core_radii(config: GasConfig) -> tuple[np.ndarray, np.ndarray]:
+def _core_radii(beta: float, outer: float, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
     """Return ln core radius and the light share of the main component, the share ascending."""
-    shape = steepening(MIDDLE, config.outer, config.epsilon)
+    shape = steepening(MIDDLE, outer, epsilon)
     shares = [
-        core_light_share(beta_squared(MIDDLE, core, config.beta) * shape * VOLUME)
-        for core in _RADII
+        core_light_share(beta_squared(MIDDLE, core, beta) * shape * VOLUME) for core in _RADII
     ]
     return np.log(_RADII)[::-1], np.array(shares)[::-1]
 

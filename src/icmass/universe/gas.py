@@ -82,6 +82,7 @@ def gas_mass(
     exponent = config.f_gas_slope * np.log(mass / PIVOT)
     exponent = exponent + config.group_slope * np.log(np.minimum(mass / GROUPS, 1))
     exponent = exponent + config.f_gas_evolution * np.log(efunc)
+    exponent = np.minimum(exponent, np.log(config.f_gas_ceiling / config.f_gas))
     exponent = exponent + gas_mass_scatter(mass, config) * residual
     return config.f_gas * mass * np.exp(exponent)
 
