@@ -24,15 +24,21 @@ def light_temperature_correlation(gas: GasConfig, halos: HaloConfig) -> float:
     the slope and the clumping (`icmass.universe.gas.make_gas`); what it has in common with the
     temperature comes from gas mass and core share.
     """
-    matrix = np.array(halos.correlation)
+    of_gas, of_core, scatter = _light(gas, halos)
+    row = halos.correlation[_T]
+    return (of_gas * row[_GAS] + of_core * row[_CORE]) / scatter
+
+
+def _light(gas: GasConfig, halos: HaloConfig) -> tuple[float, float, float]:
+    """Return how ln L_X goes with the latents of gas mass and core share, and its scatter."""
     of_gas = 2 * gas.f_gas_scatter
     share = np.clip(expit(gas.core_share + gas.core_share_width * _NORMALS), 0.03, 0.85)
     ln_light = gas.core_emission * np.log(share)
     of_core = float(np.mean(ln_light * _NORMALS))
-    variance = of_gas**2 + float(ln_light.var()) + 2 * of_gas * of_core * matrix[_GAS, _CORE]
+    variance = of_gas**2 + float(ln_light.var())
+    variance += 2 * of_gas * of_core * halos.correlation[_GAS][_CORE]
     variance += gas.slope_emission**2 + gas.clumping_scatter**2
-    common = of_gas * matrix[_T, _GAS] + of_core * matrix[_T, _CORE]
-    return float(common / np.sqrt(variance)) if variance > 0 else 0.0
+    return of_gas, of_core, float(np.sqrt(max(variance, 1e-12)))
 
 
 def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, wanted: float) -> float:
@@ -52,10 +58,11 @@ def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, wanted: float
         At most `MOST` in size, also where that is not enough.
     """
 
+    of_gas, of_core, scatter = _light(gas, halos)
+
     def excess(correlation: float) -> float:
-        changed = temperature_follows_gas(halos.correlation, correlation)
-        mixed = halos.model_copy(update={"correlation": changed})
-        return light_temperature_correlation(gas, mixed) - wanted
+        core = temperature_follows_gas(halos.correlation, correlation)[_T][_CORE]
+        return of_gas * correlation + of_core * core - wanted * scatter
 
     if excess(-MOST) >= 0:
         return -MOST
