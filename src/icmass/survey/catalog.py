@@ -263,6 +263,16 @@ def _check(survey: xr.Dataset, path: Path) -> None:
         known = name.startswith("latent_") or name in VARIABLES
         if known and dims != variable_of(name).dims:
             raise InputError(f"has dimensions {dims}", file=path, field=f"variable {name}")
+    if "physics" in survey:
+        known = "universe" in survey and {"parameter", "parameter_unit"} <= set(survey.coords)
+        number = survey["universe"].values if known else np.array([-1])
+        if number.min() < 0 or number.max() >= survey.sizes["universes"]:
+            raise InputError(
+                "does not say of which universe each cluster is",
+                file=path,
+                field="variable universe",
+                mend="make it again",
+            )
 
 
 def _check_axes(survey: xr.Dataset, path: Path) -> None:
