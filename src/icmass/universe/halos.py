@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -251,7 +252,7 @@ def temperature_follows_gas(
     any value within -1 and 1 gives a correlation matrix; see `with_temperature`.
     """
     matrix = np.array(correlation)
-    held, rest = _temperature_weights(matrix, wanted)
+    held, rest = temperature_weights(float(matrix[_T, _GAS]), wanted)
     row = rest * matrix[_T] + held * matrix[_GAS]
     matrix[_T] = matrix[:, _T] = row
     matrix[_T, _T] = 1.0
@@ -263,16 +264,21 @@ def with_temperature(halo: Halo, drawn: HaloConfig, wanted: float) -> Halo:
 
     The latent temperature alone changes: it is mixed with that of the gas mass.
     """
-    held, rest = _temperature_weights(np.array(drawn.correlation), wanted)
+    held, rest = temperature_weights(drawn.correlation[_T][_GAS], wanted)
     latents = halo.latents
     mixed = rest * latents["temperature"] + held * latents["gas_mass"]
     return replace(halo, latents=latents | {"temperature": mixed})
 
 
-def _temperature_weights(matrix: np.ndarray, wanted: float) -> tuple[float, float]:
-    """Return how much of the latents of gas mass and temperature the new temperature has."""
-    had = float(matrix[_T, _GAS])
-    rest = float(np.sqrt((1 - wanted**2) / max(1 - had**2, 1e-12)))
+def temperature_weights(had: float, wanted: float) -> tuple[float, float]:
+    """Return how much of the latents of gas mass and temperature the new temperature has.
+
+    Parameters
+    ----------
+    had, wanted : float
+        Correlation of temperature and gas mass, before and after.
+    """
+    rest = math.sqrt((1 - wanted**2) / max(1 - had**2, 1e-12))
     return wanted - rest * had, rest
 
 

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, ndtri
 
 from icmass.universe.gas_config import GasConfig
-from icmass.universe.halos import LATENTS, HaloConfig, temperature_follows_gas
+from icmass.universe.halos import LATENTS, HaloConfig, temperature_weights
 
 MOST = 0.95
 """Largest correlation of temperature and gas mass, either sign."""
@@ -59,9 +59,11 @@ def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, wanted: float
     """
 
     of_gas, of_core, scatter = _light(gas, halos)
+    matrix = halos.correlation
 
     def excess(correlation: float) -> float:
-        core = temperature_follows_gas(halos.correlation, correlation)[_T][_CORE]
+        held, rest = temperature_weights(matrix[_T][_GAS], correlation)
+        core = rest * matrix[_T][_CORE] + held * matrix[_GAS][_CORE]
         return of_gas * correlation + of_core * core - wanted * scatter
 
     if excess(-MOST) >= 0:
