@@ -42,3 +42,10 @@ def info(
         if name == "m500c" and h:
             table.add_row("", *(f"{row[k] / h:.4g}" for k in ("min", "median", "max")), "Msun")
     console.print(table)
+    if universes := found.get("universes"):
+        fewest, most = universes["clusters"]
+        console.print(f"{universes['number']} universes, {fewest} to {most} clusters in each")
+        table = Table("physics", "min", "median", "max", "unit")
+        for name, row in universes["parameters"].items():
+            table.add_row(name, *(f"{row[k]:.4g}" for k in ("min", "median", "max")), row["units"])
+        console.print(table)

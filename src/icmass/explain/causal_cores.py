@@ -22,6 +22,7 @@ from icmass.explain.interventions import (
     with_maps,
 )
 from icmass.observe.photons import gas_photons
+from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator, simulator_of
 from icmass.universe.atmosphere import clump_gas_mass, make_atmosphere
 from icmass.universe.fluctuations import draw_brightness_field
@@ -133,11 +134,12 @@ def _scene(
         )
     if cool is None:
         return scene
-    made = _with_core(sim, scene, cool)
-    return _inside_alone(_with_core(sim, scene, False), made, sim) if keep_outside else made
+    config = sim.config_of(number)
+    made = _with_core(config, scene, cool)
+    return _inside_alone(_with_core(config, scene, False), made, config) if keep_outside else made
 
 
-def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
+def _inside_alone(without: Scene, made: Scene, config: SurveyConfig) -> Scene:
     """Return a scene whose own gas is `made`'s within `CORE` R500c and `without`'s beyond.
 
     Density and temperature of the core are scaled to be continuous there; the gas of both is
@@ -161,7 +163,7 @@ def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
         for shells, excess in ((old.emission_measure, old.clumping), (emission, clumping))
     )
     halo = without.halo
-    clumped = clump_gas_mass(without.substructures, halo, sim.config.gas, sim.config.cosmology)
+    clumped = clump_gas_mass(without.substructures, halo, config.gas, config.cosmology)
     smooth = max(old.m_gas - clumped, 0.5 * old.m_gas)
     mean_before = np.average(old.kt_kev[within], weights=mass_before)
     mean = np.average(kt[within], weights=mass)
@@ -175,13 +177,13 @@ def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
         t_mass_weighted=old.t_mass_weighted * float(mean / mean_before),
     )
     clumps = [made.substructures, made.neighbours.clumps]
-    atmosphere = make_atmosphere(halo, gas, clumps, sim.config.gas, sim.config.cosmology)
+    atmosphere = make_atmosphere(halo, gas, clumps, config.gas, config.cosmology)
     return replace(made, gas=gas, atmosphere=atmosphere)
 
 
-def _with_core(sim: Simulator, scene: Scene, cool: bool) -> Scene:
+def _with_core(survey: SurveyConfig, scene: Scene, cool: bool) -> Scene:
     """Return a scene with the cluster's own gas in another core state, all else the same."""
-    config, cosmology = sim.config.gas, sim.config.cosmology
+    config, cosmology = survey.gas, survey.cosmology
     halo = scene.halo
     if bool(scene.gas.shape["cool_core"]) != cool:
         halo = replace(halo, latents=halo.latents | {"core_share": mirrored_core(halo, config)})

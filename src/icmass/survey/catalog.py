@@ -1,7 +1,8 @@
 """A survey on disk: one Zarr store, described once here, opened as an `xarray.Dataset`.
 
 Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions), and
-``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``).
+``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``);
+``universes`` and ``parameter`` where clusters are of several universes.
 Every variable has ``units`` and ``long_name``.
 """
 
@@ -76,6 +77,10 @@ VARIABLES: dict[str, Variable] = {
     "dec": _scalar("deg", "declination of the map's centre"),
     "halo_id": _scalar("1", "identity of the halo", "i8"),
     "snapshot": _scalar("1", "index of the snapshot", "i2"),
+    "universe": _scalar("1", "number of the cluster's universe: its row in physics", "i4"),
+    "physics": Variable(
+        ("universes", "parameter"), "f8", "see parameter_unit", "parameters of each universe"
+    ),
     "position": Variable(
         ("cluster", "axis"), "f8", "Mpc/h comoving", "position in the simulation box"
     ),
@@ -258,6 +263,16 @@ def _check(survey: xr.Dataset, path: Path) -> None:
         known = name.startswith("latent_") or name in VARIABLES
         if known and dims != variable_of(name).dims:
             raise InputError(f"has dimensions {dims}", file=path, field=f"variable {name}")
+    if "physics" in survey:
+        known = "universe" in survey and {"parameter", "parameter_unit"} <= set(survey.coords)
+        number = survey["universe"].values if known else np.array([-1])
+        if number.min() < 0 or number.max() >= survey.sizes["universes"]:
+            raise InputError(
+                "does not say of which universe each cluster is",
+                file=path,
+                field="variable universe",
+                mend="make it again",
+            )
 
 
 def _check_axes(survey: xr.Dataset, path: Path) -> None:

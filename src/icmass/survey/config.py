@@ -10,6 +10,7 @@ from icmass.cosmology import Cosmology
 from icmass.observe.allsky import AllSkyConfig
 from icmass.observe.coverage import CoverageConfig
 from icmass.observe.detection import DetectionConfig
+from icmass.survey.physics_prior import PhysicsPrior
 from icmass.universe.agn import AgnConfig
 from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.fluctuations import FluctuationConfig
@@ -97,6 +98,9 @@ class SurveyConfig(BaseModel):
         Physics variants that were applied to it.
     detection : DetectionConfig or None
         Only detected clusters, of a light-cone (``halos.redshift_range``); None: all halos.
+    physics : PhysicsPrior or None
+        Universes of different physics: of gas and AGN, what the prior draws is then that of each
+        cluster's universe, not what stands here. None: one universe, with the physics given here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -114,6 +118,7 @@ class SurveyConfig(BaseModel):
     galaxies: GalaxyConfig = GalaxyConfig()
     observe: ObserveConfig = ObserveConfig()
     detection: DetectionConfig | None = None
+    physics: PhysicsPrior | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

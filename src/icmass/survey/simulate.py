@@ -17,12 +17,13 @@ from icmass.observe.photons import Photons, gas_photons
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.survey.selection import Selection
+from icmass.survey.universes import Universes
 from icmass.universe.agn import draw_agn
 from icmass.universe.catalogue import draw_excess
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
 from icmass.universe.galaxies import draw_galaxies, ideal_m_star
 from icmass.universe.gas import make_gas
-from icmass.universe.halos import LATENTS, SHAPES, Halo
+from icmass.universe.halos import LATENTS, SHAPES, Halo, latent_correlation, with_temperature
 from icmass.universe.population import HaloPopulation
 from icmass.universe.scene import Scene, build_scene, luminosities
 
@@ -72,12 +73,17 @@ class Simulator:
     stream for each of halo, surroundings, brightness field, AGN, galaxies, exposure, photons,
     background and catalogue: to change the telescope leaves the universe as it is. Halos with a
     history come from boxes with streams of their own.
+
+    With a prior of the physics (`SurveyConfig.physics`), the n-th new halo of the survey and its
+    other selves are in universe n modulo the number of universes. Where all halos are kept, they
+    are those of the same survey without the prior, but for their latent temperature.
     """
 
     def __init__(self, config: SurveyConfig, seed: int) -> None:
         self.config, self.seed = config, seed
         self.observatory = Observatory(config)
         self.population = HaloPopulation(config.halos, config.cosmology, seed)
+        self.universes = None if config.physics is None else Universes(config, seed)
         self.selection = None
         if config.detection is not None:
             self.selection = Selection(config.detection, self.observatory, config.cosmology)
@@ -92,9 +98,22 @@ class Simulator:
         names += ["galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v"]
         names += ["galaxy_m_star", "galaxy_member"]
         names += [f"latent_{name}" for name in (*LATENTS, *SHAPES, *GAS_SHAPE)]
+        names += [] if self.universes is None else ["universe"]
         names += ["ra", "dec"] if self.config.observe.sky else []
         names += ["coverage"] if self.config.observe.coverage else []
         return names
+
+    def universe(self, cluster: int) -> int:
+        """Return the universe of a cluster; 0 where there is one."""
+        if self.universes is None:
+            return 0
+        return self.universes.of_halo(self.population.halo_number(cluster))
+
+    def config_of(self, cluster: int) -> SurveyConfig:
+        """Return the configuration of the cluster's own universe, without a prior."""
+        if self.universes is None:
+            return self.config
+        return self.universes.config(self.universe(cluster))
 
     def streams(self, cluster: int) -> dict[str, np.random.Generator]:
         """Return the random streams of a cluster, by what is drawn from them."""
@@ -108,7 +127,7 @@ class Simulator:
         """Return a cluster and its surroundings, without observing them."""
         streams = self.streams(cluster)
         halo, _ = self._target(cluster, streams)
-        return self._scene(halo, streams["surroundings"])
+        return _scene(halo, self.config_of(cluster), streams["surroundings"])
 
     def halo(self, cluster: int) -> Halo:
         """Return the halo of a cluster."""
@@ -124,7 +143,7 @@ class Simulator:
         """
         streams = self.streams(cluster)
         halo, sight = self._target(cluster, streams)
-        scene = self._scene(halo, streams["surroundings"])
+        scene = _scene(halo, self.config_of(cluster), streams["surroundings"])
         photons = gas_photons(
             scene.atmosphere,
             halo.redshift,
@@ -136,25 +155,20 @@ class Simulator:
         )
         return scene, photons
 
-    def _scene(self, halo: Halo, rng: np.random.Generator) -> Scene:
-        config = self.config
-        return build_scene(
-            halo,
-            config.gas,
-            config.substructure,
-            config.neighbours,
-            config.cosmology,
-            half_width=config.observe.half_width_mpc_h,
-            rng=rng,
-        )
+    def _draw(self, cluster: int, rng: np.random.Generator) -> Halo:
+        halo = self.population.draw(cluster, rng)
+        if self.universes is None:
+            return halo
+        wanted = latent_correlation(self.config_of(cluster).halos, "temperature", "gas_mass")
+        return with_temperature(halo, self.config.halos, wanted)
 
     def _target(
         self, cluster: int, streams: dict[str, np.random.Generator]
     ) -> tuple[Halo, dict[str, float]]:
         """Return the next halo that is selected, and its exposure, column density and place."""
-        config = self.config
+        config = self.config_of(cluster)
         for _ in range(_MOST_TRIALS):
-            halo = self.population.draw(cluster, streams["halo"])
+            halo = self._draw(cluster, streams["halo"])
             sight = self._sightline(streams["exposure"])
             if self.selection is None:
                 return halo, sight
@@ -190,9 +204,9 @@ class Simulator:
 
     def cluster(self, cluster: int) -> dict[str, Any]:
         """Simulate one cluster: a value for each of `variables`."""
-        config, streams = self.config, self.streams(cluster)
+        config, streams = self.config_of(cluster), self.streams(cluster)
         halo, sight = self._target(cluster, streams)
-        scene = self._scene(halo, streams["surroundings"])
+        scene = _scene(halo, config, streams["surroundings"])
         gas = scene.gas
         sources = draw_agn(
             halo,
@@ -230,6 +244,7 @@ class Simulator:
         values |= {name: float(count[0]) for name, count in found.items()}
         values |= {f"latent_{name}": value for name, value in halo.latents.items()}
         values |= {f"latent_{name}": gas.shape[name] for name in GAS_SHAPE}
+        values |= {} if self.universes is None else {"universe": self.universe(cluster)}
         return values if coverage is None else {**values, "coverage": coverage}
 
     def luminosities(self, scene: Scene, cluster: int) -> dict[str, Any]:
@@ -286,6 +301,18 @@ class Simulator:
             half_width=config.observe.half_width_mpc_h,
             rng=rng,
         )
+
+
+def _scene(halo: Halo, config: SurveyConfig, rng: np.random.Generator) -> Scene:
+    return build_scene(
+        halo,
+        config.gas,
+        config.substructure,
+        config.neighbours,
+        config.cosmology,
+        half_width=config.observe.half_width_mpc_h,
+        rng=rng,
+    )
 
 
 @lru_cache(maxsize=2)

@@ -26,7 +26,9 @@ from icmass import __version__
 from icmass.errors import InputError
 from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
+from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.universes import Universes
 
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the simulation takes.
@@ -78,6 +80,12 @@ def simulate_survey(
         if resume:
             return out
         raise InputError("exists already", file=out, mend="choose another name or --overwrite")
+    if config.physics is not None and config.physics.universes > n_clusters:
+        raise InputError(
+            f"{config.physics.universes} universes cannot share {n_clusters} clusters",
+            field="--universes",
+            mend="give at most as many as clusters",
+        )
     partial = out.with_name(out.name + ".partial")
     plan = {
         "config": config.model_dump_json(),
@@ -166,7 +174,22 @@ def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
         if _is_image(name):
             codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
             encoding[name]["compressors"] = [codec]
-    return xr.Dataset(data, small.coords, small.attrs), encoding
+    template = xr.Dataset(data, small.coords, small.attrs)
+    return template.assign(_physics(config, plan["seed"])), encoding
+
+
+def _physics(config: SurveyConfig, seed: int) -> dict[str, xr.DataArray]:
+    """Return the parameters of the universes, if there are any."""
+    if config.physics is None:
+        return {}
+    known = variable_of("physics")
+    coords = {
+        "parameter": np.array(NAMES, dtype=object),
+        "parameter_unit": ("parameter", np.array([p.unit for p in PARAMETERS], dtype=object)),
+    }
+    attrs = {"units": known.units, "long_name": known.long_name}
+    table = Universes(config, seed).table()
+    return {"physics": xr.DataArray(table, coords, known.dims, attrs=attrs)}
 
 
 def _is_image(name: str) -> bool:

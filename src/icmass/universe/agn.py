@@ -151,7 +151,7 @@ def _central_luminosity(
     return np.array([10**log_l]) if rng.random() < duty_cycle else np.empty(0)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1024)
 def _luminosity_table(config: AgnConfig) -> tuple[np.ndarray, np.ndarray]:
     log_l = np.linspace(config.satellite_log_l_min, config.satellite_log_l_min + 4.5, 400)
     ratio = 10 ** (log_l - config.log_l_star)
@@ -175,7 +175,7 @@ def _satellite_positions(
     return projected * np.cos(phi), projected * np.sin(phi)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1024)
 def _flux_table(config: AgnConfig) -> tuple[np.ndarray, np.ndarray, float]:
     flux = np.geomspace(config.field_flux_min, config.field_flux_max, 600)
     above = field_counts_above(flux, config)

@@ -109,7 +109,7 @@ def make_atmosphere(
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _profile(config: GasConfig) -> np.ndarray:
     """Return the mean density of the gas model at the radii of clumps, up to its normalisation."""
     squared, _ = squared_density(

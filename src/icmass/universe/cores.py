@@ -63,7 +63,7 @@ def squared_density(
     one's strength is what is missing, solved exactly. Where the main one alone has more already
     (flat slopes), there is no second one.
     """
-    radii, shares = _core_radii(config)
+    radii, shares = _core_radii(config.beta, config.outer, config.epsilon)
     core = float(np.exp(np.interp((1 - cusp) * share, shares, radii)))
     main = beta_squared(MIDDLE, core, beta) * steepening(MIDDLE, config.outer, epsilon)
     narrow = beta_squared(MIDDLE, cusp_radius, CUSP_BETA)
@@ -73,13 +73,34 @@ def squared_density(
     return main + strength * narrow, core
 
 
-@lru_cache(maxsize=64)
-def _core_radii(config: GasConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return ln core radius and the light share of the main component, the share ascending."""
-    shape = steepening(MIDDLE, config.outer, config.epsilon)
+def cusp_that_gives(share: float, radius: float) -> float:
+    """Return the core radius over R500c of a narrow component, small enough for a core's share.
+
+    One whose own light within `CORE` is less than the share could not raise it to there, however
+    strong: it is made so small that it has a twentieth more.
+    """
+    radii, shares = _cusps()
+    if np.interp(np.log(radius), radii, shares) > share:
+        return radius
+    return float(np.exp(np.interp(-1.05 * share, -shares, radii)))
+
+
+@lru_cache(maxsize=1)
+def _cusps() -> tuple[np.ndarray, np.ndarray]:
+    """Return ln core radius of narrow components, ascending, and their light within `CORE`."""
+    radii = np.geomspace(0.01, 0.5, 200)
     shares = [
-        core_light_share(beta_squared(MIDDLE, core, config.beta) * shape * VOLUME)
-        for core in _RADII
+        core_light_share(beta_squared(MIDDLE, radius, CUSP_BETA) * VOLUME) for radius in radii
+    ]
+    return np.log(radii), np.array(shares)
+
+
+@lru_cache(maxsize=64)
+def _core_radii(beta: float, outer: float, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return ln core radius and the light share of the main component, the share ascending."""
+    shape = steepening(MIDDLE, outer, epsilon)
+    shares = [
+        core_light_share(beta_squared(MIDDLE, core, beta) * shape * VOLUME) for core in _RADII
     ]
     return np.log(_RADII)[::-1], np.array(shares)[::-1]
 

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from icmass.cosmology import Cosmology
 from icmass.plasma.abundances import electron_content
 from icmass.plasma.emissivity import load_plasma_table
-from icmass.universe.cores import EDGES, INSIDE, MIDDLE, VOLUME, squared_density
+from icmass.universe.cores import EDGES, INSIDE, MIDDLE, VOLUME, cusp_that_gives, squared_density
 from icmass.universe.gas_config import GROUPS, PIVOT, GasConfig
 from icmass.universe.halos import Halo
 from icmass.universe.profiles import vikhlinin_temperature
@@ -88,6 +88,7 @@ def gas_mass(
     exponent = config.f_gas_slope * np.log(mass / PIVOT)
     exponent = exponent + config.group_slope * np.log(np.minimum(mass / GROUPS, 1))
     exponent = exponent + config.f_gas_evolution * np.log(efunc)
+    exponent = np.minimum(exponent, np.log(config.f_gas_ceiling / config.f_gas))
     exponent = exponent + gas_mass_scatter(mass, config) * residual
     return config.f_gas * mass * np.exp(exponent)
 
@@ -289,7 +290,7 @@ def _shape(halo: Halo, config: GasConfig) -> dict[str, float]:
     return {
         "core_share": share,
         "cusp_share": float(np.clip(cusp, 0, 0.95)),
-        "cusp_radius": float(np.clip(radius, 0.01, 0.5)),
+        "cusp_radius": cusp_that_gives(share, float(np.clip(radius, 0.01, 0.5))),
         "beta": float(np.clip(beta, 0.42, 0.9)),
         "epsilon": float(np.clip(epsilon, 0, 5)),
         "cool_core": float(share > config.cool_core_share),

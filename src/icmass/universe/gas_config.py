@@ -31,6 +31,8 @@ class GasConfig(BaseModel):
     group_slope : float
         More slope with mass of the gas fraction below 10^13.5 Msun/h: groups of 10^13 Msun/h then
         hold 3 per cent of gas, as those stacked in eFEDS (Popesso et al. 2024, arXiv:2411.16555).
+    f_gas_ceiling : float
+        The mean gas fraction rises with mass and redshift no further than this.
     hot_fraction : float
         Share of the gas mass hot enough to shine in X-rays.
     t_kev, t_slope, t_evolution, t_scatter : float
@@ -105,6 +107,7 @@ class GasConfig(BaseModel):
     f_gas_scatter: float = Field(0.085, ge=0, lt=1)
     f_gas_scatter_slope: float = -0.065
     group_slope: float = Field(0.40, ge=0, lt=3)
+    f_gas_ceiling: float = Field(1.0, gt=0, le=1)
     hot_fraction: float = Field(0.93, gt=0, le=1)
     t_kev: float = Field(3.34, gt=0.2, lt=20)
     t_slope: float = 0.631

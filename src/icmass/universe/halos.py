@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -35,6 +36,8 @@ LATENTS = (
     "galaxy_number",
     "velocity",
 )
+
+_T, _GAS = LATENTS.index("temperature"), LATENTS.index("gas_mass")
 
 #: Latents of a halo that are independent of all others; of unit variance too.
 SHAPES = (
@@ -233,6 +236,50 @@ class Halo:
     position: np.ndarray
     latents: dict[str, float]
     orientation: np.ndarray
+
+
+def latent_correlation(config: HaloConfig, one: str, other: str) -> float:
+    """Return the correlation of two latents of `LATENTS`."""
+    return config.correlation[LATENTS.index(one)][LATENTS.index(other)]
+
+
+def temperature_follows_gas(
+    correlation: tuple[tuple[float, ...], ...], wanted: float
+) -> tuple[tuple[float, ...], ...]:
+    """Return a correlation matrix of latents with another one of temperature and gas mass.
+
+    What temperature shares with other latents and not with the gas mass keeps its proportions, so
+    any value within -1 and 1 gives a correlation matrix; see `with_temperature`.
+    """
+    matrix = np.array(correlation)
+    held, rest = temperature_weights(float(matrix[_T, _GAS]), wanted)
+    row = rest * matrix[_T] + held * matrix[_GAS]
+    matrix[_T] = matrix[:, _T] = row
+    matrix[_T, _T] = 1.0
+    return tuple(tuple(line) for line in matrix.tolist())
+
+
+def with_temperature(halo: Halo, drawn: HaloConfig, wanted: float) -> Halo:
+    """Return a halo, drawn with one correlation of temperature and gas mass, with another.
+
+    The latent temperature alone changes: it is mixed with that of the gas mass.
+    """
+    held, rest = temperature_weights(drawn.correlation[_T][_GAS], wanted)
+    latents = halo.latents
+    mixed = rest * latents["temperature"] + held * latents["gas_mass"]
+    return replace(halo, latents=latents | {"temperature": mixed})
+
+
+def temperature_weights(had: float, wanted: float) -> tuple[float, float]:
+    """Return how much of the latents of gas mass and temperature the new temperature has.
+
+    Parameters
+    ----------
+    had, wanted : float
+        Correlation of temperature and gas mass, before and after.
+    """
+    rest = math.sqrt((1 - wanted**2) / max(1 - had**2, 1e-12))
+    return wanted - rest * had, rest
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +40,12 @@ class Box:
 
     def __len__(self) -> int:
         return len(self.halo)
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """Which new halo of the box each one is, counted as they first appear, (n,)."""
+        _, first, row = np.unique(self.halo, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[row]
 
 
 def within(log_mass: np.ndarray, config: HaloConfig) -> np.ndarray:

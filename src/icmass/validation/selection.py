@@ -21,6 +21,7 @@ from icmass.survey.observatory import Observatory
 from icmass.survey.selection import Selection
 from icmass.survey.selection_grid import halo_at
 from icmass.universe.fluctuations import draw_brightness_field
+from icmass.universe.gas import make_gas
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, halo_abundance
 from icmass.universe.population import HaloPopulation

@@ -149,7 +149,7 @@ def _draw(
 ) -> Photons:
     """Make the scene again and draw what a flat area [cm^2] collects of it in a time [s]."""
     area_cm2, time_s = ideal
-    config, scene = made_by.config, made_by.scene(cluster)
+    config, scene = made_by.config_of(cluster), made_by.scene(cluster)
     halo = scene.halo
     if abs(halo.m500c / one["m500c"] - 1) > _SAME or abs(halo.redshift - one["redshift"]) > _SAME:
         raise InputError(
