@@ -310,7 +310,7 @@ def test_the_real_catalogue_is_understood(data_dir: Path):
         ("ihal,x_mpc_h\n1,900000\n", "x_mpc_h"),
         ("ihal,M500\n1,heavy\n", "holds no numbers"),
         ("ihal,M500\n", "has no rows"),
-        ("a,b,c\n1\n2,3,4,5,6\n", "is no readable table"),
+        ("a,b,c\n1\n2,3,4,5,6\n", "not a readable table"),
     ],
 )
 def test_bad_tables_end_in_one_line(tmp_path: Path, content: str, message: str):

@@ -486,7 +486,7 @@ def test_a_proxy_of_photons_is_read_off_images(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--redshift", "0.5"], "redshift: 0.5 is outside the model's training range"),
+        (["--redshift", "0.5"], "redshift: 0.5 is outside the training range"),
         (["--model", "icm-9band"], "'icm-9band' isn't in this run; it has N_phot, icm-3band"),
         (["--ra", "150"], "outside"),
         (["--nh", "-1"], "--nh: is -1"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icmass.errors import InputError
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
     from icmass.survey.readers.ideal_photons import PhotonTelescope
@@ -34,7 +35,7 @@ Nh = Annotated[
         min=0,
         max=1000,
         help="Galactic column density that the photons have passed, 1e20 cm^-2; default: NH of "
-        "the primary header, or 3.",
+        f"the primary header, or {DEFAULT_NH_1E20:g}.",
     ),
 ]
 Absorb = Annotated[

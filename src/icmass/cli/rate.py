@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icmass.plasma.absorption import DEFAULT_NH_1E20
+
 if TYPE_CHECKING:
     from icmass.observe.rates import Band, Rates
 
@@ -20,7 +22,9 @@ def rate(
     abundance: Annotated[
         float, typer.Option(help="Metal abundance [solar, Anders & Grevesse 1989].")
     ] = 0.3,
-    nh: Annotated[float, typer.Option(help="Galactic column density [1e20 cm^-2].")] = 3.0,
+    nh: Annotated[
+        float, typer.Option(help="Galactic column density [1e20 cm^-2].")
+    ] = DEFAULT_NH_1E20,
     arf: Annotated[
         Path | None, typer.Option(help="OGIP ARF in place of the built-in area.")
     ] = None,

@@ -39,6 +39,21 @@ MAX_EXPANDED = 2**31, 200
 """A gzipped file may expand to so many bytes, or else to so many times its own size."""
 
 
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x9d": "compress (.Z)",
+}
+
+
+def compression_of(start: bytes) -> str | None:
+    """Return the name of the program that compressed a file, by its first bytes."""
+    return next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+
+
 @dataclass(frozen=True)
 class Hdu:
     """One header with the data after it; they can be read until the next one is asked for.
@@ -333,6 +348,14 @@ class FitsStream:
             start, index = end + -end % BLOCK, index + 1
         raise InputError(f"has more than {MAX_HDUS} HDUs", file=self.file)
 
+    def _no_fits(self, start: bytes) -> InputError:
+        packed = compression_of(start)
+        if packed:
+            mend = "expand it, or compress it by gzip"
+            return InputError(f"is compressed by {packed}", file=self.file, mend=mend)
+        what = "is empty" if not start else "is no FITS file"
+        return InputError(what, file=self.file, mend="give a FITS file")
+
     def _header(self, index: int) -> Header | None:
         """Return the header that starts here; None at the end of the file."""
         from astropy.io.fits import Header
@@ -344,8 +367,7 @@ class FitsStream:
             if not blocks and index and block[:8] != b"XTENSION":
                 return None  # the end, or what FITS calls special records
             if not blocks and block[:9] != b"SIMPLE  =" and not index:
-                what = "is empty" if not block else "is no FITS file"
-                raise InputError(what, file=self.file, mend="give a FITS file")
+                raise self._no_fits(block)
             if len(block) < BLOCK:
                 raise InputError(
                     "ends within a header: truncated", file=self.file, field=f"HDU {index}"

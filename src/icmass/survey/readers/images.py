@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.readers.exposure import Kind, describe_exposure, exposure_factors
 from icmass.survey.readers.fits_images import (
     Band,
@@ -77,7 +78,7 @@ def survey_from_images(
     redshift: float,
     grid: MapGrid,
     mask: str | Path | None = None,
-    nh: float = 3.5,
+    nh: float = DEFAULT_NH_1E20,
     image_bands: Sequence[Band] | None = None,
     min_visible: float = MIN_VISIBLE,
     exposure_kind: Kind = "survey",

@@ -172,8 +172,8 @@ def magneticum_targets(
         the most massive halo of its snapshot, so that ``halo_id`` has the snapshot in it.
     failures : list of (str, InputError)
     """
-    cluster_table = _table(clusters, CLUSTER_COLUMNS)
-    galaxy_table = _table(galaxies, GALAXY_COLUMNS)
+    cluster_table = _table(clusters, CLUSTER_COLUMNS, cosmology.h)
+    galaxy_table = _table(galaxies, GALAXY_COLUMNS, cosmology.h)
     if galaxy_table is not None:
         _check_galaxies(galaxy_table)
     grouped: dict[tuple[int, int], list[Job]] = {}
@@ -334,10 +334,10 @@ def _check_galaxies(table: JoinedTable) -> None:
         raise InputError("has no column m_star [Msun/h]", file=table.file)
 
 
-def _table(file: Path | None, columns: dict[str, Quantity]) -> JoinedTable | None:
+def _table(file: Path | None, columns: dict[str, Quantity], h: float) -> JoinedTable | None:
     if file is None:
         return None
-    table = JoinedTable(file, columns)
+    table = JoinedTable(file, columns, h=h)
     table.check_ids()
     return table
 
