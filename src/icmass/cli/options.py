@@ -44,7 +44,7 @@ Exposure = Annotated[
     float | None,
     Option(
         metavar="S",
-        help="Exposure in place of a map: seconds of all modules at the survey-average area.",
+        help="Exposure in place of maps: seconds of all modules at the survey-average area.",
     ),
 ]
 ExpmapKind = Annotated[

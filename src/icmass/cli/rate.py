@@ -71,11 +71,12 @@ def _name(band: Band) -> str:
 
 def _print(rates: Rates, title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    console.print(f"[bold]{title}[/bold]")
-    console.print("per unit norm 1e-14 / (4 pi [D_A (1+z)]^2) * int n_e n_H dV")
+    console.print(f"[bold]{escape(title)}[/bold]")
+    console.print("per unit norm 1e-14 / (4 pi [D_A (1+z)]^2) * int n_e n_H dV", markup=False)
     table = Table("PI band", "rate", "flux per rate")
     table.add_row("keV", "counts/s", "erg/cm^2/count", style="dim", end_section=True)
     for band, value in rates.counts.items():

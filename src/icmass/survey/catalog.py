@@ -22,6 +22,7 @@ from icmass.errors import InputError
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
+_STORE_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 MAX_PIECE_BYTES = 2**30
 """Largest chunk, or variable of one number a cluster, of a store that is opened."""
 
@@ -176,6 +177,11 @@ def blank_survey(
     return xr.Dataset(data, kept, {"format": FORMAT, **attrs})
 
 
+def is_store(path: Path) -> bool:
+    """Return whether a path is called as a Zarr store is, or is one, whatever it is called."""
+    return path.suffix == ".zarr" or any((path / name).is_file() for name in _STORE_FILES)
+
+
 def open_survey(path: str | Path) -> xr.Dataset:
     """Open a survey lazily, and check that it is one.
 
@@ -191,6 +197,9 @@ def open_survey(path: str | Path) -> xr.Dataset:
         if partial.exists():
             mend = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
         raise InputError("no such survey", file=path, mend=mend)
+    if path.suffix == ".partial" or (path / "parts").is_dir():
+        mend = "go on with --resume, or wait until it is done"
+        raise InputError("is unfinished", file=path, mend=mend)
     try:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
             warnings.simplefilter("ignore", RuntimeWarning)

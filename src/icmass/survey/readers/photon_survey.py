@@ -212,7 +212,8 @@ def _nothing_seen(
         f"none of the {number} photons that {telescope.exposure:g} s leave is within the map about "
         f"RA {ra:g} Dec {dec:g}",
         file=file,
-        mend="give the centre, or a longer exposure",
+        mend="give the centre (--ra, --dec, or columns ra and dec of the table of clusters), or a "
+        "longer --exposure",
     )
 
 
