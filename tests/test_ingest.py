@@ -16,6 +16,7 @@ from event_files import BANDS, DEC, RA, REDSHIFT, draw, good, part, write
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
 from icmass.survey.catalog import VARIABLES, counts, open_survey
+from icmass.survey.readers import esass
 from icmass.survey.readers.cluster_table import read_cluster_table
 from icmass.survey.readers.esass import EVENT_NAMES, open_events
 from icmass.survey.readers.observed import Target
@@ -85,6 +86,34 @@ def test_what_becomes_of_events_is_told(tmp_path: Path, run_cli: Any) -> None:
     assert told["flagged"] == (~unflagged).sum()
     survey = open_survey(tmp_path / "X.zarr")
     assert survey["n_phot"].item() == counts(survey).sum() == told["counted"]
+
+
+def test_events_are_told_once_however_many_clusters(
+    tmp_path: Path, run_cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More clusters than are held at once: the files are read again, their photons are not."""
+    file = write(tmp_path / "e.fits", draw(6000, spread=0.08))
+    table = Table({"RA": RA + 0.02 * np.arange(7), "DEC": [DEC] * 7, "Z": [0.3] * 7})
+    table["Z"][2] = -1
+    table.write(tmp_path / "t.ecsv")
+    said, maps = [], []
+    for at_once in (1000, 2, 1):
+        monkeypatch.setattr(esass, "AT_ONCE", at_once)
+        out = tmp_path / f"{at_once}.zarr"
+        done = run_cli(
+            "ingest", "esass", file, "--table", tmp_path / "t.ecsv", *SMALL, "--out", out
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.split("events: ")[1])
+        maps.append(open_survey(out)["maps"].values)
+    assert said[0] == said[1] == said[2]
+    numbers = [
+        int(entry.split(" ")[0].replace(",", "")) for entry in _outcomes("events: " + said[0])
+    ]
+    assert sum(numbers) == 6000
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_array_equal(maps[0], maps[2])
+    assert maps[0].sum() > 2 * numbers[0] > 0  # maps overlap
 
 
 def _outcomes(text: str) -> list[str]:
