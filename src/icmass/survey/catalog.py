@@ -20,9 +20,11 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.survey.whole import check_whole
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
+_STORE_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 MAX_PIECE_BYTES = 2**30
 """Largest chunk, or variable of one number a cluster, of a store that is opened."""
 
@@ -192,6 +194,11 @@ def blank_survey(
     return xr.Dataset(data, kept, {"format": FORMAT, **attrs})
 
 
+def is_store(path: Path) -> bool:
+    """Return whether a path is called as a Zarr store is, or is one, whatever it is called."""
+    return path.suffix == ".zarr" or any((path / name).is_file() for name in _STORE_FILES)
+
+
 def open_survey(path: str | Path) -> xr.Dataset:
     """Open a survey lazily, and check that it is one.
 
@@ -207,12 +214,18 @@ def open_survey(path: str | Path) -> xr.Dataset:
         if partial.exists():
             mend = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
         raise InputError("no such survey", file=path, mend=mend)
+    if path.suffix == ".partial" or (path / "parts").is_dir():
+        mend = "go on with --resume, or wait until it is done"
+        raise InputError("is unfinished", file=path, mend=mend)
+    field: str | None = None
     try:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
             warnings.simplefilter("ignore", RuntimeWarning)
             _check_sizes(path)
+            check_whole(path)
             survey = xr.open_zarr(path, chunks=None)
             for name, variable in survey.variables.items():
+                field, variable.encoding["source"] = f"variable {name}", str(path)
                 if name in survey.coords or variable.dims == ("cluster",):
                     variable.load()  # small; so that damage is met here
     except InputError:
@@ -221,7 +234,8 @@ def open_survey(path: str | Path) -> xr.Dataset:
         raise InputError(
             f"not a readable Zarr store ({type(error).__name__})",
             file=path,
-            mend="make it again with `icmass simulate`",
+            field=field,
+            mend="copy it again, or make it again",
         ) from None
     _check(survey, path)
     return survey
@@ -291,16 +305,16 @@ def _check_axes(survey: xr.Dataset, path: Path) -> None:
         raise InputError("are no bands", file=path, field="coordinate band", mend="make it again")
 
 
-def read_values(values: xr.DataArray) -> np.ndarray:
+def read_values(values: xr.DataArray, file: str | None = None) -> np.ndarray:
     """Return values of a survey on disk, or say that they are damaged."""
     try:
         return values.values
     except Exception as error:  # zarr and its codecs raise many kinds for a damaged chunk
         raise InputError(
             f"cannot be read ({type(error).__name__})",
-            file=values.encoding.get("source"),
+            file=file or values.encoding.get("source"),
             field=f"variable {values.name}",
-            mend="make the survey again",
+            mend="copy the survey again, or make it again",
         ) from None
 
 
@@ -322,7 +336,8 @@ def half_width_mpc_h(survey: xr.Dataset) -> float:
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
     maps = survey["maps"].isel(cluster=run_of(index))
-    whole = read_values(maps.transpose("cluster", "component", "band", "y", "x"))
+    dims = ("cluster", "component", "band", "y", "x")
+    whole = read_values(maps.transpose(*dims), survey["maps"].encoding.get("source"))
     return whole.sum(1, dtype="u2")
 
 

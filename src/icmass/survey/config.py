@@ -10,6 +10,7 @@ from icmass.cosmology import Cosmology
 from icmass.observe.allsky import AllSkyConfig
 from icmass.observe.coverage import CoverageConfig
 from icmass.observe.detection import DetectionConfig
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.physics_prior import PhysicsPrior
 from icmass.universe.agn import AgnConfig
 from icmass.universe.catalogue import CatalogueConfig
@@ -60,7 +61,7 @@ class ObserveConfig(BaseModel):
     half_width_mpc_h: float = Field(2.3, gt=0.2, le=20)
     n_pixels: int = Field(128, ge=16, le=1024)
     bands: tuple[tuple[float, float], ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
-    nh_1e20: float = Field(3.0, ge=0, le=1000)
+    nh_1e20: float = Field(DEFAULT_NH_1E20, ge=0, le=1000)
     sky: AllSkyConfig | None = None
     psf: bool = True
     redistribution: bool = True

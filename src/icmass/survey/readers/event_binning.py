@@ -83,6 +83,10 @@ class EventCounts:
 
     Attributes
     ----------
+    frames : Frames
+        All the clusters that are looked at.
+    mapped : range or None
+        Those of them whose maps are made, all by default; the outcomes are of all.
     maps : ndarray, uint16 (n, band, y, x)
         Photons.
     outcomes : ndarray, int64 (len(OUTCOMES),)
@@ -90,12 +94,14 @@ class EventCounts:
     """
 
     frames: Frames
+    mapped: range | None = None
     maps: np.ndarray = field(init=False)
     outcomes: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         frames = self.frames
-        shape = (len(frames.ra), len(frames.bands_ev), frames.n_pixels, frames.n_pixels)
+        self._mapped = range(len(frames.ra)) if self.mapped is None else self.mapped
+        shape = (len(self._mapped), len(frames.bands_ev), frames.n_pixels, frames.n_pixels)
         self.maps = np.zeros(shape, np.uint16)
         self.outcomes = np.zeros(len(OUTCOMES), np.int64)
         self._lookup = frames.lookup()
@@ -149,6 +155,7 @@ class EventCounts:
             frames.bands_ev,
             *self._lookup,
             self._seen,
+            self._mapped.start,
             self.maps,
             self.outcomes,
         )
@@ -228,6 +235,7 @@ def _count(  # type: ignore[no-untyped-def]
     cell_from,
     cell_clusters,
     seen,
+    first,
     maps,
     outcomes,
 ):
@@ -296,9 +304,12 @@ def _count(  # type: ignore[no-untyped-def]
                     break
                 fresh = True
                 added += 1
-            if maps[cluster, band, int(row), int(column)] == 65535:
+            k = cluster - first
+            if not 0 <= k < maps.shape[0]:
+                continue
+            if maps[k, band, int(row), int(column)] == 65535:
                 return -1
-            maps[cluster, band, int(row), int(column)] += 1
+            maps[k, band, int(row), int(column)] += 1
         if not found:
             outcomes[ELSEWHERE] += 1
         elif band < 0:

@@ -18,6 +18,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.gunzip import Expansion
 from icmass.survey.readers.sixte import is_sixte, sixte_columns
 
 MODULES = (1, 2, 3, 4, 5, 6, 7)
@@ -125,6 +126,8 @@ class EventFile:
         Good time intervals of each module, sorted and merged [s]; module 0: of all.
     live : dict of int to float
         Mean live fraction of each module (1 - dead time), where it is known.
+    expansion : Expansion
+        What a gzipped file expands to, as far as there is room for it.
     """
 
     file: Path
@@ -134,6 +137,7 @@ class EventFile:
     keys: dict[str, Any]
     gtis: dict[int, np.ndarray] = field(default_factory=dict)
     live: dict[int, float] = field(default_factory=dict)
+    expansion: Expansion = field(default_factory=Expansion, repr=False, compare=False)
 
     @property
     def leaks(self) -> bool:
@@ -147,7 +151,7 @@ class EventFile:
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield the events, some at a time, in our names, units and types."""
         names = [name for name, _ in self.columns.values()]
-        with FitsStream(self.file) as stream:
+        with FitsStream(self.file, self.expansion) as stream:
             for hdu in stream.hdus():
                 if hdu.index == self.hdu:
                     yield from map(self._ours, hdu.chunks(names))
@@ -201,7 +205,8 @@ def scan_event_file(file: str | Path) -> EventFile:
     gtis: dict[int, np.ndarray] = {}
     live: dict[int, float] = {}
     photons = False
-    with FitsStream(file) as stream:
+    expansion = Expansion()
+    with FitsStream(file, expansion) as stream:
         for hdu in stream.hdus():
             if hdu.index == 0:
                 keys = _keys(hdu)
@@ -211,7 +216,9 @@ def scan_event_file(file: str | Path) -> EventFile:
             if found is None and (hdu.name == "EVENTS" or _is_event_class(hdu)):
                 n = hdu.n_rows
                 keys |= _keys(hdu)
-                found = EventFile(Path(file), hdu.index, n, _columns(hdu), keys, gtis, live)
+                found = EventFile(
+                    Path(file), hdu.index, n, _columns(hdu), keys, gtis, live, expansion
+                )
             elif match := re.fullmatch(r"(?:STD)?GTI([1-7])?", hdu.name):
                 gtis[int(match[1] or 0)] = _intervals(hdu)
             elif match := re.fullmatch(r"DEADCOR([1-7])", hdu.name):

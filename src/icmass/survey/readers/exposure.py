@@ -244,12 +244,13 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
     )
 
 
-def given_exposure(seconds: float, share: float) -> Exposure:
+def given_exposure(seconds: float, share: float, where: str = "map") -> Exposure:
     """Return the exposure that the user states, of all modules of the files."""
     if not np.isfinite(seconds) or seconds <= 0:
         raise InputError(f"is {seconds:g}", field="--exposure", mend="give seconds above 0")
     return Exposure(
         [],
         seconds * share,
-        "as given, at the survey-average area, the same all over the map" + _share_words(share),
+        f"as given, at the survey-average area, the same all over the {where}"
+        + _share_words(share),
     )
