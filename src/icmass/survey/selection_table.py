@@ -89,7 +89,7 @@ def read_selection_table(path: str | os.PathLike[str]) -> dict[str, Any]:
     InputError
         If the file cannot be read, lacks a column or a row, or does not tell its cosmology.
     """
-    from icmass.survey.readers.sky_table import numbers, read_columns
+    from icmass.survey.readers.sky_table import column_of, read_columns
 
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -100,7 +100,7 @@ def read_selection_table(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     names = [*_KEYS, _BIN, *_OF_BINS, *_OF_NODES, "n_halos"]
     columns = read_columns(path, [name.upper() for name in names])
-    values = {name: numbers(columns, name.upper(), path) for name in names}
+    values = {name: column_of(columns, [name], path).plain_numbers() for name in names}
     axes = [np.unique(values[name]) for name in (*_KEYS, _BIN)]
     shape = tuple(len(axis) for axis in axes)
     rows = np.ravel_multi_index(
