@@ -23,7 +23,9 @@ from icmass.universe.halos import Halo
 from icmass.universe.substructure import Clumps
 
 #: Shell edges of clumps over their R500c; 1 is an edge.
-CLUMP_EDGES = np.concatenate([[0.0, 0.01, 0.02, 0.04], np.geomspace(0.08, 1, 13), [1.25, 1.6]])
+CLUMP_EDGES = np.concatenate(
+    [[0.0, 0.005, 0.01, 0.02, 0.04], np.geomspace(0.08, 1, 12), [1.25, 1.6]]
+)
 _MIDDLE = (CLUMP_EDGES[1:] + CLUMP_EDGES[:-1]) / 2
 _VOLUME = 4 * np.pi / 3 * np.diff(CLUMP_EDGES**3)
 _INSIDE = CLUMP_EDGES[1:] <= 1 + 1e-9

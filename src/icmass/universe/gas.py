@@ -189,7 +189,10 @@ def make_gas(
         kt_kev=kt,
         abundance=abundance,
         axes=_axes(halo, shape),
-        centres=1.3 * shape["offset"] * (MIDDLE / (MIDDLE + 0.3))[:, None] * halo.orientation[:, 0],
+        centres=1.15
+        * shape["offset"]
+        * (MIDDLE / (MIDDLE + 0.15))[:, None]
+        * halo.orientation[:, 0],
         m_gas=m_gas,
         t_mass_weighted=t500,
         clumping=phased / emission,

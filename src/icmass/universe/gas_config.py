@@ -91,7 +91,7 @@ class GasConfig(BaseModel):
         Mean intermediate and minor axis over the major one, and their scatter.
     lopsidedness : float
         Median offset of the shell at R500c from the centre, over R500c. It grows with radius as
-        r / (r + 0.3 R500c) and lies along the longest axis, that of infall; calibrated on the
+        r / (r + 0.15 R500c) and lies along the longest axis, that of infall; calibrated on the
         centroid shifts of Green et al. 2019.
     lopsidedness_scatter : float
         Scatter in ln of that offset; the disturbed have the larger ones.
@@ -116,15 +116,15 @@ class GasConfig(BaseModel):
     t_curvature: float = Field(0.0, ge=-0.2, le=0.2)
     phases: float = Field(0.30, ge=0, lt=1)
     phases_scatter: float = Field(0.35, ge=0, lt=1.5)
-    core_share: float = Field(-0.84, gt=-4, lt=3)
+    core_share: float = Field(-0.82, gt=-4, lt=3)
     core_share_width: float = Field(0.52, ge=0, lt=2)
     core_share_width_slope: float = -0.22
-    cusp_share: float = Field(0.25, ge=0, le=1)
+    cusp_share: float = Field(0.3, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
-    cusp_radius: float = Field(0.045, gt=0.005, lt=0.5)
+    cusp_radius: float = Field(0.04, gt=0.005, lt=0.5)
     cusp_radius_scatter: float = Field(0.3, ge=0, lt=1.5)
-    clump_cusp_share: float = Field(0.9, ge=0, le=0.95)
-    clump_cusp_radius: float = Field(0.015, gt=0.005, lt=0.5)
+    clump_cusp_share: float = Field(0.95, ge=0, le=0.95)
+    clump_cusp_radius: float = Field(0.008, gt=0.002, lt=0.5)
     cool_core_share: float = Field(0.35, gt=0, lt=1)
     beta: float = Field(0.57, gt=0.3, lt=1.2)
     beta_slope: float = 0.04
@@ -149,7 +149,7 @@ class GasConfig(BaseModel):
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
     axis_scatter: float = Field(0.07, ge=0, lt=0.3)
-    lopsidedness: float = Field(0.055, ge=0, lt=0.5)
+    lopsidedness: float = Field(0.09, ge=0, lt=0.5)
     lopsidedness_scatter: float = Field(1.0, ge=0, lt=2)
     abundance_table: Literal["angr", "lodd", "aspl"] = "angr"
 

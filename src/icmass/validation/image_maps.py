@@ -29,7 +29,6 @@ from icmass.survey.catalog import survey_config
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator
 from icmass.telescope.instrument import load_instrument
-from icmass.telescope.psf import PSF
 from icmass.universe.halos import Halo
 
 N_CLUSTERS = 200
@@ -177,7 +176,7 @@ def image_sample(config: SurveyConfig, seed: int, clusters: Iterable[int]) -> Im
         halo = scene.halo
         arcsec = 60 * float(config.cosmology.arcmin_per_mpc_h(halo.redshift))
         soft = (photons.energy >= BAND[0]) & (photons.energy < BAND[1])
-        x, y, energy = photons.x[soft] * arcsec, photons.y[soft] * arcsec, photons.energy[soft]
+        x, y = photons.x[soft] * arcsec, photons.y[soft] * arcsec
         rng = np.random.default_rng([seed, int(cluster)])
         kept = rng.random(len(x)) < thinned
         found = {
@@ -189,7 +188,7 @@ def image_sample(config: SurveyConfig, seed: int, clusters: Iterable[int]) -> Im
             "L_X": simulator.luminosities(scene, int(cluster))["L_X"],
             **_deep(x, y, halo.r500c * arcsec),
             **_surveyed(photons.x[soft], photons.y[soft], halo, config),
-            **_erosita(x[kept], y[kept], energy[kept], halo.r500c * arcsec, survey.psf, rng),
+            **_erosita(x[kept], y[kept], halo.r500c * arcsec, rng),
         }
         for name, value in found.items():
             columns.setdefault(name, []).append(value)
@@ -238,15 +237,16 @@ def _deep(x: np.ndarray, y: np.ndarray, r500: float) -> dict[str, float]:
 def _erosita(
     x: np.ndarray,
     y: np.ndarray,
-    energy: np.ndarray,
     r500: float,
-    psf: PSF,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Measure photons at offsets [arcsec], blurred and with a background."""
-    dx, dy = psf.sample(energy, rng)
+    """Measure photons at offsets [arcsec] with a background.
+
+    Without blurring: theirs have none, for their median concentration of 0.16 is that of the deep
+    images, 0.25, with the background of 140 counts beside 230 photons within R500c.
+    """
     n = int(2 * _FIELD_R500 * r500 / _EROSITA_PIXEL)
-    image = count_image(x + dx, y + dy, n * _EROSITA_PIXEL / 2, n)
+    image = count_image(x, y, n * _EROSITA_PIXEL / 2, n)
     image += rng.poisson(_EROSITA_BACKGROUND, image.shape)
     found = image_statistics(image, x_ray_peak(image, 1.0), r500 / _EROSITA_PIXEL)
     return {f"erosita {name}": getattr(found, name) for name in STATISTICS}
