@@ -35,7 +35,7 @@ class CatalogueConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     norm: float = Field(0.70, gt=0, lt=2)
-    norm_slope: float = 0.10
+    norm_slope: float = 0.08
     norm_evolution: float = 0.5
     excess: float = Field(0.08, ge=0, lt=2)
     excess_slope: float = 0.5

@@ -141,9 +141,9 @@ class GasConfig(BaseModel):
     abundance_scatter: float = Field(0.17, ge=0, lt=1)
     abundance_scatter_slope: float = -0.18
     clumping: float = Field(0.06, gt=-2, lt=2)
-    clumping_slope: float = 0.01
+    clumping_slope: float = 0.03
     clumping_evolution: float = 0.0
-    core_emission: float = Field(0.15, gt=-2, lt=2)
+    core_emission: float = Field(0.18, gt=-2, lt=2)
     slope_emission: float = Field(0.05, ge=0, lt=0.5)
     clumping_scatter: float = Field(0.05, ge=0, lt=1)
     axis_q: float = Field(0.85, gt=0.3, le=1)
