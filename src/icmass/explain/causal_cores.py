@@ -24,7 +24,7 @@ from icmass.explain.interventions import (
 from icmass.observe.photons import gas_photons
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator, simulator_of
-from icmass.universe.atmosphere import clump_gas_mass, make_atmosphere
+from icmass.universe.atmosphere import clump_gas_mass, clump_luminosity, make_atmosphere
 from icmass.universe.fluctuations import draw_brightness_field
 from icmass.universe.gas import make_gas, mirrored_core
 from icmass.universe.scene import Scene
@@ -188,9 +188,8 @@ def _with_core(survey: SurveyConfig, scene: Scene, cool: bool) -> Scene:
     if bool(scene.gas.shape["cool_core"]) != cool:
         halo = replace(halo, latents=halo.latents | {"core_share": mirrored_core(halo, config)})
     clumps = [scene.substructures, scene.neighbours.clumps]
-    gas = make_gas(
-        halo, config, cosmology, clump_gas_mass(scene.substructures, halo, config, cosmology)
-    )
+    own = (scene.substructures, halo, config, cosmology)
+    gas = make_gas(halo, config, cosmology, clump_gas_mass(*own), clump_luminosity(*own))
     atmosphere = make_atmosphere(halo, gas, clumps, config, cosmology)
     return replace(scene, halo=halo, gas=gas, atmosphere=atmosphere)
 

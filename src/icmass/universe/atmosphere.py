@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from icmass.cosmology import Cosmology
+from icmass.plasma.emissivity import load_plasma_table
 from icmass.universe.cores import MIDDLE, squared_density
 from icmass.universe.gas import (
     Gas,
@@ -72,6 +73,19 @@ def clump_gas_mass(clumps: Clumps, halo: Halo, config: GasConfig, cosmology: Cos
     share = enclosed / weight[_INSIDE].sum()
     mass = gas_mass(clumps.m500c[near], float(cosmology.efunc(halo.redshift)), config)
     return float(np.sum(mass * clumps.gas_kept[near] * share))
+
+
+def clump_luminosity(clumps: Clumps, halo: Halo, config: GasConfig, cosmology: Cosmology) -> float:
+    """Return the bolometric luminosity of the clumps within R500c [erg/s]."""
+    near = np.linalg.norm(clumps.offset, axis=1) < halo.r500c
+    inside = Clumps(
+        clumps.offset[near], clumps.m500c[near], clumps.gas_kept[near], clumps.reach[near]
+    )
+    emission, kt, _ = _clump_shells(inside, halo, config, cosmology)
+    table = load_plasma_table(config.abundance_table)
+    warm = np.clip(kt, table.kt_kev[0], table.kt_kev[-1])
+    cooling = table.bolometric_cooling_function(warm, np.full(len(kt), config.abundance))
+    return float(emission.sum(axis=1) @ cooling)
 
 
 def make_atmosphere(

@@ -143,7 +143,11 @@ def mean_clumping(m500c: np.ndarray | float, efunc: float, config: GasConfig) ->
 
 
 def make_gas(
-    halo: Halo, config: GasConfig, cosmology: Cosmology, substructure_gas: float = 0.0
+    halo: Halo,
+    config: GasConfig,
+    cosmology: Cosmology,
+    substructure_gas: float = 0.0,
+    substructure_light: float = 0.0,
 ) -> Gas:
     """Return the gas of a halo, as its latents have it.
 
@@ -154,6 +158,8 @@ def make_gas(
     cosmology : Cosmology
     substructure_gas : float
         Gas mass inside R500c that belongs to substructures [Msun/h]; the shells hold the rest.
+    substructure_light : float
+        Bolometric luminosity of those [erg/s]; the shells shine with the rest.
 
     Returns
     -------
@@ -181,6 +187,7 @@ def make_gas(
     phased = emission * np.exp(-shape["phases"] * _PHASE) / np.cosh(shape["phases"])
     wanted = np.exp(_emission_excess(halo, shape, config, efunc))
     wanted *= _mean_light(halo.m500c, efunc, m_gas, r500_cm, config, cosmology.h)
+    wanted = max(wanted - substructure_light, 0.5 * wanted)
     shape["ln_clumping"] = float(np.log(wanted / _light(phased, kt, abundance, config)))
     phased *= np.exp(shape["ln_clumping"])
     return Gas(

@@ -18,6 +18,7 @@ LABELS = {
 #: Samples that the rows take: chosen by mass as nearly as any, not by X-ray brightness.
 _SAMPLES = ("Planck early SZ sample, Chandra", "archive of XMM-Newton")
 _FRACTION_TOLERANCE = 0.15
+MAGNETICUM_GAS = "measured on observed clusters; this gas is Magneticum's, compared by its images"
 
 
 def morphology_findings(images: ImageSample | str, rng: np.random.Generator) -> Findings:

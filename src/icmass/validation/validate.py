@@ -16,7 +16,7 @@ from icmass.validation.gas_statistics import gas_findings
 from icmass.validation.image_maps import ImageSample, simulated_images
 from icmass.validation.images import OBSERVED_GAS, image_findings
 from icmass.validation.memory import memory_findings
-from icmass.validation.morphology import morphology_findings
+from icmass.validation.morphology import MAGNETICUM_GAS, morphology_findings
 from icmass.validation.photons import photon_findings
 from icmass.validation.proxies import proxy_findings
 from icmass.validation.relations import is_observed, relation_findings
@@ -88,7 +88,7 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
         )
     streams = [np.random.default_rng([seed, i]) for i in range(7)]
     images = simulated_images(survey)
-    against = OBSERVED_GAS if is_observed(survey) else images
+    observed = is_observed(survey)
     found = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
@@ -98,8 +98,8 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
         photon_findings(survey, streams[3]),
         response_findings(survey),
         field_findings(survey),
-        morphology_findings(images, streams[4]),
-        image_findings(against, streams[6]),
+        morphology_findings(images if observed else MAGNETICUM_GAS, streams[4]),
+        image_findings(OBSERVED_GAS if observed else images, streams[6]),
     ]
     order = list(GROUPS)
     checks = sorted((c for part in found for c in part.checks), key=lambda c: order.index(c.group))
