@@ -249,6 +249,12 @@ def open_event_source(files: Sequence[Path], grid: MapGrid, given: dict[str, Any
     )
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Say on standard error what was assumed of files, one line each."""
+    for note in notes:
+        typer.echo(f"icmass: {note}", err=True)
+
+
 def _parse_flag(text: str) -> int:
     try:
         return int(text, 0)

@@ -282,6 +282,8 @@ def _of_events(
         else:
             clusters.append(values)
             names.append(target.name)
+    if not clusters:
+        options.print_notes(source.notes)
     if not clusters and len(targets) == 1:
         raise next(iter(failed.values()))
     if not clusters:

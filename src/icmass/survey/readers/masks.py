@@ -60,6 +60,7 @@ class Masks:
     regions: tuple[Any, ...] = ()
     sources: Sources | None = None
     spare_arcsec: float = 25.0
+    notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.image is not None or bool(self.regions) or self.sources is not None
