@@ -235,6 +235,31 @@ def test_tiles_of_exposure_and_the_share_of_modules(tmp_path: Path) -> None:
         read_one(open_events([file], GRID, exposure_maps=[away]))
 
 
+def test_hardly_exposed_is_not_visible(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50))
+    values = np.full((60, 60), 2000.0)
+    values[:, 30:] = 1.0  # the western half
+    half = expmap(tmp_path / "e.fits", values)
+    how: dict[str, Any] = {"exposure_maps": [half], "exposure_kind": "survey"}
+    found = read_one(open_events([file], GRID, **how, min_visible=0.4))
+    assert found["visible_fraction"] == pytest.approx(0.5, abs=0.02)
+    assert found["visible_fraction_map"] == pytest.approx(0.5, abs=0.02)
+    assert found["exposure_aperture"] == pytest.approx(found["exposure"]) == 2000 * 5 / 7
+    with pytest.raises(InputError, match=r"only 5\d.\d% .* less than 20% of the largest exposure"):
+        read_one(open_events([file], GRID, **how, min_visible=0.6))
+    for share, visible in ((0.19, 0.5), (0.21, 1.0)):
+        values[:, 30:] = share * 2000
+        expmap(tmp_path / "e.fits", values)
+        found = read_one(open_events([file], GRID, **how, min_visible=0.4))
+        assert found["visible_fraction_map"] == pytest.approx(visible, abs=0.02)
+
+
+def test_exposure_maps_of_other_telescopes(tmp_path: Path) -> None:
+    other = expmap(tmp_path / "e.fits", 2000.0, TELESCOP="XMM")
+    with pytest.raises(InputError, match=r"e.fits: keyword TELESCOP: is XMM"):
+        read_exposure_maps([other], "survey")
+
+
 # ---------------------------------------------------------------- background
 
 

@@ -22,6 +22,9 @@ from icmass.errors import InputError
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
+VISIBLE_COVERAGE = 0.2
+"""What has at least this part of the largest exposure of its map is visible; pixels below it are
+filled for networks that are not given the coverage."""
 MAX_PIECE_BYTES = 2**30
 """Largest chunk, or variable of one number a cluster, of a store that is opened."""
 

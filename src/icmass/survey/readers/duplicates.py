@@ -142,9 +142,20 @@ def _distance(place, other):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def is_new(
-    table, times, places, modules, sources, size, by_time, cells, time, place, module, source
-):  # type: ignore[no-untyped-def]
+def is_new(  # type: ignore[no-untyped-def]
+    table,
+    times,
+    places,
+    modules,
+    sources,
+    size,
+    by_time,
+    cells,
+    time,
+    place,
+    module,
+    source,
+):
     """Return whether a photon is none of the `size` seen; it is then written down as the next.
 
     `time` is NaN where it isn't known, `module` 0; `source` is the number of the file, from 1.

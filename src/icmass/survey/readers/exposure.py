@@ -12,6 +12,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.survey.readers.events import MODULES, EventCuts, EventFile
 from icmass.survey.readers.fits_images import Plane, band_of, check_exposure, read_plane
+from icmass.survey.readers.mission import check_mission
 from icmass.survey.readers.modules import (
     good_seconds,
     know_good_times,
@@ -88,6 +89,7 @@ def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1
     planes, bands = [], []
     for file in files:
         planes.append(read_plane(file))
+        check_mission(planes[-1].keys, file)
         bands.append(_band_of(planes[-1]))
     factors = exposure_factors(bands, kind)
     scaled = [

@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.mission import KEYWORDS
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -53,12 +54,15 @@ class Plane:
         Celestial coordinates, longitude along x.
     header_band : (float, float) or None
         Energy band that the header names (eSASS keywords EMIN1 and EMAX1) [keV].
+    keys : dict
+        Keywords that name the telescope (`mission.KEYWORDS`).
     """
 
     file: Path
     values: np.ndarray
     wcs: WCS
     header_band: Band | None
+    keys: dict[str, Any] = field(default_factory=dict)
 
 
 def read_plane(file: str | Path) -> Plane:
@@ -83,7 +87,8 @@ def read_plane(file: str | Path) -> Plane:
         ) from None
     if values is None:
         raise InputError("has no two-dimensional image", file=file, mend="give a FITS image")
-    return Plane(file, values, _celestial(header, file), _header_band(header))
+    keys = {key: header[key] for key in KEYWORDS if key in header}
+    return Plane(file, values, _celestial(header, file), _header_band(header), keys)
 
 
 def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:

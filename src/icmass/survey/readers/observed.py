@@ -12,7 +12,7 @@ import xarray as xr
 
 from icmass import __version__
 from icmass.errors import InputError
-from icmass.survey.catalog import blank_survey
+from icmass.survey.catalog import VISIBLE_COVERAGE, blank_survey
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H, MapGrid, View
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def check_visible(view: View, min_visible: float, *, file: str | Path | None) ->
         return
     raise InputError(
         f"only {view.visible_aperture:.1%} of the cluster (within {APERTURE_MPC_H} Mpc/h comoving) "
-        f"is visible, {min_visible:.0%} is needed: the rest is masked or unexposed",
+        f"is visible, {min_visible:.0%} is needed: the rest is masked, or has less than "
+        f"{VISIBLE_COVERAGE:.0%} of the largest exposure of the map",
         file=file,
         mend="--min-visible FRACTION takes less" if view.exposure > 0 else "give another mask",
     )
