@@ -41,6 +41,7 @@ def esass(
     background: options.Background = None,
     mask: options.Mask = None,
     regions: options.Regions = None,
+    skip_bad_regions: options.SkipBadRegions = False,
     sources: options.Sources = None,
     min_visible: options.MinVisible = 0.5,
     flag: options.Flag = options.STANDARD_FLAG,

@@ -105,6 +105,7 @@ def predict(
     background: options.Background = None,
     mask: options.Mask = None,
     regions: options.Regions = None,
+    skip_bad_regions: options.SkipBadRegions = False,
     sources: options.Sources = None,
     ra: options.Ra = None,
     dec: options.Dec = None,
