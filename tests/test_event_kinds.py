@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,25 @@ def test_a_file_that_says_nothing_is_taken_and_it_is_said(tmp_path: Path, run_cl
     ]
 
 
+def test_what_is_true_of_many_files_is_said_once(tmp_path: Path) -> None:
+    silent = {"TELESCOP": None, **{f"INSTRUM{m}": None for m in range(1, 8)}}
+    files = [write(tmp_path / f"{i}.fits", good(20, seed=i), **silent) for i in range(3)]
+    [note] = open_events(files, GRID, seconds=500.0).notes
+    assert note == f"{files[0]} and 2 more: names no telescope (TELESCOP): taken for eROSITA's"
+
+
+def test_a_mass_says_what_was_assumed(tmp_path: Path, run_cli: Any) -> None:
+    silent = {"TELESCOP": None, **{f"INSTRUM{m}": None for m in range(1, 8)}}
+    file = write(tmp_path / "e.fits", good(400), **silent)
+    done = run_cli("predict", file, *PLACE[:6], "--json", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    note = f"{file}: names no telescope (TELESCOP): taken for eROSITA's"
+    assert json.loads(done.stdout)["warnings"].count(note) == 1
+    done = run_cli("predict", file, *PLACE[:2], "--dec", -50, *PLACE[4:6], "--device", "cpu")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 2
+    assert "names no telescope" in done.stderr and "no photon within" in done.stderr
+
+
 # ---------------------------------------------------------------- units
 
 
@@ -255,7 +275,7 @@ def test_the_extension_events_is_taken_before_one_of_its_class(tmp_path: Path) -
     assert scan_event_file(tmp_path / "c.fits").n_events == 300
     assert scan_event_file(tmp_path / "c.fits").notes == ()
     [note] = scan_event_file(tmp_path / "d.fits").notes
-    assert note.endswith("d.fits: has 2 event tables: only extension EVENTS is read")
+    assert note.endswith("has 2 event tables: only extension EVENTS is read")
 
 
 def test_an_image_of_evtool_goes_to_images(tmp_path: Path, run_cli: Any) -> None:

@@ -299,9 +299,8 @@ def test_pixels_that_counts_cannot_be(field: Field, value: float, message: str) 
 
 def test_images_of_other_telescopes(field: Field) -> None:
     notes = json.loads(field.survey().attrs["observed"])["notes"]
-    assert notes == [
-        f"{file}: names no telescope (TELESCOP): taken for eROSITA's" for file in field.images
-    ]
+    more = f" and {len(field.images) - 1} more"
+    assert notes == [f"{field.images[0]}{more}: names no telescope (TELESCOP): taken for eROSITA's"]
     field.spoil(field.expmap[0], lambda data: data, TELESCOP="Chandra")
     with pytest.raises(InputError, match=r"keyword TELESCOP: is Chandra: icmass reads eROSITA"):
         field.survey()

@@ -35,6 +35,7 @@ from icmass.survey.readers.observed import (
     check_target,
     check_visible,
     cluster_values,
+    gather_notes,
 )
 from icmass.survey.readers.sky_background import Backgrounds
 from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
@@ -94,8 +95,8 @@ class EventSource:
     @property
     def notes(self) -> list[str]:
         """What was assumed of the files, or contradicts itself in them: a sentence each, once."""
-        of_files = [note for file in self.files for note in file.notes]
-        return list(dict.fromkeys([*of_files, *self.exposure.notes, *self.masks.notes]))
+        of_files = gather_notes((file.file, note) for file in self.files for note in file.notes)
+        return [*of_files, *self.exposure.notes, *self.masks.notes]
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from icmass.survey.readers.event_columns import (
     has_precise_times,
 )
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
-from icmass.survey.readers.mission import check_mission, unknown_mission
+from icmass.survey.readers.mission import UNKNOWN, check_mission
 
 MODULES = (1, 2, 3, 4, 5, 6, 7)
 LEAKY = (5, 7)
@@ -228,17 +228,17 @@ def scan_event_file(file: str | Path) -> EventFile:
     hdu = tables[0]
     keys = scan.keys | _keys(hdu)
     is_erosita = check_mission(keys, file)
-    notes = [] if is_erosita else [unknown_mission(file)]
-    columns, of_columns = event_columns(hdu, is_erosita=is_erosita)
-    notes += [f"{file}: {note}" for note in of_columns]
+    columns, notes = event_columns(hdu, is_erosita=is_erosita)
+    if not is_erosita:
+        notes.append(UNKNOWN)
     if not hdu.n_rows:
         raise InputError("holds no event", file=file, field=hdu.label)
     if len(tables) > 1:
-        notes.append(f"{file}: has {len(tables)} event tables: only {hdu.label} is read")
+        notes.append(f"has {len(tables)} event tables: only {hdu.label} is read")
     precise = has_precise_times(hdu, columns)
     gtis, live = scan.gtis, scan.live
     if gtis and "TIME" not in columns:
-        notes.append(f"{file}: has no column TIME: events are not cut by the good time intervals")
+        notes.append("has no column TIME: events are not cut by the good time intervals")
     scanned = EventFile(
         Path(file), hdu.index, hdu.n_rows, columns, keys, gtis, live, precise, tuple(notes)
     )

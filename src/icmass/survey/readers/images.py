@@ -25,7 +25,7 @@ from icmass.survey.readers.fits_images import (
     check_same_grid,
     read_plane,
 )
-from icmass.survey.readers.mission import check_mission, unknown_mission
+from icmass.survey.readers.mission import UNKNOWN, check_mission
 from icmass.survey.readers.observed import (
     MIN_VISIBLE,
     Target,
@@ -34,6 +34,7 @@ from icmass.survey.readers.observed import (
     check_visible,
     cluster_values,
     degrees,
+    gather_notes,
     survey_attrs,
     survey_in_memory,
 )
@@ -184,7 +185,7 @@ def read_images(
         exposure=exposure * len(planes) if len(exposure) == 1 else exposure,
         mask=check_mask(mask_plane) if mask_plane else np.ones(shape, bool),
         wcs=planes[0].wcs,
-        notes=tuple(map(unknown_mission, silent)),
+        notes=tuple(gather_notes((file, UNKNOWN) for file in silent)),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from icmass.errors import InputError
 
 SUPPORTED = "eROSITA"
+UNKNOWN = f"names no telescope (TELESCOP): taken for {SUPPORTED}'s"
+"""What is said of files that name no telescope."""
 KEYWORDS = ("TELESCOP", "MISSION", "INSTRUME", "INSTRUM1")
 _NAMES = {"EROSITA", "SRG", "SRGEROSITA", "EROSITASRG", "SPECTRUMRG"}
 _SILENT = {"", "NONE", "UNKNOWN", "UNDEFINED", "NA", "STRING", "MERGED", "NOTSET"}
@@ -54,11 +56,6 @@ def check_mission(keys: Mapping[str, Any], file: str | Path, *, field: str = "ke
                 mend=f"give files of {SUPPORTED}",
             )
     return bool(stated)
-
-
-def unknown_mission(file: str | Path) -> str:
-    """Return what to say of a file that names no telescope."""
-    return f"{file}: names no telescope (TELESCOP): taken for {SUPPORTED}'s"
 
 
 def _word(value: object) -> str:

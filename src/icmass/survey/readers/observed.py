@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,21 @@ def check_target(target: Target) -> Target:
     if not 0 <= target.nh < 1000:
         raise InputError(f"is {target.nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3.5")
     return target
+
+
+def gather_notes(notes: Iterable[tuple[str | Path, str]]) -> list[str]:
+    """Return what is to be said of files, each thing once.
+
+    Examples
+    --------
+    >>> gather_notes([("a.fits", "is odd"), ("b.fits", "is odd"), ("b.fits", "is old")])
+    ['a.fits and 1 more: is odd', 'b.fits: is old']
+    """
+    files: dict[str, list[str | Path]] = {}
+    for file, note in notes:
+        files.setdefault(note, []).append(file)
+    more = {note: f" and {len(of) - 1} more" if len(of) > 1 else "" for note, of in files.items()}
+    return [f"{of[0]}{more[note]}: {note}" for note, of in files.items()]
 
 
 def degrees(angle: float | Quantity) -> float:
