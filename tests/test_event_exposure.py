@@ -121,6 +121,12 @@ def test_a_module_without_good_time_counts_nothing(tmp_path: Path, absent: bool)
     assert source.tally.sum() == 1000 and "400 outside the GTIs" in source.outcomes
 
 
+def test_no_good_time_at_all_is_said_whatever_the_exposure(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50), gtis={m: [] for m in range(1, 8)})
+    with pytest.raises(InputError, match=r"50 outside the GTIs; check the cuts .*--no-gti"):
+        read_one(open_events([file], GRID, seconds=300.0))
+
+
 def test_shares_are_of_time(tmp_path: Path) -> None:
     gtis = {m: [(0, 1000)] for m in (1, 2, 3, 4, 6)} | {m: [(0, 250)] for m in (5, 7)}
     file = write(tmp_path / "a.fits", good(50), gtis=gtis)

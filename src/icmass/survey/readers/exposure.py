@@ -234,7 +234,7 @@ def longer_than_good_time(
 
     A source that stays on the axis is seen with more than the survey-average area.
     """
-    if not (cuts.gti and know_good_times(files)):
+    if not (cuts.gti and know_good_times(files)) or not good_seconds(files).any():
         return ()
     most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND)
     longest = max([float(m.values.max()) for m in exposure.maps] + [exposure.seconds or 0.0])
