@@ -4,8 +4,9 @@
 
 Every row is a gradient-boosted regression of ln M500c, trained on most halos of a survey and scored
 on the others. The oracles know the redshift and, without any noise, the true shape of the gas (core
-radius, slopes, cool core, clumping of the cluster, axis ratios); they differ in how they know its
-brightness and temperature:
+radius, core's share of the light, slopes, spread of temperatures, metals, axis ratios; some also
+the clumping: emission over that of smooth gas of the same shape and mass); they differ in how they
+know its brightness and temperature:
 
 photons    counts of the gas alone, in three bands and four apertures, with their Poisson noise: no
            background, no AGN
@@ -26,7 +27,19 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from icmass.benchmark.scores import bootstrap_errors
 from icmass.survey.catalog import open_survey
 
-SHAPE = ("core", "alpha", "beta", "epsilon", "cool_core", "axis_ratio_q", "axis_ratio_s", "offset")
+SHAPE = (
+    "core",
+    "core_share",
+    "cusp_share",
+    "cusp_radius",
+    "beta",
+    "epsilon",
+    "phases",
+    "ln_abundance",
+    "axis_ratio_q",
+    "axis_ratio_s",
+    "offset",
+)
 APERTURES = (0.25, 0.5, 1.0, 2.3)  # comoving Mpc/h
 TEST = 0.15  # of the halos
 

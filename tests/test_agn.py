@@ -8,7 +8,8 @@ from scipy.integrate import quad
 
 from icmass.cosmology import Cosmology
 from icmass.universe.agn import AgnConfig, draw_agn, field_counts_above
-from icmass.universe.gas import GasConfig, make_gas
+from icmass.universe.gas import make_gas
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
 from icmass.universe.population import HaloPopulation
 

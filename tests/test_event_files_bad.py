@@ -248,7 +248,8 @@ def test_a_bomb_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_bomb_of_rows_and_of_hdus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fits_stream, "MAX_TABLE_BYTES", 2**20)
     table = fits.BinTableHDU.from_columns(
-        [fits.Column("RA", "D", array=[1.0]), fits.Column("ID", "4000A", array=["x"])]
+        [fits.Column(name, "D", array=[1.0]) for name in ("RA", "DEC", "Z")]
+        + [fits.Column("ID", "4000A", array=["x"])]
     )
     table.header["NAXIS2"] = 3000
     header = fits.PrimaryHDU().header.tostring() + table.header.tostring()

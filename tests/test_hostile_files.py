@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from event_files import BANDS, DEC, RA, REDSHIFT, recard
 from icmass.errors import InputError
-from icmass.survey.readers import sky_table
+from icmass.survey.readers import text_table
 from icmass.survey.readers.cluster_table import read_cluster_table
 from icmass.survey.readers.fits_images import read_plane
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
@@ -108,7 +108,7 @@ def test_votables_do_not_fetch_and_do_not_fill_the_memory(tmp_path: Path) -> Non
 
 
 def test_a_text_table_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sky_table, "MAX_TEXT_BYTES", 2**20)
+    monkeypatch.setattr(text_table, "MAX_TEXT_BYTES", 2**20)
     file = tmp_path / "t.csv"
     file.write_text("ra,dec,z\n" + "1,2,0.1\n" * 2**18)
     with pytest.raises(InputError, match=r"t.csv: is larger than 1 MiB"):

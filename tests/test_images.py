@@ -19,8 +19,9 @@ from astropy.wcs import WCS
 
 from icmass.errors import InputError
 from icmass.survey.catalog import counts
+from icmass.survey.presets import resolve_config
 from icmass.survey.readers.fits_images import band_of, parse_bands, read_plane
-from icmass.survey.readers.images import survey_from_images
+from icmass.survey.readers.images import how_to_get_bands, survey_from_images
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
 RA, DEC, REDSHIFT = 140.0, 3.0, 0.3
@@ -241,8 +242,10 @@ def test_a_name_that_tells_no_band(field: Field, name: str) -> None:
 def test_band_that_is_not_there(field: Field) -> None:
     grid = replace(GRID, bands=((0.5, 1.2),))
     message = r"band 0.5-1.2 keV isn't there: images give 0.6-1.1, 1.1-1.6, 1.6-2.2"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as raised:
         field.survey(grid=grid)
+    assert "'observe.bands=[[0.6,1.1],[1.1,1.6],[1.6,2.2]]'" in str(raised.value)
+    assert "icmass benchmark S.zarr --models icm-3band --out RUN" in str(raised.value)
     with pytest.raises(InputError, match=r"band 1.1-2.2 keV isn't there"):  # a hole in it
         field.survey(images=field.images[:2])
     with pytest.raises(InputError, match="given twice"):
@@ -339,6 +342,41 @@ def test_exposure_that_cannot_be(field: Field) -> None:
         field.survey()
 
 
+def test_seconds_in_place_of_a_map(field: Field) -> None:
+    """A number is a flat map of it, in seconds at the survey-average area."""
+    given, mapped = field.survey(expmap=[], seconds=2000.0), field.survey()
+    for name in given.data_vars:
+        np.testing.assert_array_equal(given[name], mapped[name])
+    vignetted = field.survey(expmap=[], seconds=2000.0, exposure_kind="vignetted")
+    assert vignetted["exposure"].item() == given["exposure"].item()
+    assert json.loads(given.attrs["observed"])["exposure"].startswith("as given, at the survey-av")
+    for change, message in (
+        ({"expmap": []}, "--expmap: is missing; give exposure maps, or --exposure SECONDS"),
+        ({"seconds": 2000.0}, "--exposure, --expmap: give one of them"),
+        ({"expmap": [], "seconds": 0.0}, "--exposure: is 0; give seconds above 0"),
+        ({"expmap": [], "seconds": np.nan}, "--exposure: is nan; give seconds above 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            field.survey(**change)
+
+
+@pytest.mark.parametrize(
+    ("bands", "edges", "model"),
+    [
+        ([(0.2, 2.3)], "[0.2,2.3]", "icm-1band"),
+        ([(0.2, 2.3), (0.2, 0.6), (0.6, 2.3)], "[0.2,2.3]", "icm-1band"),
+        ([(2.3, 5), (0.2, 0.6), (0.6, 2.3)], "[0.2,0.6],[0.6,2.3],[2.3,5]", "icm-3band"),
+    ],
+)
+def test_the_way_to_a_model_of_other_bands(
+    bands: list[tuple[float, float]], edges: str, model: str
+) -> None:
+    told = how_to_get_bands(bands)
+    assert f"'observe.bands=[{edges}]'" in told and model in told
+    config = resolve_config("efeds", None, (f"observe.bands=[{edges}]",))
+    assert [list(band) for band in config.observe.bands] == json.loads(f"[{edges}]")
+
+
 def test_mask_that_hides_the_cluster(field: Field) -> None:
     field.spoil(field.mask, lambda d: 0 * d)
     with pytest.raises(InputError, match=r"mask.fits: only 0.0% of the cluster"):
@@ -363,8 +401,8 @@ def test_mask_that_hides_the_cluster(field: Field) -> None:
         ({"ra": RA + 1}, r"outside: pixel \(-?\d+, 1\d\d\) of 320x320"),
         ({"dec": -89}, "outside"),
         ({"dec": 100}, "--dec: is 100"),
-        ({"redshift": 0}, "--redshift: is 0"),
-        ({"redshift": np.nan}, "--redshift: is nan"),
+        ({"redshift": 0}, "--redshift: has no redshift \\(0\\)"),
+        ({"redshift": np.nan}, "--redshift: has no redshift"),
         ({"min_visible": 2}, "--min-visible: is 2"),
         ({"image_bands": [(0.6, 1.1)]}, "1 bands for 3 images"),
         ({"images": []}, "no counts image"),

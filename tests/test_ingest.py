@@ -16,6 +16,7 @@ from event_files import BANDS, DEC, RA, REDSHIFT, draw, good, part, write
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
 from icmass.survey.catalog import VARIABLES, counts, open_survey
+from icmass.survey.readers import esass
 from icmass.survey.readers.cluster_table import read_cluster_table
 from icmass.survey.readers.esass import EVENT_NAMES, open_events
 from icmass.survey.readers.observed import Target
@@ -87,6 +88,34 @@ def test_what_becomes_of_events_is_told(tmp_path: Path, run_cli: Any) -> None:
     assert survey["n_phot"].item() == counts(survey).sum() == told["counted"]
 
 
+def test_events_are_told_once_however_many_clusters(
+    tmp_path: Path, run_cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More clusters than are held at once: the files are read again, their photons are not."""
+    file = write(tmp_path / "e.fits", draw(6000, spread=0.08))
+    table = Table({"RA": RA + 0.02 * np.arange(7), "DEC": [DEC] * 7, "Z": [0.3] * 7})
+    table["Z"][2] = -1
+    table.write(tmp_path / "t.ecsv")
+    said, maps = [], []
+    for at_once in (1000, 2, 1):
+        monkeypatch.setattr(esass, "AT_ONCE", at_once)
+        out = tmp_path / f"{at_once}.zarr"
+        done = run_cli(
+            "ingest", "esass", file, "--table", tmp_path / "t.ecsv", *SMALL, "--out", out
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.split("events: ")[1])
+        maps.append(open_survey(out)["maps"].values)
+    assert said[0] == said[1] == said[2]
+    numbers = [
+        int(entry.split(" ")[0].replace(",", "")) for entry in _outcomes("events: " + said[0])
+    ]
+    assert sum(numbers) == 6000
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_array_equal(maps[0], maps[2])
+    assert maps[0].sum() > 2 * numbers[0] > 0  # maps overlap
+
+
 def _outcomes(text: str) -> list[str]:
     import re
 
@@ -129,7 +158,7 @@ def test_stores_are_not_written_over_unasked(tmp_path: Path, run_cli: Any, event
     [
         (["--out", "X.fits", *PLACE], "X.fits: --out: must end in .zarr"),
         (["--ra", RA, "--out", "X.zarr"], "--dec, --redshift: is missing; give it, or a --table"),
-        ([*PLACE[:5], "nan", "--out", "X.zarr"], "--redshift: is nan; give 0.001 to 10"),
+        ([*PLACE[:5], "nan", "--out", "X.zarr"], "--redshift: has no redshift (nan); give 0.001"),
         ([*PLACE[:3], -91, *PLACE[4:], "--out", "X.zarr"], "--dec: is -91; give -90 to 90"),
         (["--nh", -1, *PLACE, "--out", "X.zarr"], "--nh: is -1; give 1e20 cm^-2"),
         (["--flag", "yes", *PLACE, "--out", "X.zarr"], "--flag: is 'yes'; write 0xE000F000"),
@@ -170,7 +199,7 @@ def test_a_table_with_bad_rows_goes_on(
     done = run_cli("ingest", "esass", events, "--table", table, *SMALL, "--out", out)
     assert done.returncode == 0
     first, second = sorted(done.stderr.splitlines())
-    assert first.startswith("icmass: cluster no z: --redshift: is nan; give")
+    assert first.startswith("icmass: cluster no z: --redshift: has no redshift (nan); give")
     assert second.startswith("icmass: cluster nowhere: ") and "no photon within" in second
     survey = open_survey(out)
     assert json.loads(survey.attrs["names"]) == ["A1", "A2"]
@@ -227,9 +256,9 @@ def test_units_gaps_and_names_of_tables(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("t.csv", "", "t.csv: not a readable table|has no"),
-        ("t.csv", "ra,dec\n1,2\n", "t.csv: --table: has no column Z or REDSHIFT; it has RA, DEC"),
+        ("t.csv", "ra,dec\n1,2\n", "t.csv: has no column Z or REDSHIFT; it has ra, dec"),
         ("t.csv", "ra,dec,z\n", "t.csv: --table: has no row"),
-        ("t.csv", "ra,dec,z\nx,2,3\n", "t.csv: column RA: holds no numbers"),
+        ("t.csv", "ra,dec,z\nx,2,3\n", "t.csv: column ra: holds no numbers"),
         ("t.ecsv", "# %ECSV 1.0\n", "t.ecsv: not a readable table"),
         ("t.ecsv", f"# %ECSV 1.0\n# ---\n# datatype: {HOSTILE}\nra dec z\n1 2 3", "t.ecsv: not a"),
         ("t.vot", "<VOTABLE>", "t.vot: not a readable table"),

@@ -189,6 +189,31 @@ def cluster_table(file: Path, **columns: Any) -> Path:
     return file
 
 
+def test_the_centre_is_given(tmp_path: Path):
+    """A list whose source is elsewhere is looked at where the options or the table say."""
+    write_job(tmp_path / "one", 3, "observed")
+    write_job(tmp_path / "two", 3, "observed")
+    write_job(tmp_path / "two", 4, "observed")
+    done = ingest(tmp_path / "one", "--out", tmp_path / "a.zarr", "--ra", 5, "--dec", 0)
+    assert isinstance(done.exception, InputError)
+    assert "give the centre (--ra, --dec, or columns ra and dec of" in str(done.exception)
+    nearby = 0.01, -0.01
+    args = ("--ra", nearby[0], "--dec", nearby[1])
+    assert ingest(tmp_path / "one", "--out", tmp_path / "b.zarr", *args).exit_code == 0
+    table = cluster_table(tmp_path / "t.csv", ihal=[3, 4], ra=[nearby[0]] * 2, dec=[nearby[1]] * 2)
+    done = ingest(tmp_path / "two", "--out", tmp_path / "c.zarr", "--clusters", table)
+    assert done.exit_code == 0, done.output
+    for name in ("b.zarr", "c.zarr"):
+        survey = open_survey(tmp_path / name)
+        assert np.allclose(survey["ra"], nearby[0]) and np.allclose(survey["dec"], nearby[1])
+    for more, message in (
+        (args, "--ra, --dec: are of one cluster, there are 2; give columns ra and dec"),
+        (args[:2], "--ra, --dec: give both or none"),
+    ):
+        done = ingest(tmp_path / "two", "--out", tmp_path / "d.zarr", *more)
+        assert message in str(done.exception)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "ecsv", "fits"])
 def test_tables_of_clusters_and_galaxies(tmp_path: Path, suffix: str):
     for cluster in (3, 12):
@@ -310,7 +335,7 @@ def test_the_real_catalogue_is_understood(data_dir: Path):
         ("ihal,x_mpc_h\n1,900000\n", "x_mpc_h"),
         ("ihal,M500\n1,heavy\n", "holds no numbers"),
         ("ihal,M500\n", "has no rows"),
-        ("a,b,c\n1\n2,3,4,5,6\n", "is no readable table"),
+        ("a,b,c\n1\n2,3,4,5,6\n", "not a readable table"),
     ],
 )
 def test_bad_tables_end_in_one_line(tmp_path: Path, content: str, message: str):

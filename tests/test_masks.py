@@ -339,7 +339,9 @@ def test_a_hole_that_reaches_in_from_outside_and_across_ra_0(tmp_path: Path) -> 
 
 def test_catalogues_that_cannot_be_used(tmp_path: Path) -> None:
     file = catalogue(tmp_path / "c.fits", LII=[1.0], BII=[2.0])
-    with pytest.raises(InputError, match=r"c.fits: has no table with columns RA, DEC; give"):
+    with pytest.raises(
+        InputError, match=r"c.fits: has no table with columns RA, DEC; the first has LII, BII"
+    ):
         read_masks(sources=file)
     text = catalogue(tmp_path / "d.fits", RA=["a"], DEC=["b"])
     with pytest.raises(InputError, match=r"d.fits: column RA: holds no numbers"):

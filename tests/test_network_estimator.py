@@ -531,7 +531,9 @@ def test_clusters_it_was_not_trained_for_are_refused(
 ) -> None:
     far = toy_survey.copy(deep=True)
     far["redshift"][80] = 0.9
-    with pytest.raises(InputError, match=r"redshift: 0\.9 outside the training range 0\.066-0\.21"):
+    with pytest.raises(
+        InputError, match=r"redshift: 0\.9 is outside the training range 0\.066-0\.21"
+    ):
         fitted.predict(far, TEST)
     with pytest.raises(InputError, match=r"bands: 0\.5-1\.2, 1\.2-2; trained on"):
         fitted.predict(toy_survey.isel(band=slice(2)), TEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -456,6 +457,38 @@ def test_the_table_says_what_it_found_and_assumes(
     assert [row["cluster"] for row in three["clusters"]] == [0, 5, 6]
 
 
+def test_images_without_a_map(
+    icmass: Callable[..., Called], run: Path, sky: Path, toy_survey: xr.Dataset
+) -> None:
+    args = from_sky(sky, toy_survey, "--json")
+    at = args.index("--expmap")
+    without = [*args[:at], *args[at + 2 :]]
+    mapped = icmass("predict", run, *args).document["clusters"][0]
+    given = icmass("predict", run, *without, "--exposure", "2000").document["clusters"][0]
+    assert given["ln_m500c"] == mapped["ln_m500c"] and given["exposure_s"] == 2000
+    for more, message in (
+        ([], "--expmap: is missing; give exposure maps, or --exposure SECONDS"),
+        (["--exposure", "9", "--expmap-kind", "vignetted"], "--expmap-kind: says what --expmap"),
+    ):
+        called = icmass("predict", run, *without, *more)
+        assert called.status == 2 and message in called.err and called.err.count("\n") == 1
+
+
+def test_a_store_is_one_whatever_it_is_called(
+    icmass: Callable[..., Called], run: Path, store: Path, tmp_path: Path
+) -> None:
+    plain = tmp_path / "survey"
+    shutil.copytree(store, plain)
+    expected = icmass("predict", run, store, "--index", "0", "--json").document["clusters"]
+    assert icmass("predict", run, plain, "--index", "0", "--json").document["clusters"] == expected
+    two = icmass("predict", run, plain, store)
+    assert two.status == 2 and "give one survey" in two.err
+    plain.rename(tmp_path / "a.zarr.partial")
+    for name in ("a.zarr.partial", "a.zarr"):
+        unfinished = icmass("predict", run, tmp_path / name)
+        assert unfinished.status == 2 and "is unfinished" in unfinished.err
+
+
 def test_min_visible_is_told(
     icmass: Callable[..., Called], run: Path, sky: Path, toy_survey: xr.Dataset, tmp_path: Path
 ) -> None:
@@ -486,7 +519,7 @@ def test_a_proxy_of_photons_is_read_off_images(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--redshift", "0.5"], "redshift: 0.5 is outside the model's training range"),
+        (["--redshift", "0.5"], "redshift: 0.5 is outside the training range"),
         (["--model", "icm-9band"], "'icm-9band' isn't in this run; it has N_phot, icm-3band"),
         (["--ra", "150"], "outside"),
         (["--nh", "-1"], "--nh: is -1"),

@@ -66,10 +66,11 @@ def test_the_telescope_does_not_change_the_universe(reference):
     scene = ideal.scene(2)
     assert scene.halo.m500c == reference["m500c"][2]
     assert scene.gas.m_gas == reference["M_gas"][2]
-    found = luminosities(scene.atmosphere, ideal.observatory.table)
-    assert found["L_X"] == reference["L_X"][2]
+    found = luminosities(scene, ideal.observatory.table)
+    assert found["L_X_emitted"] == reference["L_X_emitted"][2]
     cluster = ideal.cluster(2)
-    for name in ("L_X", "T", "M_star", "N_gal", "sigma_v", "galaxy_offset", "halo_id"):
+    kept = ("L_X", "L_X_outlier", "L_X_ce", "T", "M_star", "N_gal", "sigma_v", "galaxy_offset")
+    for name in (*kept, "halo_id"):
         expected = reference[name][2]
         if name == "galaxy_offset":
             expected = reference[name].diff("cluster_edge")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.catalog import galaxies, half_width_mpc_h, open_survey, survey_bands
+from icmass.survey.catalog import counts, galaxies, half_width_mpc_h, open_survey, survey_bands
+from icmass.survey.presets import resolve_config
 from icmass.survey.store import SurveyWriter, check_new_store
+from icmass.survey.write import simulate_survey
 
 BANDS = [(0.5, 2.0), (2.0, 7.0)]
 NAMES = ["maps", "coverage", "redshift", "exposure", "n_phot"]
@@ -126,3 +129,109 @@ def test_a_store_that_claims_too_much_is_refused_before_it_is_read(
     file.write_text(json.dumps(about))
     with pytest.raises(InputError, match="too large to be read"):
         open_survey(path)
+
+
+# ---------------------------------------------------------------- stores that are not whole
+
+
+def chunk_files(store: Path, name: str) -> list[Path]:
+    return sorted(path for path in (store / name / "c").rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that its writer says is whole, with variables that are zero."""
+    path = tmp_path_factory.mktemp("whole") / "a.zarr"
+    with writer(path, [*NAMES, "nh", "halo_id", "snapshot"]) as out:
+        for i in range(70):
+            out.add({**cluster(i), "nh": 0.0, "halo_id": 0, "snapshot": 0, "n_phot": photons(i)})
+    return path
+
+
+def photons(i: int) -> int:
+    return int(cluster(i)["maps"].sum())
+
+
+@pytest.mark.parametrize("how", ["lost", "empty"])
+@pytest.mark.parametrize(
+    ("name", "number", "message"),
+    [
+        ("maps", 1, r"variable maps: chunk 2 of 3 is missing \(clusters 32 to 63\); the store is"),
+        ("coverage", 2, r"variable coverage: chunk 3 of 3 is missing \(clusters 64 to 69\)"),
+        ("snapshot", 0, r"variable snapshot: chunk 1 of 1 is missing \(clusters 0 to 69\)"),
+        ("nh", 0, r"variable nh: chunk 1 of 1"),
+        ("band", 0, r"variable band: chunk 1 of 1 is missing;"),
+    ],
+)
+def test_a_half_copied_store_is_refused(
+    whole: Path, tmp_path: Path, name: str, number: int, message: str, how: str
+) -> None:
+    copy = shutil.copytree(whole, tmp_path / "b.zarr")
+    assert counts(open_survey(copy)).sum() == sum(photons(i) for i in range(70))
+    file = chunk_files(copy, name)[number]
+    file.write_bytes(b"") if how == "empty" else file.unlink()
+    with pytest.raises(InputError, match=message):
+        open_survey(copy)
+
+
+def test_a_variable_that_is_lost_as_a_whole_is_named(whole: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(whole, tmp_path / "b.zarr")
+    shutil.rmtree(copy / "coverage")
+    with pytest.raises(InputError, match="variable coverage: chunk 1 of 3 is missing"):
+        open_survey(copy)
+
+
+def test_a_chunk_that_is_cut_short_is_named(whole: Path, tmp_path: Path) -> None:
+    for name, number, share in (("redshift", 0, 0.5), ("maps", 1, 0.5), ("maps", 2, 0.01)):
+        copy = shutil.copytree(whole, tmp_path / f"{name}{number}.zarr")
+        file = chunk_files(copy, name)[number]
+        file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+        what = rf"{name}{number}.zarr: variable {name}: (chunk . of 3 is cut short|not a readable)"
+        with pytest.raises(InputError, match=what):
+            open_survey(copy)
+
+
+def test_a_chunk_that_is_damaged_is_named(whole: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(whole, tmp_path / "b.zarr")
+    file = chunk_files(copy, "maps")[1]
+    file.write_bytes(file.read_bytes()[:16] + bytes(file.stat().st_size - 16))
+    with pytest.raises(InputError, match=r"b.zarr: variable maps: cannot be read"):
+        counts(open_survey(copy))
+
+
+@pytest.mark.parametrize("name", ["maps", "redshift", "exposure", "m500c", "x", "band"])
+def test_an_older_store_that_is_not_whole_is_refused(
+    tmp_path: Path, toy_survey: xr.Dataset, name: str
+) -> None:
+    """Chunks without anything were not written then: n_phot tells those of the maps."""
+    path = tmp_path / "old.zarr"
+    toy_survey.chunk(cluster=32).to_zarr(path, consolidated=False)
+    assert not chunk_files(path, "snapshot")[2:] or open_survey(path) is not None
+    chunk_files(path, name)[-1].unlink()
+    with pytest.raises(InputError, match=f"variable {name}: chunk . of . is missing"):
+        open_survey(path)
+
+
+def test_an_older_store_may_leave_out_what_is_empty(tmp_path: Path, toy_survey: xr.Dataset) -> None:
+    few = toy_survey.isel(cluster=slice(0, 3)).copy(deep=True)
+    few["snapshot"][:], few["halo_id"][:] = 0, 0
+    few["maps"][1], few["n_phot"][1] = 0, 0.0
+    few.chunk(cluster=1).to_zarr(tmp_path / "old.zarr", consolidated=False)
+    assert not chunk_files(tmp_path / "old.zarr", "snapshot")
+    assert len(chunk_files(tmp_path / "old.zarr", "maps")) == 2
+    assert open_survey(tmp_path / "old.zarr")["maps"][0].sum() > 0
+
+
+def test_simulated_stores_have_every_chunk(tmp_path: Path) -> None:
+    config = resolve_config("demo", None, ("observe.n_pixels=16", "observe.nh_1e20=0"))
+    simulate_survey(config, n_clusters=3, seed=1, out=tmp_path / "s.zarr", chunk=2)
+    survey = open_survey(tmp_path / "s.zarr")
+    assert survey.attrs["every_chunk_stored"] == 1
+    for name in ("maps", "nh", "snapshot", "T", "galaxy_x", "latent_velocity"):
+        files = chunk_files(tmp_path / "s.zarr", name)
+        assert files or not survey[name].size
+        for file in files:
+            file.rename(tmp_path / "away")
+            with pytest.raises(InputError, match=f"s.zarr: variable {name}: chunk"):
+                open_survey(tmp_path / "s.zarr")
+            (tmp_path / "away").rename(file)

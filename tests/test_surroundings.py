@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
 
 from icmass.cosmology import Cosmology
 from icmass.universe.atmosphere import CLUMP_EDGES, Atmosphere, make_atmosphere
-from icmass.universe.gas import GasConfig, make_gas
+from icmass.universe.gas import make_gas
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
-from icmass.universe.profiles import vikhlinin_density
 from icmass.universe.scene import Scene, build_scene
 from icmass.universe.substructure import Clumps, SubstructureConfig, draw_substructures
 
@@ -243,16 +244,25 @@ def shell_gas_mass(
     return electrons * 1.17 * PROTON_G / MSUN_G * COSMO.h
 
 
+def relation_mass(m500c: float, config: GasConfig, redshift: float = 0.2) -> float:
+    """Return M_gas [Msun/h] of the relation, above the groups that lose more of it."""
+    assert m500c > 10**13.5
+    evolution = float(COSMO.efunc(redshift)) ** config.f_gas_evolution
+    return config.f_gas * m500c * (m500c / 2e14) ** config.f_gas_slope * evolution
+
+
 def test_gas_of_substructures_is_taken_from_the_smooth_gas():
     """Gas mass within R500c, summed over all shells and clumps, is that of the relation."""
-    halo, config = make_halo(4e14), GasConfig(hot_fraction=1.0)
+    halo = make_halo(4e14)
+    config = GasConfig(hot_fraction=1.0, clumping=0, clumping_slope=0, clumping_evolution=0)
     shares = []
     for seed in range(30):
         scene = scene_of(halo, config, seed, neighbours=NOBODY)
         atmosphere, clumps = scene.atmosphere, scene.substructures
         inside = atmosphere.in_r500 & (atmosphere.body == 0)
         volume = 4 * np.pi / 3 * np.diff(atmosphere.cubes[inside], axis=1)[:, 0]
-        emission = atmosphere.emission_measure[inside]
+        smooth = scene.gas.emission_measure / scene.gas.clumping
+        emission = smooth[scene.gas.inside_r500]
         own = shell_gas_mass(emission, volume, np.ones(len(volume)), halo.r500c, 0.2).sum()
         held = 0.0
         for i in np.flatnonzero(np.linalg.norm(clumps.offset, axis=1) < halo.r500c):
@@ -265,8 +275,7 @@ def test_gas_of_substructures_is_taken_from_the_smooth_gas():
         assert own + held == pytest.approx(scene.gas.m_gas, rel=0.01)
         shares.append(held / scene.gas.m_gas)
     assert 0 < np.median(shares) < 0.2
-    expected = 0.097 * 4e14 * 2**0.14
-    assert scene.gas.m_gas == pytest.approx(expected, rel=1e-9)
+    assert scene.gas.m_gas == pytest.approx(relation_mass(4e14, config), rel=1e-9)
 
 
 def test_atmosphere_is_the_sum_of_its_parts():
@@ -304,28 +313,58 @@ def test_shells_within_r500c():
 
 
 def test_neighbours_have_the_gas_of_their_mass():
-    """A whole clump: gas fraction and temperature of its own mass, beta model of the mean."""
-    halo, config = make_halo(), GasConfig(hot_fraction=1.0, outer=0.5)
+    """A whole clump: gas fraction and temperature of its own mass, two beta models.
+
+    The narrow one is of its stated core; the core share is the population's.
+    """
+    halo = make_halo()
+    config = GasConfig(hot_fraction=1.0, clumping=0, clumping_slope=0, clumping_evolution=0)
     one = Clumps(np.array([[0.0, 3.0, 20.0]]), np.array([5e13]), np.ones(1), np.full(1, np.inf))
     gas = make_gas(halo, config, COSMO)
     atmosphere = make_atmosphere(halo, gas, [one], config, COSMO)
     shells = atmosphere.body == 1
-    outer = np.cbrt(atmosphere.cubes[shells, 1])
+    inner, outer = np.cbrt(atmosphere.cubes[shells]).T
     volume = 4 * np.pi / 3 * np.diff(atmosphere.cubes[shells], axis=1)[:, 0]
     r500c = float(COSMO.r500c(5e13, 0.2))
     emission = atmosphere.emission_measure[shells]
     held = shell_gas_mass(emission, volume, np.ones(len(volume)), r500c, 0.2)
-    expected = 0.097 * 5e13 * 0.25**0.14
-    assert held[outer <= 1 + 1e-9].sum() == pytest.approx(expected, rel=0.01)
-    kt = 3.24 * float(COSMO.efunc(0.2)) ** (2 / 3) * 0.25**0.643
+    inside = outer <= 1 + 1e-9
+    assert held[inside].sum() == pytest.approx(relation_mass(5e13, config), rel=0.01)
+    kt = config.t_kev * float(COSMO.efunc(0.2)) ** config.t_evolution * 0.25**config.t_slope
     assert atmosphere.kt_kev[shells] == pytest.approx(np.full(shells.sum(), kt), rel=1e-9)
     assert atmosphere.axes[1, 0, 0] == atmosphere.axes[1, 1, 1] == pytest.approx(r500c)
-    inner = np.cbrt(atmosphere.cubes[shells, 0])
-    density = vikhlinin_density(
-        (inner + outer) / 2, core=0.25, alpha=0.1, beta=0.57, outer=0.5, epsilon=2.5
-    )
-    ratio = emission / volume / density**2
-    assert ratio == pytest.approx(np.full(len(ratio), ratio[0]), rel=1e-9)
+    x, square = (inner + outer) / 2, emission / volume
+
+    def models(core: float) -> np.ndarray:
+        """The two beta models of Vikhlinin et al. 2006, equation 3, shape (n, 2)."""
+        main = (1 + (x / core) ** 2) ** (-3 * config.beta)
+        main = main * (1 + (x / config.outer) ** 3) ** (-config.epsilon / 3)
+        return np.stack([main, (1 + (x / config.clump_cusp_radius) ** 2) ** -3.0], axis=1)
+
+    def misfit(core: float) -> float:
+        return np.linalg.lstsq(models(core) / square[:, None], np.ones(len(x)))[1][0]
+
+    core = float(minimize_scalar(misfit, bounds=(0.1, 1), method="bounded").x)
+    strength = np.linalg.lstsq(models(core) / square[:, None], np.ones(len(x)))[0]
+    assert (strength > 0).all()
+    assert models(core) @ strength / square == pytest.approx(np.ones(len(x)), abs=0.01)
+    # of the light within R500c, the part within 0.15 R500c in projection
+    light = emission[inside]
+    within = light @ (1 - np.sqrt(1 - np.minimum(1, 0.15 / x[inside]) ** 2)) / light.sum()
+    share = 1 / (1 + np.exp(-config.core_share))
+    assert within == pytest.approx(share, rel=0.1)  # shells of clumps are coarse
+
+
+def test_clumping_of_clumps_is_the_populations():
+    halo, place = make_halo(), np.array([[0.0, 3.0, 20.0]])
+    one = Clumps(place, np.array([5e13]), np.ones(1), np.full(1, np.inf))
+    light = []
+    for changes in ({"clumping": 0.0}, {"clumping": 0.2}, {"clumping": 0.0, "clumping_slope": 0.1}):
+        config = GasConfig(**{"clumping_slope": 0.0, "clumping_evolution": 0.0, **changes})
+        made = make_atmosphere(halo, make_gas(halo, config, COSMO), [one], config, COSMO)
+        light.append(made.emission_measure[made.body == 1].sum())
+    assert light[1] / light[0] == pytest.approx(np.exp(0.2), rel=1e-9)
+    assert light[2] / light[0] == pytest.approx(0.25**0.1, rel=1e-9)
 
 
 def test_half_the_gas_shines_a_quarter():

@@ -19,21 +19,24 @@ from icmass.proxies.summary import published_scatter
 from icmass.report.gallery import choose_clusters, draw_component_gallery
 from icmass.report.validation import check_table, missed_rows, render, write_validation
 from icmass.report.validation_gas import draw_morphology
+from icmass.report.validation_images import draw_images
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator
 from icmass.universe.gas import make_gas, r500c_cm
 from icmass.validation import gas_profiles as profiles
-from icmass.validation import morphology, response
+from icmass.validation import image_maps, response
 from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Findings, Target, Verdict
 from icmass.validation.count_rates import efeds_rates, gas_rates
 from icmass.validation.field import MEASURED_COUNTS, moretti_counts_above
+from icmass.validation.image_maps import ImageSample
 from icmass.validation.photons import measured_background, photon_findings
 from icmass.validation.profiles import EDGES, stack_profiles
 from icmass.validation.proxies import proxy_findings
 from icmass.validation.relations import relation_findings
 from icmass.validation.validate import validate
 from icmass.validation.words import tolerance_text, value_text
+from test_images_against import published_sample
 
 
 @pytest.fixture(scope="module")
@@ -298,20 +301,28 @@ def test_gas_profiles_are_of_the_clusters_of_the_survey(small):
         profiles.gas_profiles(small.assign_attrs(seed=6), SurveyConfig())
 
 
-def test_the_morphology_is_measured_once_and_drawn(mock, monkeypatch):
+def test_images_are_made_once_and_drawn(mock, monkeypatch):
     calls = []
 
-    def measured(*args: object) -> dict[str, np.ndarray]:
+    def made(*args: object) -> ImageSample:
         calls.append(args)
-        return {name: np.geomspace(0.01, 0.1, 100) for name in morphology.LABELS}
+        return published_sample()
 
-    monkeypatch.setattr(morphology, "deep_morphology", measured)
+    monkeypatch.setattr(image_maps, "image_sample", made)
     config = json.loads(SurveyConfig().model_dump_json())
     found = validate(mock.assign_attrs(config=json.dumps(config), seed=1))
-    assert len(calls) == 1 and "morphology" not in found.document()
-    curve = draw_morphology(found.morphology).axes[0].lines[0]
+    assert len(calls) == 1 and "images" not in found.document()
+    curve = draw_morphology(found.images.morphology).axes[0].lines[0]
     assert np.interp(10**-1.5, *curve.get_data()) == pytest.approx(0.5, abs=0.02)
+    axes = draw_images(found.images).axes
+    assert len(axes) == 6
+    mine, published = axes[0].lines[:2]
+    middle = np.median(published.get_xdata())
+    assert np.interp(middle, *mine.get_data()) == pytest.approx(0.5, abs=0.02)
     assert len(calls) == 1
+    assert {check.group for check in found.checks} >= {"images", "morphology"}
+    other = validate(mock.assign_attrs(config=json.dumps(config), seed=1, preset="efeds"))
+    assert "images" not in {check.group for check in other.checks}
 
 
 def test_published_source_counts_meet_the_measured_ones():

@@ -108,17 +108,20 @@ def _title(results: dict[str, Any]) -> str:
 
 def rich_table(results: dict[str, Any]) -> Table:
     """Return the table for a terminal."""
+    from rich.markup import escape
     from rich.table import Table
 
     note = _limit_note(results) or None
-    table = Table(title=_title(results), title_justify="left", caption=note, caption_justify="left")
+    table = Table(
+        title=escape(_title(results)), title_justify="left", caption=note, caption_justify="left"
+    )
     for i, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for group, rows in _grouped(results):
         table.add_section()
-        table.add_row(f"[bold]{group}[/bold]")
+        table.add_row(f"[bold]{escape(group)}[/bold]")
         for row in rows:
-            table.add_row(*_cells(row))
+            table.add_row(*map(escape, _cells(row)))
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -20,6 +21,7 @@ from icmass.cli.options import SeveralValues
 from icmass.cli.predict import predict
 from icmass.cli.rate import rate
 from icmass.cli.report import report
+from icmass.cli.selection import selection
 from icmass.cli.simulate import simulate
 from icmass.cli.validate import validate
 from icmass.errors import InputError
@@ -51,10 +53,28 @@ def icmass(
         os.environ["ICMASS_DEBUG"] = "1"
 
 
+def escape_help(command: Any) -> None:
+    """Have the help of a command, and of those below it, printed as it is written.
+
+    Rich would take ``[keV]`` for markup.
+    """
+    from rich.markup import escape
+
+    if getattr(command, "rich_markup_mode", None) != "rich":
+        return
+    for of in (command, *command.params):
+        if getattr(of, "help", None):
+            of.help = escape(of.help)
+    for sub_command in getattr(command, "commands", {}).values():
+        escape_help(sub_command)
+
+
 def main() -> None:
     """Run the command line; bad input ends with one line on standard error and status 2."""
+    command = typer.main.get_command(app)
+    escape_help(command)
     try:
-        app()
+        command()
     except (InputError, OSError, MemoryError, KeyboardInterrupt) as error:
         if os.environ.get("ICMASS_DEBUG"):
             raise
@@ -90,3 +110,4 @@ app.command()(report)
 app.command(cls=SeveralValues)(predict)
 app.command(cls=SeveralValues)(export)
 app.command()(rate)
+app.command()(selection)

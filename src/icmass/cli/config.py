@@ -16,6 +16,9 @@ def config(
     variant: Annotated[
         list[str] | None, typer.Option(help="Physics variant; several are mixed in turn.")
     ] = None,
+    physics: Annotated[
+        str | None, typer.Option(metavar="prior", help="prior: with the ranges of its prior.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--config", help="YAML file with physical parameters.")
     ] = None,
@@ -29,5 +32,7 @@ def config(
     if list_variants:
         typer.echo(variants_as_text())
         return
-    resolved = resolve_config(preset, file, tuple(assign or ()), tuple(variant or ()))
+    resolved = resolve_config(
+        preset, file, tuple(assign or ()), tuple(variant or ()), physics=physics
+    )
     typer.echo(as_yaml(resolved), nl=False)

@@ -22,18 +22,21 @@ def info(
         typer.echo(json.dumps(found, indent=1))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     h = found["cosmology"].get("h")
     console = Console()
     console.print(
-        f"[bold]{survey}[/bold]: {found['n_clusters']} clusters, preset {found['preset']}, "
-        f"seed {found['seed']}, icmass {found['version']}"
+        f"[bold]{escape(str(survey))}[/bold]: {found['n_clusters']} clusters, preset "
+        f"{escape(str(found['preset']))}, seed {found['seed']}, "
+        f"icmass {escape(str(found['version']))}"
     )
     console.print(
         f"maps {found['n_pixels']} x {found['n_pixels']} over "
         f"+-{found['half_width_mpc_h']:g} comoving Mpc/h, bands [keV] {', '.join(found['bands'])}, "
-        f"components {', '.join(found['components'])}"
+        f"components {', '.join(found['components'])}",
+        markup=False,
     )
     table = Table("quantity", "min", "median", "max", "unit")
     for name, row in found["ranges"].items():
@@ -42,3 +45,10 @@ def info(
         if name == "m500c" and h:
             table.add_row("", *(f"{row[k] / h:.4g}" for k in ("min", "median", "max")), "Msun")
     console.print(table)
+    if universes := found.get("universes"):
+        fewest, most = universes["clusters"]
+        console.print(f"{universes['number']} universes, {fewest} to {most} clusters in each")
+        table = Table("physics", "min", "median", "max", "unit")
+        for name, row in universes["parameters"].items():
+            table.add_row(name, *(f"{row[k]:.4g}" for k in ("min", "median", "max")), row["units"])
+        console.print(table)

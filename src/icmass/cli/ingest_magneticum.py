@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icmass.errors import InputError
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
     from icmass.survey.readers.ideal_photons import PhotonTelescope
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 Out = Annotated[Path, Option(help="The store to write, X.zarr.")]
+Ra = Annotated[
+    float | None,
+    Option(
+        help="Right ascension of the map's centre, degrees; default: of the table, or else of the "
+        "lists' first source."
+    ),
+]
+Dec = Annotated[float | None, Option(min=-90, max=90, help="Its declination, degrees.")]
 Exposure = Annotated[float, Option(min=1, max=1e7, help="Exposure to be seen, seconds.")]
 Psf = Annotated[bool, Option(help="Blur positions with the point spread function.")]
 Background = Annotated[bool, Option(help="Add the background of sky and particles.")]
@@ -34,7 +43,7 @@ Nh = Annotated[
         min=0,
         max=1000,
         help="Galactic column density that the photons have passed, 1e20 cm^-2; default: NH of "
-        "the primary header, or 3.",
+        f"the primary header, or {DEFAULT_NH_1E20:g}.",
     ),
 ]
 Absorb = Annotated[
@@ -57,7 +66,8 @@ def magneticum(
         Path | None,
         Option(
             help="Table (CSV, ECSV, FITS) of clusters: cluster id, snapshot, m500c [Msun/h], x, y, "
-            "z [comoving kpc/h], T [keV], L_X [1e44 erg/s], M_gas, M_star [Msun/h], sigma_v_true."
+            "z [comoving kpc/h], T [keV], L_X [1e44 erg/s], M_gas, M_star [Msun/h], sigma_v_true, "
+            "and ra, dec [deg] of the maps' centres."
         ),
     ] = None,
     galaxies: Annotated[
@@ -67,6 +77,8 @@ def magneticum(
             "v_los or vz [km/s], m_star [Msun/h]."
         ),
     ] = None,
+    ra: Ra = None,
+    dec: Dec = None,
     exposure: Exposure = 2000.0,
     psf: Psf = True,
     background: Background = True,
@@ -103,6 +115,7 @@ def magneticum(
         clusters=clusters,
         galaxies=galaxies,
         nh=nh,
+        centre=_centre(ra, dec),
     )
     _build(
         targets, failures + more, telescope, out, seed, overwrite,
@@ -123,10 +136,8 @@ def photons(
             "redshift, and if you like ra, dec, area, time, nh, cluster id, m500c, ..."
         ),
     ] = None,
-    ra: Annotated[
-        float | None, Option(help="Right ascension of the map's centre, degrees.")
-    ] = None,
-    dec: Annotated[float | None, Option(help="Declination of the map's centre, degrees.")] = None,
+    ra: Ra = None,
+    dec: Dec = None,
     redshift: Annotated[float | None, Option(help="Redshift; default: of the header.")] = None,
     area: Annotated[
         float | None,
@@ -163,10 +174,18 @@ def photons(
     if file is not None and table is None:
         targets = target_of_file(file, known)
     elif table is not None and file is None:
-        targets = targets_of_table(table, known)
+        targets = targets_of_table(table, known, h=h)
     else:
         raise InputError("give a FILE or --table", field="FILE")
     _build(targets, [], telescope, out, seed, overwrite, preset="photons", config={})
+
+
+def _centre(ra: float | None, dec: float | None) -> tuple[float, float] | None:
+    if ra is None and dec is None:
+        return None
+    if ra is None or dec is None:
+        raise InputError("give both or none", field="--ra, --dec")
+    return ra, dec
 
 
 def _telescope(

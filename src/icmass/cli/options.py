@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from icmass.errors import InputError
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
     from icmass.survey.readers.esass import EventSource
@@ -28,20 +29,22 @@ TableFile = Annotated[
     Path | None,
     Option(
         metavar="TABLE",
-        help="Many clusters: FITS, ECSV, CSV or VOTable with RA, Dec [deg] and z, and where there "
-        "are, id and nh [1e20 cm^-2].",
+        help="Many clusters: FITS, ECSV, CSV or VOTable with RA, Dec and z, and where there are, "
+        "id and nh, in any unit; without one in degrees and 1e20 cm^-2.",
     ),
 ]
 Nh = Annotated[
     float | None,
-    Option(help="Galactic column density, 1e20 cm^-2; default 3.5, or what a mock says."),
+    Option(
+        help=f"Galactic column density, 1e20 cm^-2; default {DEFAULT_NH_1E20:g}, or what a mock "
+        "says."
+    ),
 ]
-DEFAULT_NH = 3.5
 Exposure = Annotated[
     float | None,
     Option(
         metavar="S",
-        help="Exposure in place of a map: seconds of all modules at the survey-average area.",
+        help="Exposure in place of maps: seconds of all modules at the survey-average area.",
     ),
 ]
 ExpmapKind = Annotated[
@@ -171,13 +174,12 @@ def read_targets(
     Event files that `icmass export` wrote of a mock say where the cluster is, at what redshift and
     behind what column density, for what the options leave out.
     """
-    from icmass.survey.readers.cluster_table import read_cluster_table
     from icmass.survey.readers.observed import Target, check_target
 
     place = {"--ra": ra, "--dec": dec, "--redshift": redshift}
     if table is not None:
         refuse({**place, "--name": name}, "each cluster has its own in the --table")
-        return read_cluster_table(table, nh=DEFAULT_NH if nh is None else nh)
+        return _of_table(table, DEFAULT_NH_1E20 if nh is None else nh)
     if events is not None:
         told = _of_mock(events)
         place = {key: told.get(key) if value is None else value for key, value in place.items()}
@@ -185,9 +187,22 @@ def read_targets(
     if missing := [key for key, value in place.items() if value is None]:
         raise InputError("is missing", field=", ".join(missing), mend="give it, or a --table")
     at_ra, at_dec, at_z = (float(value) for value in place.values() if value is not None)
-    nh = DEFAULT_NH if nh is None else nh
+    nh = DEFAULT_NH_1E20 if nh is None else nh
     called = "cluster" if events is None else events.name.split(".")[0]
     return [check_target(Target(name or called, at_ra, at_dec, at_z, nh))]
+
+
+def _of_table(table: Path, nh: float) -> list[Target]:
+    """Return the clusters of a table; say of how many it doesn't know the column density."""
+    from icmass.survey.readers.cluster_table import read_cluster_table
+
+    targets = read_cluster_table(table, nh=nh)
+    unknown = sum(not target.nh_is_known for target in targets)
+    if unknown:
+        of = "all" if unknown == len(targets) else f"{unknown} of {len(targets)}"
+        line = f"icmass: {table}: has no N_H of {of} clusters: {nh:g}e20 cm^-2 is taken"
+        typer.echo(line, err=True)
+    return targets
 
 
 def _of_mock(file: Path) -> dict[str, float]:

@@ -27,7 +27,7 @@ Inputs = Annotated[
     typer.Argument(
         metavar="[MODEL_OR_RUN] [INPUT]...",
         help="A run's folder, a saved model's or a bundled model (default: erosita-v1, bundled); "
-        "then a survey, X.zarr, or eSASS event files; or none with --images.",
+        "then a survey (a Zarr store), or eSASS event files; or none with --images.",
         show_default=False,
     ),
 ]
@@ -165,7 +165,7 @@ def predict(
         )
         if images:
             sky: dict[str, Any] = {"mask": mask, "min_visible": min_visible, "seed": seed}
-            sky["exposure_kind"] = expmap_kind or "survey"
+            sky |= {"exposure_kind": expmap_kind or "survey", "seconds": exposure}
             found = _of_images(ensemble, images, expmap or [], targets[0], image_bands, sky)
         else:
             found = _of_events(ensemble, files, targets, how)
@@ -183,10 +183,12 @@ def predict(
 
 def _model_and_inputs(given: list[Path], images: bool) -> tuple[Path | None, list[Path]]:
     """Tell the model from the inputs: a folder that is no store, or what is no file at all."""
+    from icmass.survey.catalog import is_store
+
     if not given:
         return None, []
     first = given[0]
-    is_input = first.suffix == ".zarr" or first.is_file()
+    is_input = is_store(first) or first.is_file()
     if is_input or (len(given) == 1 and not images and _looks_like_events(first)):
         return None, given
     return first, given[1:]
@@ -200,7 +202,9 @@ def _checked_inputs(
     files: list[Path], images: list[Path] | None, index: list[str] | None, given: dict[str, Any]
 ) -> list[Path]:
     """Return the survey among the inputs, if it is one; refuse options that don't go with them."""
-    stores = [file for file in files if file.suffix == ".zarr"]
+    from icmass.survey.catalog import is_store
+
+    stores = [file for file in files if is_store(file)]
     if bool(files) + bool(images) != 1 or (stores and len(files) > 1):
         raise InputError("give one survey, event files, or --images", field="input")
     option = {name: "--" + name.replace("_", "-") for name in given} | {"novig": "--expmap-novig"}
@@ -209,14 +213,16 @@ def _checked_inputs(
         return {option[name]: given[name] for name in names}
 
     place = some("ra", "dec", "redshift", "table")
-    of_sky = some("expmap", "expmap_kind", "mask")
-    of_events = some("exposure", "novig", "background", "regions", "sources")
+    of_sky = some("exposure", "expmap", "expmap_kind", "mask")
+    of_events = some("novig", "background", "regions", "sources")
     of_images = some("image_bands")
     if stores:
         why = "a SURVEY has its own; it goes with event files and --images"
         refuse(place | of_sky | of_events | of_images, why)
         return stores
     refuse({"--index": index}, "only a SURVEY has an index")
+    if given["exposure"] is not None:
+        refuse(some("expmap_kind"), "says what --expmap holds, not --exposure")
     if images:
         refuse(of_events | some("table"), "goes with event files, not with --images")
     else:
@@ -264,13 +270,14 @@ def _of_events(
     ensemble: Ensemble, files: Sequence[Path], targets: Sequence[Any], how: dict[str, Any]
 ) -> Found:
     """Return the survey of clusters in event files, on the maps that the model was trained on."""
-    from icmass.survey.readers.observed import survey_attrs, survey_in_memory
+    from icmass.survey.readers.observed import check_target, survey_attrs, survey_in_memory
 
     grid = ensemble.map_grid()
     failed: dict[str, InputError] = {}
     usable = []
     for target in targets:
         try:
+            check_target(target)
             ensemble.training.check_redshift(target.redshift)
             usable.append(target)
         except InputError as error:

@@ -11,13 +11,14 @@ MAX_ROWS = 20
 def print_prediction(found: dict[str, Any]) -> None:
     """Print a predicted mass, or a table of them, with what it assumes."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     model, rows = found["model"], found["clusters"]
     console.print(
-        f"[bold]{model['name']}[/bold], {model['members']} fold models, trained on "
-        f"{model['n_train']} mock clusters (preset {model['preset']})",
+        f"[bold]{escape(model['name'])}[/bold], {model['members']} fold models, trained on "
+        f"{model['n_train']} mock clusters (preset {escape(str(model['preset']))})",
         soft_wrap=True,
     )
     if not rows:
@@ -27,19 +28,19 @@ def print_prediction(found: dict[str, Any]) -> None:
     if len(rows) == 1:
         table = Table(show_header=False)
         for row in _one(rows[0]):
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
     else:
         table = Table("cluster", "z", "M500c \\[1e14 Msun/h]", "M500c \\[1e14 Msun]", "photons")
         for row in rows[:MAX_ROWS]:
-            table.add_row(*_short(row))
+            table.add_row(*map(escape, _short(row)))
     console.print(table)
     if len(rows) > MAX_ROWS:
         console.print(f"... and {len(rows) - MAX_ROWS} more: choose with --index, or --json")
     for line in found["warnings"]:
-        console.print(f"[bold yellow]Mind:[/] {line}", highlight=False, soft_wrap=True)
+        console.print(f"[bold yellow]Mind:[/] {escape(line)}", highlight=False, soft_wrap=True)
     console.print("It assumes:")
     for line in found["assumptions"]:
-        console.print(f" - {line}", highlight=False, soft_wrap=True)
+        console.print(f" - {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _interval(mass: dict[str, float] | None) -> str:
@@ -50,6 +51,8 @@ def _interval(mass: dict[str, float] | None) -> str:
 
 def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines of the table of one cluster."""
+    from icmass.estimators.reasons import score_text
+
     if "id" in row:
         yield "cluster", row["id"]
     if "ra" in row:
@@ -57,8 +60,9 @@ def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "redshift", f"{row['redshift']:.4g}"
     yield from _mass(row)
     if row["out_of_domain"] is not None:
+        score = score_text(row["out_of_domain"])
         flag = "flagged" if row["flagged"] else "like the training set"
-        yield "out of domain", f"{row['out_of_domain']:.2f}, {flag} (flagged above 1)"
+        yield "out of domain", f"{score}, {flag} (flagged above 1)"
     for i, reason in enumerate(row.get("reasons", [])):
         yield "" if i else "flagged, because", reason
     if "m500c" in row:

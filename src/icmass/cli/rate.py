@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icmass.plasma.absorption import DEFAULT_NH_1E20
+
 if TYPE_CHECKING:
     from icmass.observe.rates import Band, Rates
 
@@ -20,7 +22,9 @@ def rate(
     abundance: Annotated[
         float, typer.Option(help="Metal abundance [solar, Anders & Grevesse 1989].")
     ] = 0.3,
-    nh: Annotated[float, typer.Option(help="Galactic column density [1e20 cm^-2].")] = 3.0,
+    nh: Annotated[
+        float, typer.Option(help="Galactic column density [1e20 cm^-2].")
+    ] = DEFAULT_NH_1E20,
     arf: Annotated[
         Path | None, typer.Option(help="OGIP ARF in place of the built-in area.")
     ] = None,
@@ -67,11 +71,12 @@ def _name(band: Band) -> str:
 
 def _print(rates: Rates, title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    console.print(f"[bold]{title}[/bold]")
-    console.print("per unit norm 1e-14 / (4 pi [D_A (1+z)]^2) * int n_e n_H dV")
+    console.print(f"[bold]{escape(title)}[/bold]")
+    console.print("per unit norm 1e-14 / (4 pi [D_A (1+z)]^2) * int n_e n_H dV", markup=False)
     table = Table("PI band", "rate", "flux per rate")
     table.add_row("keV", "counts/s", "erg/cm^2/count", style="dim", end_section=True)
     for band, value in rates.counts.items():

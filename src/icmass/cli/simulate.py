@@ -32,6 +32,14 @@ def simulate(
         list[str] | None,
         typer.Option(help="Physics variant on top of the preset; several are mixed in turn."),
     ] = None,
+    physics: Annotated[
+        str | None,
+        typer.Option(metavar="prior", help="prior: the physics of each universe drawn of ranges."),
+    ] = None,
+    universes: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="With --physics prior: clusters are of K universes."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a survey of that name.")
@@ -45,7 +53,14 @@ def simulate(
     from icmass.survey.presets import resolve_config
     from icmass.survey.write import simulate_survey
 
-    resolved = resolve_config(preset, config, tuple(assign or ()), tuple(variant or ()))
+    resolved = resolve_config(
+        preset,
+        config,
+        tuple(assign or ()),
+        tuple(variant or ()),
+        physics=physics,
+        universes=universes,
+    )
     with progress("clusters") as report:
         simulate_survey(
             resolved,
@@ -59,4 +74,5 @@ def simulate(
             overwrite=overwrite,
             progress=report,
         )
-    typer.echo(f"{out}: {n} clusters, preset {preset}, seed {seed}")
+    drawn = f", {resolved.physics.universes} universes" if resolved.physics else ""
+    typer.echo(f"{out}: {n} clusters, preset {preset}, seed {seed}{drawn}")

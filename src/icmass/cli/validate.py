@@ -47,6 +47,7 @@ def validate(
 
 def _print(found: Validation) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from icmass.validation.check import GROUPS
@@ -54,23 +55,24 @@ def _print(found: Validation) -> None:
     console = Console()
     told, verdict = found.survey, found.verdict
     console.print(
-        f"[bold]{verdict.n_ok} of {verdict.n} rows hold[/bold]: preset {told['preset']}, "
-        f"{told['n_clusters']} clusters, seed {told['seed']}; "
+        f"[bold]{verdict.n_ok} of {verdict.n} rows hold[/bold]: "
+        f"preset {escape(str(told['preset']))}, {told['n_clusters']} clusters, "
+        f"seed {told['seed']}; "
         f"worst {verdict.worst}, {verdict.worst_deviation:+.1f} tolerances"
     )
     table = Table("row", "value", "target", "tolerance", "off by", "n", "unit")
     for key, title in GROUPS.items():
         rows = [check for check in found.checks if check.group == key]
         if rows:
-            table.add_row(f"[bold]{title}[/bold]")
+            table.add_row(f"[bold]{escape(title)}[/bold]")
         for check in rows:
-            table.add_row(*_cells(check), style=None if check.ok else "bold red")
+            table.add_row(*map(escape, _cells(check)), style=None if check.ok else "bold red")
         if rows:
             table.add_section()
     console.print(table)
     console.print("off by: deviation in units of the tolerance; MISS beyond 1")
     for reason, names in found.absent.items():
-        console.print(f"Left out, {reason}: {'; '.join(names)}", soft_wrap=True)
+        console.print(f"Left out, {reason}: {'; '.join(names)}", markup=False, soft_wrap=True)
 
 
 def _cells(check: Check) -> tuple[str, ...]:

@@ -19,13 +19,12 @@ import xarray as xr
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.aperture import needs_aperture, solved_with_aperture
-from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.estimator import Estimator, Prediction, check_redshifts
 from icmass.estimators.mixture import Mixture, mix
 from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.survey.readers.sky_grid import MapGrid
 
-REDSHIFT_SLACK = 0.005
 TRAINED = Prior()
 """The prior that a model was trained with."""
 _MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
@@ -79,13 +78,7 @@ class Training:
 
     def check_redshift(self, redshift: float) -> None:
         """Refuse a redshift outside the training range."""
-        low, high = self.redshift_range
-        if not low - REDSHIFT_SLACK <= redshift <= high + REDSHIFT_SLACK:
-            raise InputError(
-                f"{redshift:g} is outside the model's training range {low:.3f} to {high:.3f}",
-                field="redshift",
-                mend="use a model trained at this redshift",
-            )
+        check_redshifts(np.array([redshift]), self.redshift_range)
 
 
 def _pair(values: Sequence[float]) -> tuple[float, float]:

@@ -8,11 +8,44 @@ from typing import Literal, Protocol, Self, runtime_checkable
 import numpy as np
 import xarray as xr
 
+from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction
 
-__all__ = ["Estimator", "Kind", "Prediction"]
+__all__ = ["Estimator", "Kind", "Prediction", "check_redshifts"]
 
 Kind = Literal["ideal", "observed", "network"]
+REDSHIFT_TOLERANCE = 0.015
+"""How far outside the training range a redshift may lie; half the least step of the snapshots."""
+
+
+def check_redshifts(
+    redshifts: np.ndarray, trained: tuple[float, float], name: str | None = None
+) -> None:
+    """Refuse redshifts that an estimator was not trained for.
+
+    Parameters
+    ----------
+    redshifts : ndarray, shape (n,)
+    trained : (float, float)
+        Least and largest redshift of the training clusters.
+    name : str, optional
+        The estimator, to be named.
+
+    Raises
+    ------
+    InputError
+        If one is outside `trained` by more than `REDSHIFT_TOLERANCE`.
+    """
+    low, high = trained
+    z = np.atleast_1d(redshifts)
+    bad = ~((z >= low - REDSHIFT_TOLERANCE) & (z <= high + REDSHIFT_TOLERANCE))
+    if bad.any():
+        of = f" of {name}" if name else ""
+        raise InputError(
+            f"{z[bad][0]:g} is outside the training range {low:.3f}-{high:.3f}{of}",
+            field="redshift",
+            mend="use a model trained at this redshift",
+        )
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from icmass.estimators.ensemble import TRAINED, Ensemble, survey_cosmology
 from icmass.estimators.mixture import Mixture
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
-from icmass.estimators.reasons import central_photons, reasons, withheld
+from icmass.estimators.reasons import central_photons, reasons, score_text, withheld
 from icmass.survey.catalog import counts
 from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
@@ -232,8 +232,8 @@ def _flagged(index: np.ndarray, prediction: Prediction) -> list[str]:
         return []
     unlike = "unlike all that the model was trained on (out_of_domain above 1): don't rely on"
     if len(index) == 1:
-        score = prediction.out_of_domain[0]
-        return [f"Flagged: this cluster, at {score:.2f}, is {unlike} its mass."]
+        score = score_text(float(prediction.out_of_domain[0]))
+        return [f"Flagged: this cluster, at {score}, is {unlike} its mass."]
     named = ", ".join(map(str, which[:MAX_NAMED])) + (", ..." if len(which) > MAX_NAMED else "")
     return [f"Flagged: {len(which)} of {len(index)} clusters are {unlike} their masses: {named}."]
 

@@ -169,9 +169,21 @@ def reasons(
         words += _of_hidden(ensemble, cluster)
         score = prediction.out_of_domain
         if score is not None and score[k] > 1:
-            words.append(f"unlike the training maps: out-of-domain score {score[k]:.2f} above 1")
+            told = score_text(float(score[k]))
+            words.append(f"unlike the training maps: out-of-domain score {told} above 1")
         found.append(words)
     return found
+
+
+def score_text(score: float) -> str:
+    """Return an out-of-domain score as it is printed; of a cluster far out, its order.
+
+    Examples
+    --------
+    >>> score_text(0.913), score_text(4.2e37)
+    ('0.91', '4e+37')
+    """
+    return f"{score:.2f}" if abs(score) < 1000 else f"{score:.0e}"
 
 
 def withheld(photons: Photons) -> bool:

@@ -17,7 +17,7 @@ import xarray as xr
 
 from icmass import __version__
 from icmass.errors import InputError
-from icmass.estimators.estimator import Kind, Prediction
+from icmass.estimators.estimator import Kind, Prediction, check_redshifts
 from icmass.estimators.main_process import is_main
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
 from icmass.proxies.observables import APERTURES
@@ -25,8 +25,6 @@ from icmass.proxies.scaling import MIN_CLUSTERS, RedshiftNormalisation
 from icmass.survey.catalog import half_width_mpc_h
 
 FORMAT = 1
-REDSHIFT_MARGIN = 0.05
-"""How far beyond the training redshifts a relation is trusted."""
 
 
 def _linear(f: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
@@ -128,7 +126,7 @@ class ProxyRelation:
             raise InputError(f"{self.name} has not been fitted", mend="fit or load it first")
         index = np.asarray(index)
         raw = self._features(survey, index)
-        self._check_redshift(raw[:, -1])
+        check_redshifts(raw[:, -1], self._about["redshift_range"], self.name)
         x = (raw - self._array["mean"]) / self._array["scale"]
         design = _design(self.terms, x)
         mean = design @ self._array["coefficients"]
@@ -179,17 +177,6 @@ class ProxyRelation:
         centre, scale = self._array["std_pivot"]
         columns = np.column_stack([(mean - centre) / scale, z])
         return np.column_stack([np.ones(len(z)), np.clip(columns, *self._array["std_range"])])
-
-    def _check_redshift(self, z: np.ndarray) -> None:
-        low, high = self._about["redshift_range"]
-        outside = (z < low - REDSHIFT_MARGIN) | (z > high + REDSHIFT_MARGIN)
-        if outside.any():
-            raise InputError(
-                f"{z[outside][0]:.3f} is outside the training range {low:.3f}-{high:.3f} "
-                f"of {self.name}",
-                field="redshift",
-                mend="use an estimator trained at this redshift",
-            )
 
     def save(self, directory: Path) -> None:
         """Write ``model.safetensors``, ``config.json`` and a model card, ``README.md``.

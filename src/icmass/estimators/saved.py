@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from icmass.errors import InputError
 from icmass.estimators.designs import DESIGNS, Design
 from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
+from icmass.estimators.estimator import check_redshifts
 from icmass.estimators.names import parse_network
 from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.sample import binned_pixels
 from icmass.survey.catalog import half_width_mpc_h
 
 Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding
-REDSHIFT_SLACK = 0.015
-"""How far outside the training range a redshift may lie; half the least step of the snapshots."""
 
 
 class NetworkConfig(BaseModel):
@@ -119,12 +118,7 @@ def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> 
     n_pixels = binned_pixels(survey.sizes["x"], DESIGNS[parse_network(config.name)[0]].max_pixels)
     if n_pixels != config.n_pixels:
         raise InputError(f"{n_pixels} pixels a side; trained on {config.n_pixels}", field="maps")
-    low, high = config.redshift_range
-    for z in survey["redshift"].isel(cluster=index).values:
-        if not low - REDSHIFT_SLACK <= z <= high + REDSHIFT_SLACK:
-            raise InputError(
-                f"{z:g} outside the training range {low:.3f}-{high:.3f}", field="redshift"
-            )
+    check_redshifts(survey["redshift"].isel(cluster=index).values, config.redshift_range)
 
 
 def read_config(file: Path) -> NetworkConfig:

@@ -22,21 +22,19 @@ from icmass.explain.interventions import (
     with_maps,
 )
 from icmass.observe.photons import gas_photons
+from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator, simulator_of
-from icmass.universe.atmosphere import Atmosphere, clump_gas_mass, make_atmosphere
+from icmass.universe.atmosphere import clump_gas_mass, make_atmosphere
 from icmass.universe.fluctuations import draw_brightness_field
-from icmass.universe.gas import disturbance, make_gas
-from icmass.universe.scene import Scene, luminosities
-
-_CERTAIN = 100.0
-"""Value of the latent ``core_state`` that decides it, whatever the others are."""
+from icmass.universe.gas import make_gas, mirrored_core
+from icmass.universe.scene import Scene
 
 
 def core_interventions() -> list[Intervention]:
     """Return the tests that make the gas anew: same state, then another core at fixed mass.
 
     In those of the core, every cluster is made twice, first without and then with a cool core. The
-    mock's core state changes the density out to the core radius, of 0.25 R500c, at the same gas
+    mock's core share changes the density out to the core radius, of 0.16 R500c, at the same gas
     mass and mean temperature within R500c; the stricter test changes gas within `CORE` alone.
     """
     other = partial(remade, cool=False)
@@ -73,8 +71,9 @@ def remade(
     rng : Generator
         Draws the photons.
     cool : bool or None
-        Whether they have a cool core: the latent ``core_state`` is set so that they do, which
-        changes cusp, central temperature and central abundance. None: as they are.
+        Whether they have a cool core. Those that are otherwise get the core share as far on the
+        other side of the limit, which changes density, central temperature and central abundance.
+        None: as they are.
     keep_outside : bool
         Keep all gas beyond `CORE` R500c as it is in the same cluster without a cool core, instead
         of the gas mass and the mean temperature within R500c.
@@ -92,8 +91,7 @@ def remade(
         scene = _scene(sim, int(number), mass, cool, keep_outside)
         one[ICM] = _gas_map(sim, scene, int(number), float(exposure), float(nh), rng)
         found = {"T": scene.gas.t_mass_weighted, "M_gas": scene.gas.m_gas}
-        found |= luminosities(scene.atmosphere, sim.observatory.table)
-        found |= _outside_core(scene, sim)
+        found |= sim.luminosities(scene, int(number))
         for name, value in found.items():
             ideal.setdefault(name, []).append(value)
     new = {
@@ -110,14 +108,14 @@ def core_excised(survey: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        With ``L_X_ce`` and ``L_X_soft_ce`` [1e44 erg/s]: `L_X` and `L_X_soft` of the gas from 0.15
-        to 1 R500c in 3D, on the gas's own ellipsoids; substructures count by their centres.
+        With ``L_X_ce`` and ``L_X_soft_ce`` [1e44 erg/s]: `L_X` and `L_X_soft` without what is
+        within 0.15 R500c in projection.
     """
     sim = simulator_of(survey)
     numbered = zip(survey["cluster"].values, survey["m500c"].values, strict=True)
-    rows = [_outside_core(_scene(sim, int(number), mass), sim) for number, mass in numbered]
+    rows = [sim.luminosities(_scene(sim, int(i), mass), int(i)) for i, mass in numbered]
     new = {}
-    for name in rows[0]:
+    for name in ("L_X_ce", "L_X_soft_ce"):
         attrs = {"units": "1e44 erg/s", "long_name": f"{name.removesuffix('_ce')} without the core"}
         new[name] = xr.Variable("cluster", np.array([row[name] for row in rows]), attrs)
     return survey.assign(new)
@@ -136,30 +134,36 @@ def _scene(
         )
     if cool is None:
         return scene
-    made = _with_core(sim, scene, cool)
-    return _inside_alone(_with_core(sim, scene, False), made, sim) if keep_outside else made
+    config = sim.config_of(number)
+    made = _with_core(config, scene, cool)
+    return _inside_alone(_with_core(config, scene, False), made, config) if keep_outside else made
 
 
-def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
+def _inside_alone(without: Scene, made: Scene, config: SurveyConfig) -> Scene:
     """Return a scene whose own gas is `made`'s within `CORE` R500c and `without`'s beyond.
 
-    Density and temperature of the core are scaled to be continuous there.
+    Density and temperature of the core are scaled to be continuous there; the gas of both is
+    clumped as `without`'s is.
     """
     old, new = without.gas, made.gas
     inside = old.edges[1:] <= CORE
     edge = int(inside.sum())
-    emission, kt, abundance = (
+    emission, kt, abundance, clumping = (
         np.where(inside, getattr(new, name) * scale, getattr(old, name))
         for name, scale in (
             ("emission_measure", old.emission_measure[edge] / new.emission_measure[edge]),
             ("kt_kev", old.kt_kev[edge] / new.kt_kev[edge]),
             ("abundance", 1.0),
+            ("clumping", old.clumping[edge] / new.clumping[edge]),
         )
     )
     volume, within = np.diff(old.edges**3), old.inside_r500
-    mass_before, mass = (np.sqrt(em * volume)[within] for em in (old.emission_measure, emission))
+    mass_before, mass = (
+        np.sqrt(shells / excess * volume)[within]
+        for shells, excess in ((old.emission_measure, old.clumping), (emission, clumping))
+    )
     halo = without.halo
-    clumped = clump_gas_mass(without.substructures, halo, sim.config.gas)
+    clumped = clump_gas_mass(without.substructures, halo, config.gas, config.cosmology)
     smooth = max(old.m_gas - clumped, 0.5 * old.m_gas)
     mean_before = np.average(old.kt_kev[within], weights=mass_before)
     mean = np.average(kt[within], weights=mass)
@@ -168,25 +172,25 @@ def _inside_alone(without: Scene, made: Scene, sim: Simulator) -> Scene:
         emission_measure=emission,
         kt_kev=kt,
         abundance=abundance,
+        clumping=clumping,
         m_gas=old.m_gas + smooth * float(mass.sum() / mass_before.sum() - 1),
         t_mass_weighted=old.t_mass_weighted * float(mean / mean_before),
     )
     clumps = [made.substructures, made.neighbours.clumps]
-    atmosphere = make_atmosphere(halo, gas, clumps, sim.config.gas, sim.config.cosmology)
+    atmosphere = make_atmosphere(halo, gas, clumps, config.gas, config.cosmology)
     return replace(made, gas=gas, atmosphere=atmosphere)
 
 
-def _with_core(sim: Simulator, scene: Scene, cool: bool) -> Scene:
+def _with_core(survey: SurveyConfig, scene: Scene, cool: bool) -> Scene:
     """Return a scene with the cluster's own gas in another core state, all else the same."""
-    config, cosmology = sim.config.gas, sim.config.cosmology
-    latents = {**scene.halo.latents, "core_state": _CERTAIN if cool else -_CERTAIN}
-    halo = replace(scene.halo, latents=latents)
+    config, cosmology = survey.gas, survey.cosmology
+    halo = scene.halo
+    if bool(scene.gas.shape["cool_core"]) != cool:
+        halo = replace(halo, latents=halo.latents | {"core_share": mirrored_core(halo, config)})
     clumps = [scene.substructures, scene.neighbours.clumps]
-    gas = make_gas(halo, config, cosmology, clump_gas_mass(scene.substructures, halo, config))
-    if bool(gas.shape["cool_core"]) != cool:
-        raise InputError(
-            "decides the core state alone", field="gas.cool_core_sharpness", mend="set it below 1"
-        )
+    gas = make_gas(
+        halo, config, cosmology, clump_gas_mass(scene.substructures, halo, config, cosmology)
+    )
     atmosphere = make_atmosphere(halo, gas, clumps, config, cosmology)
     return replace(scene, halo=halo, gas=gas, atmosphere=atmosphere)
 
@@ -203,7 +207,7 @@ def _gas_map(
     halo, cosmology = scene.halo, sim.config.cosmology
     field = draw_brightness_field(
         sim.config.fluctuations,
-        disturbance=disturbance(halo),
+        disturbance=halo.latents["disturbance"],
         r500c=halo.r500c,
         kpc_per_mpc_h=float(cosmology.kpc_per_mpc_h(halo.redshift)),
         half_width=sim.config.observe.half_width_mpc_h,
@@ -212,21 +216,3 @@ def _gas_map(
     folder = sim.observatory.folder(nh_1e20)
     photons = gas_photons(scene.atmosphere, halo.redshift, folder, cosmology, exposure, rng, field)
     return recorded(sim.observatory, photons, halo.redshift, rng)
-
-
-def _outside_core(scene: Scene, sim: Simulator) -> dict[str, float]:
-    """Return ``L_X_ce`` and ``L_X_soft_ce`` of a scene [1e44 erg/s]."""
-    seen = _without_core(scene)
-    found = luminosities(seen, sim.observatory.table)
-    return {f"{name}_ce": value for name, value in found.items()}
-
-
-def _without_core(scene: Scene) -> Atmosphere:
-    """Return the atmosphere without what lies within `CORE` of the cluster's R500c, in 3D."""
-    gas = scene.atmosphere
-    inner, outer = gas.cubes.T
-    own = np.clip((outer - CORE**3) / (outer - inner), 0, 1)
-    offset = np.concatenate([scene.substructures.offset, scene.neighbours.clumps.offset])
-    far = np.linalg.norm(offset, axis=1) > CORE * scene.halo.r500c
-    share = np.where(gas.body == 0, own, np.append(1.0, far)[gas.body])
-    return replace(gas, emission_measure=gas.emission_measure * share)

@@ -51,9 +51,9 @@ class Substituted:
 
 
 def per_cluster(survey: xr.Dataset) -> xr.Dataset:
-    """Return a survey without galaxies, with the clusters' places in it as their coordinate."""
-    ragged = [name for name in survey if {"galaxy", "cluster_edge"} & set(survey[name].dims)]
-    return survey.drop_vars(ragged).assign_coords(cluster=np.arange(survey.sizes["cluster"]))
+    """Return what a survey has of each cluster, with the clusters' places in it as coordinate."""
+    others = [name for name in survey if "cluster" not in survey[name].dims]
+    return survey.drop_vars(others).assign_coords(cluster=np.arange(survey.sizes["cluster"]))
 
 
 def changed_survey(

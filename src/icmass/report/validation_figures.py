@@ -25,6 +25,7 @@ from icmass.report.gallery import (
 )
 from icmass.report.style import house_style, save
 from icmass.report.validation_gas import draw_gas_profiles, draw_morphology
+from icmass.report.validation_images import draw_images
 from icmass.report.validation_relations import draw_relation
 from icmass.report.validation_sky import (
     draw_count_rates,
@@ -37,7 +38,7 @@ from icmass.survey.config import SurveyConfig
 from icmass.validation.catalogue import GALAXIES
 from icmass.validation.count_rates import gas_rates, soft_bands
 from icmass.validation.gas_profiles import gas_profiles
-from icmass.validation.morphology import LABELS
+from icmass.validation.image_maps import ImageSample
 from icmass.validation.profiles import MIN_COUNTS, stack_profiles
 from icmass.validation.validate import Validation
 
@@ -166,7 +167,17 @@ def _gas_plans(survey: xr.Dataset, found: Validation) -> Iterator[_Plan]:
         "Points: published parts above a threshold (dotted), set side by side. Diamonds: 16th, "
         "50th and 84th percentile of measured values, noise included. Green: selected by the "
         "Sunyaev-Zeldovich effect, near to selection by mass as the mock is.",
-        (), lambda: _morphology(found),
+        (), lambda: draw_morphology(_images(found).morphology),
+    )  # fmt: skip
+    yield _Plan(
+        "gas", "images", "Images against Magneticum's",
+        "Part of the clusters with a statistic above a value, in images made as those of Green et "
+        "al. (2019, ApJ 884, 33): ideal ones of 1 Ms and ones of eROSITA in 2 ks with PSF and "
+        "background (shaded: binomial error). Diamonds: percentiles of their clusters. All is "
+        "about the X-ray peak, sought within 2 R500c of the centre, which may be that of a "
+        "satellite or of a neighbour. Power ratios are about the peak too, with R in pixels. A and "
+        "S of so few counts in a pixel measure those counts.",
+        (), lambda: draw_images(_images(found)),
     )  # fmt: skip
 
 
@@ -175,11 +186,10 @@ def _gas_profiles(survey: xr.Dataset) -> Figure:
     return draw_gas_profiles(gas_profiles(survey, config), config)
 
 
-def _morphology(found: Validation) -> Figure:
-    if not found.morphology:
-        row = f"median {LABELS['centroid_shift']}"
-        raise ValueError(next(reason for reason, rows in found.absent.items() if row in rows))
-    return draw_morphology(found.morphology)
+def _images(found: Validation) -> ImageSample:
+    if isinstance(found.images, str):
+        raise ValueError(found.images)
+    return found.images
 
 
 def _config(survey: xr.Dataset) -> SurveyConfig:

@@ -115,7 +115,7 @@ def draw_morphology(values: Mapping[str, np.ndarray]) -> Figure:
     Parameters
     ----------
     values : mapping of str to ndarray
-        What `icmass.validation.morphology.deep_morphology` returned.
+        `icmass.validation.image_maps.ImageSample.morphology`.
     """
     figure = new_figure(5.6)
     panels = figure.subplots(2, 2, sharey=True)

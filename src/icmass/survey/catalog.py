@@ -1,7 +1,8 @@
 """A survey on disk: one Zarr store, described once here, opened as an `xarray.Dataset`.
 
 Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions), and
-``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``).
+``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``);
+``universes`` and ``parameter`` where clusters are of several universes.
 Every variable has ``units`` and ``long_name``.
 """
 
@@ -19,12 +20,14 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.survey.whole import check_whole
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
 VISIBLE_COVERAGE = 0.2
 """What has at least this part of the largest exposure of its map is visible; pixels below it are
 filled for networks that are not given the coverage."""
+_STORE_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 MAX_PIECE_BYTES = 2**30
 """Largest chunk, or variable of one number a cluster, of a store that is opened."""
 
@@ -79,11 +82,26 @@ VARIABLES: dict[str, Variable] = {
     "dec": _scalar("deg", "declination of the map's centre"),
     "halo_id": _scalar("1", "identity of the halo", "i8"),
     "snapshot": _scalar("1", "index of the snapshot", "i2"),
+    "universe": _scalar("1", "number of the cluster's universe: its row in physics", "i4"),
+    "physics": Variable(
+        ("universes", "parameter"), "f8", "see parameter_unit", "parameters of each universe"
+    ),
     "position": Variable(
         ("cluster", "axis"), "f8", "Mpc/h comoving", "position in the simulation box"
     ),
     "T": _scalar("keV", "gas-mass-weighted temperature inside R500c"),
-    "L_X": _scalar("1e44 erg/s", "bolometric X-ray luminosity of the gas inside R500c"),
+    "L_X": _scalar(
+        "1e44 erg/s", "bolometric X-ray luminosity of the gas inside R500c, as a catalogue has it"
+    ),
+    "L_X_outlier": _scalar(
+        "1", "1 where the catalogue's L_X is an outlier that the photons do not show", "u1"
+    ),
+    "L_X_ce": _scalar(
+        "1e44 erg/s", "the catalogue's L_X without what is within 0.15 R500c in projection"
+    ),
+    "L_X_emitted": _scalar(
+        "1e44 erg/s", "bolometric X-ray luminosity inside R500c of the gas whose photons are drawn"
+    ),
     "L_X_soft": _scalar(
         "1e44 erg/s", "X-ray luminosity of the gas inside R500c, rest-frame 0.5-2 keV"
     ),
@@ -179,6 +197,11 @@ def blank_survey(
     return xr.Dataset(data, kept, {"format": FORMAT, **attrs})
 
 
+def is_store(path: Path) -> bool:
+    """Return whether a path is called as a Zarr store is, or is one, whatever it is called."""
+    return path.suffix == ".zarr" or any((path / name).is_file() for name in _STORE_FILES)
+
+
 def open_survey(path: str | Path) -> xr.Dataset:
     """Open a survey lazily, and check that it is one.
 
@@ -194,12 +217,18 @@ def open_survey(path: str | Path) -> xr.Dataset:
         if partial.exists():
             mend = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
         raise InputError("no such survey", file=path, mend=mend)
+    if path.suffix == ".partial" or (path / "parts").is_dir():
+        mend = "go on with --resume, or wait until it is done"
+        raise InputError("is unfinished", file=path, mend=mend)
+    field: str | None = None
     try:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
             warnings.simplefilter("ignore", RuntimeWarning)
             _check_sizes(path)
+            check_whole(path)
             survey = xr.open_zarr(path, chunks=None)
             for name, variable in survey.variables.items():
+                field, variable.encoding["source"] = f"variable {name}", str(path)
                 if name in survey.coords or variable.dims == ("cluster",):
                     variable.load()  # small; so that damage is met here
     except InputError:
@@ -208,7 +237,8 @@ def open_survey(path: str | Path) -> xr.Dataset:
         raise InputError(
             f"not a readable Zarr store ({type(error).__name__})",
             file=path,
-            mend="make it again with `icmass simulate`",
+            field=field,
+            mend="copy it again, or make it again",
         ) from None
     _check(survey, path)
     return survey
@@ -250,6 +280,16 @@ def _check(survey: xr.Dataset, path: Path) -> None:
         known = name.startswith("latent_") or name in VARIABLES
         if known and dims != variable_of(name).dims:
             raise InputError(f"has dimensions {dims}", file=path, field=f"variable {name}")
+    if "physics" in survey:
+        known = "universe" in survey and {"parameter", "parameter_unit"} <= set(survey.coords)
+        number = survey["universe"].values if known else np.array([-1])
+        if number.min() < 0 or number.max() >= survey.sizes["universes"]:
+            raise InputError(
+                "does not say of which universe each cluster is",
+                file=path,
+                field="variable universe",
+                mend="make it again",
+            )
 
 
 def _check_axes(survey: xr.Dataset, path: Path) -> None:
@@ -268,16 +308,16 @@ def _check_axes(survey: xr.Dataset, path: Path) -> None:
         raise InputError("are no bands", file=path, field="coordinate band", mend="make it again")
 
 
-def read_values(values: xr.DataArray) -> np.ndarray:
+def read_values(values: xr.DataArray, file: str | None = None) -> np.ndarray:
     """Return values of a survey on disk, or say that they are damaged."""
     try:
         return values.values
     except Exception as error:  # zarr and its codecs raise many kinds for a damaged chunk
         raise InputError(
             f"cannot be read ({type(error).__name__})",
-            file=values.encoding.get("source"),
+            file=file or values.encoding.get("source"),
             field=f"variable {values.name}",
-            mend="make the survey again",
+            mend="copy the survey again, or make it again",
         ) from None
 
 
@@ -299,7 +339,8 @@ def half_width_mpc_h(survey: xr.Dataset) -> float:
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
     maps = survey["maps"].isel(cluster=run_of(index))
-    whole = read_values(maps.transpose("cluster", "component", "band", "y", "x"))
+    dims = ("cluster", "component", "band", "y", "x")
+    whole = read_values(maps.transpose(*dims), survey["maps"].encoding.get("source"))
     return whole.sum(1, dtype="u2")
 
 

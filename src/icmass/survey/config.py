@@ -10,10 +10,13 @@ from icmass.cosmology import Cosmology
 from icmass.observe.allsky import AllSkyConfig
 from icmass.observe.coverage import CoverageConfig
 from icmass.observe.detection import DetectionConfig
+from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.survey.physics_prior import PhysicsPrior
 from icmass.universe.agn import AgnConfig
+from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.fluctuations import FluctuationConfig
 from icmass.universe.galaxies import GalaxyConfig
-from icmass.universe.gas import GasConfig
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import HaloConfig
 from icmass.universe.neighbours import NeighbourConfig
 from icmass.universe.substructure import SubstructureConfig
@@ -58,7 +61,7 @@ class ObserveConfig(BaseModel):
     half_width_mpc_h: float = Field(2.3, gt=0.2, le=20)
     n_pixels: int = Field(128, ge=16, le=1024)
     bands: tuple[tuple[float, float], ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
-    nh_1e20: float = Field(3.0, ge=0, le=1000)
+    nh_1e20: float = Field(DEFAULT_NH_1E20, ge=0, le=1000)
     sky: AllSkyConfig | None = None
     psf: bool = True
     redistribution: bool = True
@@ -96,6 +99,9 @@ class SurveyConfig(BaseModel):
         Physics variants that were applied to it.
     detection : DetectionConfig or None
         Only detected clusters, of a light-cone (``halos.redshift_range``); None: all halos.
+    physics : PhysicsPrior or None
+        Universes of different physics: of gas and AGN, what the prior draws is then that of each
+        cluster's universe, not what stands here. None: one universe, with the physics given here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,10 +114,12 @@ class SurveyConfig(BaseModel):
     substructure: SubstructureConfig = SubstructureConfig()
     neighbours: NeighbourConfig = NeighbourConfig()
     fluctuations: FluctuationConfig = FluctuationConfig()
+    catalogue: CatalogueConfig = CatalogueConfig()
     agn: AgnConfig = AgnConfig()
     galaxies: GalaxyConfig = GalaxyConfig()
     observe: ObserveConfig = ObserveConfig()
     detection: DetectionConfig | None = None
+    physics: PhysicsPrior | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -125,8 +133,12 @@ class SurveyConfig(BaseModel):
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
 EFEDS_GAS = {
     "f_gas": 0.087,
-    "hot_fraction": 0.914,
     "f_gas_slope": 0.27,
+    "f_gas_evolution": 0.0,
+    "hot_fraction": 0.914,
+    "clumping": -0.083,
+    "clumping_slope": 0.121,
     "t_kev": 2.7,
     "t_slope": 0.60,
+    "t_evolution": 0.667,
 }

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from icmass.errors import InputError
 from icmass.survey.config import EFEDS_GAS, SurveyConfig
+from icmass.survey.universes import PRIOR_KEYS
 from icmass.survey.variants import apply_variants
 
 _ALL_SKY = {
@@ -69,15 +70,29 @@ def resolve_config(
     file: Path | None = None,
     assignments: tuple[str, ...] = (),
     variants: tuple[str, ...] = (),
+    *,
+    physics: str | None = None,
+    universes: int | None = None,
 ) -> SurveyConfig:
     """Build a configuration: a preset, physics variants, a YAML file, then ``key=value`` texts.
 
-    A file may name its own ``variants``; those given here come after them.
+    Parameters
+    ----------
+    preset : str
+    file : path, optional
+        YAML; it may name its own ``variants``.
+    assignments, variants : tuple of str
+        They come after those of the file.
+    physics : {"prior"}, optional
+        Universes with physics drawn from a prior, see `icmass.survey.physics_prior`.
+    universes : int, optional
+        How many; needs the prior.
 
     Raises
     ------
     InputError
-        For an unknown preset, variant or key, a value of the wrong kind, an unreadable file.
+        For an unknown preset, variant or key, a value of the wrong kind, an unreadable file; for a
+        text that sets what the prior draws.
     """
     if preset not in PRESETS:
         known = ", ".join(PRESETS)
@@ -87,7 +102,12 @@ def resolve_config(
     tree: dict[str, Any] = {"preset": preset}
     _merge(tree, PRESETS[preset][1])
     tree = apply_variants(tree, named)
+    if physics is not None:
+        if physics != "prior":
+            raise InputError(f"unknown physics {physics!r}", field="--physics", mend="use prior")
+        tree["physics"] = {}
     _merge(tree, {**from_file, "variants": named})
+    keys = []
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -98,7 +118,16 @@ def resolve_config(
         for parent in parents:
             leaf = leaf.setdefault(parent, {})
         leaf[last] = _parse(value)
+        keys += _leaves(branch)
         _merge(tree, branch)
+    if universes is not None:
+        _set_universes(tree, universes)
+    if tree.get("physics") is not None and (fixed := sorted(PRIOR_KEYS.intersection(keys))):
+        raise InputError(
+            "is drawn by the prior of the physics",
+            field=fixed[0],
+            mend="narrow its range, --set physics.NAME=[LOW,HIGH], see `icmass config`",
+        )
     try:
         return SurveyConfig.model_validate(tree)
     except ValidationError as error:
@@ -106,6 +135,23 @@ def resolve_config(
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
         given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
         raise InputError(first["msg"] + given, file=file, field=field) from None
+
+
+def _set_universes(tree: dict[str, Any], universes: int) -> None:
+    if not isinstance(tree.get("physics"), dict):
+        raise InputError("needs a prior", field="--universes", mend="give --physics prior too")
+    if universes < 1:
+        raise InputError(f"is {universes}", field="--universes", mend="give at least 1")
+    tree["physics"]["universes"] = universes
+
+
+def _leaves(branch: dict[str, Any], above: str = "") -> list[str]:
+    """Return the keys of a nested mapping's values, joined by points."""
+    found = []
+    for key, value in branch.items():
+        inner = isinstance(value, dict)
+        found += _leaves(value, f"{above}{key}.") if inner else [f"{above}{key}"]
+    return found
 
 
 def _listed(value: Any, file: Path | None) -> list[str]:

@@ -13,26 +13,33 @@ from icmass.errors import InputError
 from icmass.observe.allsky import draw_sightline
 from icmass.observe.apertures import photon_counts
 from icmass.observe.dynamics import galaxy_proxies
+from icmass.observe.photons import Photons, gas_photons
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.survey.selection import Selection
+from icmass.survey.universes import Universes
 from icmass.universe.agn import draw_agn
+from icmass.universe.catalogue import draw_excess
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
 from icmass.universe.galaxies import draw_galaxies, ideal_m_star
-from icmass.universe.gas import disturbance, make_gas
-from icmass.universe.halos import LATENTS, SHAPES, Halo
+from icmass.universe.gas import make_gas
+from icmass.universe.halos import LATENTS, SHAPES, Halo, latent_correlation, with_temperature
 from icmass.universe.population import HaloPopulation
 from icmass.universe.scene import Scene, build_scene, luminosities
 
 #: What made the gas of the cluster, kept as latents beside those of the halo.
 GAS_SHAPE = (
     "core",
-    "alpha",
+    "core_share",
+    "cusp_share",
+    "cusp_radius",
     "beta",
     "epsilon",
     "cool_core",
     "temperature_drop",
+    "phases",
     "ln_clumping",
+    "ln_abundance",
     "axis_ratio_q",
     "axis_ratio_s",
     "offset",
@@ -47,6 +54,7 @@ _STREAMS = (
     "exposure",
     "photons",
     "background",
+    "catalogue",
 )
 
 
@@ -62,15 +70,20 @@ class Simulator:
     Notes
     -----
     Cluster i draws from ``numpy.random.SeedSequence(seed, spawn_key=(i,))``, with one child
-    stream for each of halo, surroundings, brightness field, AGN, galaxies, exposure, photons and
-    background: to change the telescope leaves the universe as it is. Halos with a history come from
-    boxes with streams of their own.
+    stream for each of halo, surroundings, brightness field, AGN, galaxies, exposure, photons,
+    background and catalogue: to change the telescope leaves the universe as it is. Halos with a
+    history come from boxes with streams of their own.
+
+    With a prior of the physics (`SurveyConfig.physics`), the n-th new halo of the survey and its
+    other selves are in universe n modulo the number of universes. Where all halos are kept, they
+    are those of the same survey without the prior, but for their latent temperature.
     """
 
     def __init__(self, config: SurveyConfig, seed: int) -> None:
         self.config, self.seed = config, seed
         self.observatory = Observatory(config)
         self.population = HaloPopulation(config.halos, config.cosmology, seed)
+        self.universes = None if config.physics is None else Universes(config, seed)
         self.selection = None
         if config.detection is not None:
             self.selection = Selection(config.detection, self.observatory, config.cosmology)
@@ -79,14 +92,28 @@ class Simulator:
     def variables(self) -> list[str]:
         """Names of the variables that `cluster` returns."""
         names = ["maps", "m500c", "redshift", "r500c", "exposure", "nh", "halo_id", "snapshot"]
-        names += ["position", "T", "L_X", "L_X_soft", "M_gas", "M_star", "sigma_v_true"]
+        names += ["position", "T", "L_X", "L_X_outlier", "L_X_ce", "L_X_emitted"]
+        names += ["L_X_soft", "M_gas", "M_star", "sigma_v_true"]
         names += ["n_phot", "n_phot_r500", "n_phot_2r500", "N_gal", "sigma_v"]
         names += ["galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v"]
         names += ["galaxy_m_star", "galaxy_member"]
         names += [f"latent_{name}" for name in (*LATENTS, *SHAPES, *GAS_SHAPE)]
+        names += [] if self.universes is None else ["universe"]
         names += ["ra", "dec"] if self.config.observe.sky else []
         names += ["coverage"] if self.config.observe.coverage else []
         return names
+
+    def universe(self, cluster: int) -> int:
+        """Return the universe of a cluster; 0 where there is one."""
+        if self.universes is None:
+            return 0
+        return self.universes.of_halo(self.population.halo_number(cluster))
+
+    def config_of(self, cluster: int) -> SurveyConfig:
+        """Return the configuration of the cluster's own universe, without a prior."""
+        if self.universes is None:
+            return self.config
+        return self.universes.config(self.universe(cluster))
 
     def streams(self, cluster: int) -> dict[str, np.random.Generator]:
         """Return the random streams of a cluster, by what is drawn from them."""
@@ -100,27 +127,48 @@ class Simulator:
         """Return a cluster and its surroundings, without observing them."""
         streams = self.streams(cluster)
         halo, _ = self._target(cluster, streams)
-        return self._scene(halo, streams["surroundings"])
+        return _scene(halo, self.config_of(cluster), streams["surroundings"])
 
-    def _scene(self, halo: Halo, rng: np.random.Generator) -> Scene:
-        config = self.config
-        return build_scene(
-            halo,
-            config.gas,
-            config.substructure,
-            config.neighbours,
-            config.cosmology,
-            half_width=config.observe.half_width_mpc_h,
-            rng=rng,
+    def halo(self, cluster: int) -> Halo:
+        """Return the halo of a cluster."""
+        return self._target(cluster, self.streams(cluster))[0]
+
+    def gas_photons(self, cluster: int, exposure: float) -> tuple[Scene, Photons]:
+        """Return a cluster, and the photons of its gas that an ideal detector records.
+
+        Parameters
+        ----------
+        exposure : float
+            [s], with the survey's area and column density, but without PSF and redistribution.
+        """
+        streams = self.streams(cluster)
+        halo, sight = self._target(cluster, streams)
+        scene = _scene(halo, self.config_of(cluster), streams["surroundings"])
+        photons = gas_photons(
+            scene.atmosphere,
+            halo.redshift,
+            self.observatory.folder(sight["nh"]),
+            self.config.cosmology,
+            exposure,
+            streams["photons"],
+            self._field(scene, streams["field"]),
         )
+        return scene, photons
+
+    def _draw(self, cluster: int, rng: np.random.Generator) -> Halo:
+        halo = self.population.draw(cluster, rng)
+        if self.universes is None:
+            return halo
+        wanted = latent_correlation(self.config_of(cluster).halos, "temperature", "gas_mass")
+        return with_temperature(halo, self.config.halos, wanted)
 
     def _target(
         self, cluster: int, streams: dict[str, np.random.Generator]
     ) -> tuple[Halo, dict[str, float]]:
         """Return the next halo that is selected, and its exposure, column density and place."""
-        config = self.config
+        config = self.config_of(cluster)
         for _ in range(_MOST_TRIALS):
-            halo = self.population.draw(cluster, streams["halo"])
+            halo = self._draw(cluster, streams["halo"])
             sight = self._sightline(streams["exposure"])
             if self.selection is None:
                 return halo, sight
@@ -156,9 +204,9 @@ class Simulator:
 
     def cluster(self, cluster: int) -> dict[str, Any]:
         """Simulate one cluster: a value for each of `variables`."""
-        config, streams = self.config, self.streams(cluster)
+        config, streams = self.config_of(cluster), self.streams(cluster)
         halo, sight = self._target(cluster, streams)
-        scene = self._scene(halo, streams["surroundings"])
+        scene = _scene(halo, config, streams["surroundings"])
         gas = scene.gas
         sources = draw_agn(
             halo,
@@ -189,14 +237,35 @@ class Simulator:
             "position": halo.position,
             "T": gas.t_mass_weighted,
             "M_gas": gas.m_gas,
-            **luminosities(scene.atmosphere, self.observatory.table),
+            **self.luminosities(scene, cluster),
             **self._galaxies(scene, streams["galaxies"]),
         }
         found = photon_counts(maps[None], halo.r500c, half_width=config.observe.half_width_mpc_h)
         values |= {name: float(count[0]) for name, count in found.items()}
         values |= {f"latent_{name}": value for name, value in halo.latents.items()}
         values |= {f"latent_{name}": gas.shape[name] for name in GAS_SHAPE}
+        values |= {} if self.universes is None else {"universe": self.universe(cluster)}
         return values if coverage is None else {**values, "coverage": coverage}
+
+    def luminosities(self, scene: Scene, cluster: int) -> dict[str, Any]:
+        """Return the luminosities of a cluster as a catalogue has them, and as its photons do.
+
+        Besides `variables`, ``L_X_soft_ce``: ``L_X_soft`` without the core.
+        """
+        emitted = luminosities(scene, self.observatory.table)
+        halo, config = scene.halo, self.config
+        efunc = float(config.cosmology.efunc(halo.redshift))
+        rng = self.streams(cluster)["catalogue"]
+        excess = draw_excess(halo.m500c, efunc, config.catalogue, rng)
+        factor = np.exp(excess.ln_luminosity)
+        return {
+            "L_X": factor * emitted["L_X_emitted"],
+            "L_X_outlier": excess.outlier,
+            "L_X_ce": factor * emitted["L_X_emitted_ce"],
+            "L_X_emitted": emitted["L_X_emitted"],
+            "L_X_soft": emitted["L_X_soft"],
+            "L_X_soft_ce": emitted["L_X_soft_ce"],
+        }
 
     def _galaxies(self, scene: Scene, rng: np.random.Generator) -> dict[str, Any]:
         config, halo = self.config, scene.halo
@@ -226,12 +295,24 @@ class Simulator:
         config = self.config
         return draw_brightness_field(
             config.fluctuations,
-            disturbance=disturbance(scene.halo),
+            disturbance=scene.halo.latents["disturbance"],
             r500c=scene.halo.r500c,
             kpc_per_mpc_h=float(config.cosmology.kpc_per_mpc_h(scene.halo.redshift)),
             half_width=config.observe.half_width_mpc_h,
             rng=rng,
         )
+
+
+def _scene(halo: Halo, config: SurveyConfig, rng: np.random.Generator) -> Scene:
+    return build_scene(
+        halo,
+        config.gas,
+        config.substructure,
+        config.neighbours,
+        config.cosmology,
+        half_width=config.observe.half_width_mpc_h,
+        rng=rng,
+    )
 
 
 @lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from zarr.codecs import BloscCodec
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.survey.catalog import FORMAT, blank_survey, is_ragged, variable_of
+from icmass.survey.whole import WHOLE, every_chunk
 
 _CHUNK = 32
 
@@ -52,7 +53,7 @@ class SurveyWriter:
         overwrite: bool = False,
     ) -> None:
         self.out = check_new_store(out, overwrite=overwrite)
-        self.attrs = {"format": FORMAT, "version": __version__, **attrs}
+        self.attrs = {"format": FORMAT, WHOLE: 1, "version": __version__, **attrs}
         self.n_clusters = 0
         self._partial = self.out.with_name(self.out.name + ".partial")
         self._names = [name for name in names if not is_ragged(name)]
@@ -81,7 +82,8 @@ class SurveyWriter:
     ) -> None:
         if error is None and (self.n_clusters or self._waiting):
             self._flush()
-            self._finish()
+            with every_chunk():
+                self._finish()
         shutil.rmtree(self._partial, ignore_errors=True)
 
     def add(self, values: Mapping[str, Any]) -> None:
@@ -101,6 +103,12 @@ class SurveyWriter:
         for i, values in enumerate(self._waiting):
             for name, value in values.items():
                 part[name][i] = value
+        with every_chunk():
+            self._write(part)
+        self.n_clusters += len(self._waiting)
+        self._waiting = []
+
+    def _write(self, part: xr.Dataset) -> None:
         if self.n_clusters:
             part.to_zarr(self._partial, append_dim="cluster", consolidated=False)
         else:
@@ -111,8 +119,6 @@ class SurveyWriter:
                 encoding[name] = {"chunks": (_CHUNK if shape[1:] else 4096, *shape)}
                 encoding[name] |= {"compressors": [codec]} if shape[1:] else {}
             part.to_zarr(self._partial, mode="w", encoding=encoding, consolidated=False)
-        self.n_clusters += len(self._waiting)
-        self._waiting = []
 
     def _finish(self) -> None:
         data = {}

@@ -19,7 +19,9 @@ def summarize(survey: xr.Dataset) -> dict[str, Any]:
     dict
         ``n_clusters``, ``preset``, ``seed``, ``version``, ``bands``, ``components``, ``n_pixels``,
         ``half_width_mpc_h``, ``cosmology``, ``variables``, and ``ranges``: of each quantity its
-        ``min``, ``median``, ``max`` and ``units``.
+        ``min``, ``median``, ``max`` and ``units``. With a prior of the physics also ``universes``:
+        their ``number``, ``clusters`` (fewest and most in one), and ``parameters``: of each its
+        ``min``, ``median``, ``max`` and ``units`` over the universes.
     """
     maps = survey["maps"]
     x = survey["x"].values
@@ -33,6 +35,7 @@ def summarize(survey: xr.Dataset) -> dict[str, Any]:
                 "max": float(values.max()),
                 "units": survey[name].attrs.get("units", ""),
             }
+    universes = {"universes": _universes(survey)} if "physics" in survey else {}
     return {
         "n_clusters": survey.sizes["cluster"],
         "preset": survey.attrs.get("preset"),
@@ -45,4 +48,24 @@ def summarize(survey: xr.Dataset) -> dict[str, Any]:
         "cosmology": json.loads(survey.attrs.get("cosmology", "{}")),
         "variables": sorted(map(str, survey.data_vars)),
         "ranges": ranges,
+        **universes,
+    }
+
+
+def _universes(survey: xr.Dataset) -> dict[str, Any]:
+    table = survey["physics"].transpose("universes", "parameter").values
+    held = np.bincount(survey["universe"].values, minlength=len(table))
+    names, units = survey["parameter"].values, survey["parameter_unit"].values
+    return {
+        "number": len(table),
+        "clusters": [int(held.min()), int(held.max())],
+        "parameters": {
+            str(name): {
+                "min": float(column.min()),
+                "median": float(np.median(column)),
+                "max": float(column.max()),
+                "units": str(unit),
+            }
+            for name, unit, column in zip(names, units, table.T, strict=True)
+        },
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from icmass.errors import InputError
 from icmass.survey.config import EFEDS_GAS
-from icmass.universe.gas import GasConfig
+from icmass.universe.gas_config import GasConfig
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,17 @@ class Variant:
 MODEL_FIELDS = (
     "f_gas",
     "f_gas_slope",
+    "f_gas_evolution",
     "f_gas_scatter",
+    "f_gas_scatter_slope",
     "hot_fraction",
     "t_kev",
     "t_slope",
+    "t_evolution",
     "t_scatter",
-    "core",
-    "core_slope",
-    "beta",
-    "beta_slope",
+    "clumping",
+    "clumping_slope",
+    "clumping_evolution",
 )
 
 
@@ -55,6 +57,9 @@ def _model(**changes: float) -> dict[str, dict[str, float]]:
     magneticum = GasConfig()
     return {"gas": {name: getattr(magneticum, name) for name in MODEL_FIELDS} | changes}
 
+
+#: No evolution at fixed mass beyond that of the critical density.
+_SELF_SIMILAR = {"f_gas_evolution": 0.0, "t_evolution": 0.667}
 
 _ALJAMAL = "Aljamal et al. 2025, MNRAS 544, 67: public tables of its relations at redshift 0"
 _ECKERT = "Eckert et al. 2016, A&A 592, A12 (XXL, weak-lensing masses)"
@@ -75,14 +80,14 @@ _MODELS = (
             f_gas=0.138,
             f_gas_slope=0.154,
             f_gas_scatter=0.090,
+            f_gas_scatter_slope=0.0,
             hot_fraction=1.0,
             t_kev=2.93,
             t_slope=0.563,
             t_scatter=0.056,
-            core=0.155,
-            core_slope=-0.80,
-            beta=0.62,
-            beta_slope=0.08,
+            clumping=0.313,
+            clumping_slope=0.631,
+            **_SELF_SIMILAR,
         ),
     ),
     Variant(
@@ -93,12 +98,14 @@ _MODELS = (
             f_gas=0.1085,
             f_gas_slope=0.256,
             f_gas_scatter=0.112,
+            f_gas_scatter_slope=0.0,
             hot_fraction=0.965,
-            core=0.24,
             t_kev=3.36,
             t_slope=0.539,
             t_scatter=0.063,
-            core_slope=-0.26,
+            clumping=-0.052,
+            clumping_slope=0.120,
+            **_SELF_SIMILAR,
         ),
     ),
     Variant(
@@ -111,13 +118,13 @@ _MODELS = (
         "spt-xmm",
         "gas mass, temperature, luminosity of SPT clusters seen by XMM-Newton; slopes Magneticum's",
         "Bulbul et al. 2019, ApJ 871, 50",
-        _model(f_gas=0.115, hot_fraction=0.757, t_kev=3.1),
+        _model(f_gas=0.115, hot_fraction=0.757, clumping=-0.037, t_kev=3.1, **_SELF_SIMILAR),
     ),
     Variant(
         "xxl",
         "gas fraction and temperature of XXL clusters at weak-lensing masses: faint, gas-poor",
         f"{_ECKERT}; Lieu et al. 2016, A&A 592, A4",
-        _model(f_gas=0.068, f_gas_slope=0.21, t_kev=3.39, t_slope=0.60),
+        _model(f_gas=0.068, f_gas_slope=0.21, t_kev=3.39, t_slope=0.60, **_SELF_SIMILAR),
     ),
 )
 
@@ -126,49 +133,49 @@ _TWISTS = (
         "weak-feedback",
         "gas stays in clusters: the gas fraction of IllustrisTNG",
         _ALJAMAL,
-        {"gas": {"f_gas": 0.138, "f_gas_slope": 0.154}},
+        {"gas": {"f_gas": 0.138, "f_gas_slope": 0.154, "f_gas_evolution": 0.0}},
     ),
     Variant(
         "strong-feedback",
         "gas is driven out of all: the gas fraction of XXL at weak-lensing masses",
         _ECKERT,
-        {"gas": {"f_gas": 0.068, "f_gas_slope": 0.21}},
+        {"gas": {"f_gas": 0.068, "f_gas_slope": 0.21, "f_gas_evolution": 0.0}},
     ),
     Variant(
         "empty-groups",
         "gas is driven out of groups: the gas fraction of groups and clusters stacked in eFEDS",
         "Popesso et al. 2024, arXiv:2411.16555",
-        {"gas": {"f_gas": 0.0926, "f_gas_slope": 0.39}},
+        {"gas": {"f_gas": 0.0926, "f_gas_slope": 0.39, "f_gas_evolution": 0.0}},
     ),
     Variant(
         "steep-gas",
         "gas mass rises faster with mass, at a usual gas fraction",
         "Akino et al. 2022, arXiv:2111.10080 (HSC-XXL)",
-        {"gas": {"f_gas": 0.100, "f_gas_slope": 0.28}},
+        {"gas": {"f_gas": 0.100, "f_gas_slope": 0.28, "f_gas_evolution": 0.0}},
     ),
     Variant(
         "hotter",
         "temperatures of nearby relaxed clusters at hydrostatic masses",
         "Arnaud et al. 2005, A&A 441, 893",
-        {"gas": {"t_kev": 4.21, "t_slope": 0.585}},
+        {"gas": {"t_kev": 4.21, "t_slope": 0.585, "t_evolution": 0.667}},
     ),
     Variant(
         "cooler",
         "temperatures as eROSITA measures them in the eFEDS field",
         "Bahar et al. 2022, A&A 661, A7",
-        {"gas": {"t_kev": 2.7, "t_slope": 0.60}},
+        {"gas": {"t_kev": 2.7, "t_slope": 0.60, "t_evolution": 0.667}},
     ),
     Variant(
         "cool-cores",
         "64 per cent of halos have a cool core, as in a flux-limited X-ray sample (by cuspiness)",
         "Andrade-Santos et al. 2017, arXiv:1703.08690",
-        {"gas": {"cool_core_fraction": 0.64}},
+        {"gas": {"core_share": -0.39}},
     ),
     Variant(
         "few-cool-cores",
         "28 per cent of halos have a cool core, as in a Planck sample (by concentration)",
         "Andrade-Santos et al. 2017, arXiv:1703.08690; Rossetti et al. 2017, arXiv:1702.06961",
-        {"gas": {"cool_core_fraction": 0.28}},
+        {"gas": {"core_share": -0.98}},
     ),
     Variant(
         "clumpy",

@@ -26,7 +26,10 @@ from icmass import __version__
 from icmass.errors import InputError
 from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
+from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.universes import Universes
+from icmass.survey.whole import WHOLE, every_chunk
 
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the simulation takes.
@@ -78,6 +81,12 @@ def simulate_survey(
         if resume:
             return out
         raise InputError("exists already", file=out, mend="choose another name or --overwrite")
+    if config.physics is not None and config.physics.universes > n_clusters:
+        raise InputError(
+            f"{config.physics.universes} universes cannot share {n_clusters} clusters",
+            field="--universes",
+            mend="give at most as many as clusters",
+        )
     partial = out.with_name(out.name + ".partial")
     plan = {
         "config": config.model_dump_json(),
@@ -131,7 +140,8 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool) -> None:
     Simulator(SurveyConfig.model_validate_json(plan["config"]), plan["seed"])  # fails early
     partial.parent.mkdir(parents=True, exist_ok=True)
     template, encoding = _template(plan)
-    template.to_zarr(partial, compute=False, encoding=encoding, consolidated=False)
+    with every_chunk():
+        template.to_zarr(partial, compute=False, encoding=encoding, consolidated=False)
     note.parent.mkdir()
     note.write_text(json.dumps(plan))
 
@@ -146,6 +156,7 @@ def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
         half_width=config.observe.half_width_mpc_h,
         bands=list(config.observe.bands),
         attrs={
+            WHOLE: 1,
             "preset": config.preset,
             "cosmology": config.cosmology.model_dump_json(),
             "config": plan["config"],
@@ -166,7 +177,22 @@ def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
         if _is_image(name):
             codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
             encoding[name]["compressors"] = [codec]
-    return xr.Dataset(data, small.coords, small.attrs), encoding
+    template = xr.Dataset(data, small.coords, small.attrs)
+    return template.assign(_physics(config, plan["seed"])), encoding
+
+
+def _physics(config: SurveyConfig, seed: int) -> dict[str, xr.DataArray]:
+    """Return the parameters of the universes, if there are any."""
+    if config.physics is None:
+        return {}
+    known = variable_of("physics")
+    coords = {
+        "parameter": np.array(NAMES, dtype=object),
+        "parameter_unit": ("parameter", np.array([p.unit for p in PARAMETERS], dtype=object)),
+    }
+    attrs = {"units": known.units, "long_name": known.long_name}
+    table = Universes(config, seed).table()
+    return {"physics": xr.DataArray(table, coords, known.dims, attrs=attrs)}
 
 
 def _is_image(name: str) -> bool:
@@ -178,16 +204,17 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
     make = simulator(plan["config"], plan["seed"])
     stop = min(start + plan["chunk"], plan["n_clusters"])
     clusters = [make.cluster(i) for i in range(start, stop)]
-    group = zarr.open_group(partial, mode="r+")
     kept = {}
-    for name in make.variables:
-        if is_ragged(name):
-            kept[name] = np.concatenate([np.atleast_1d(cluster[name]) for cluster in clusters])
-        elif _is_image(name):
-            array = group[name]
-            array[start:stop] = np.stack([cluster[name] for cluster in clusters])  # type: ignore[index]
-        else:
-            kept[name] = np.stack([cluster[name] for cluster in clusters])
+    with every_chunk():
+        group = zarr.open_group(partial, mode="r+")
+        for name in make.variables:
+            if is_ragged(name):
+                kept[name] = np.concatenate([np.atleast_1d(cluster[name]) for cluster in clusters])
+            elif _is_image(name):
+                array = group[name]
+                array[start:stop] = np.stack([cluster[name] for cluster in clusters])  # type: ignore[index]
+            else:
+                kept[name] = np.stack([cluster[name] for cluster in clusters])
     path = _part(Path(partial), start)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:
@@ -250,6 +277,15 @@ def _run(
 
 def _finish(partial: Path, plan: dict[str, Any]) -> None:
     """Gather what the parts hold into the store."""
+    with every_chunk():
+        _gather(partial, plan)
+    shutil.rmtree(partial / "parts")
+    with warnings.catch_warnings():  # consolidated metadata are an extension of Zarr 3
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(partial))
+
+
+def _gather(partial: Path, plan: dict[str, Any]) -> None:
     starts = range(0, plan["n_clusters"], plan["chunk"])
     files = [_part(partial, start) for start in starts]
     group = zarr.open_group(str(partial), mode="r+")
@@ -265,10 +301,6 @@ def _finish(partial: Path, plan: dict[str, Any]) -> None:
         for name in names:
             if variable_of(name).dims == ("galaxy",):
                 _fill(_ragged(group, name, int(offset[-1])), _read(files, name))
-    shutil.rmtree(partial / "parts")
-    with warnings.catch_warnings():  # consolidated metadata are an extension of Zarr 3
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(str(partial))
 
 
 def _read(files: list[Path], name: str) -> Iterator[np.ndarray]:

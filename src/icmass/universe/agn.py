@@ -43,9 +43,9 @@ class AgnConfig(BaseModel):
     field_flux_min, field_flux_max : float
         Range of fluxes drawn [erg/s/cm^2]; fainter ones are part of the unresolved background.
     field_flux_unresolved : float
-        Field sources fainter than this [erg/s/cm^2] were not masked when the sky background was
-        measured, so they are taken out of it: the eFEDS catalogue's limit, Brunner et al. 2022,
-        A&A 661, A1.
+        What field sources below this [erg/s/cm^2] give is taken out of the sky background: as much
+        as was left when it was measured, of sources below the eFEDS catalogue's limit of 6.5e-15
+        (Brunner et al. 2022, A&A 661, A1) and of the wings of brighter ones outside their masks.
     photon_index, photon_index_scatter : float
         Mean and scatter of the power law's photon index.
     absorbed_fraction, absorbed_nh_1e20 : float
@@ -57,7 +57,7 @@ class AgnConfig(BaseModel):
     central_duty_cycle: float = Field(0.35, ge=0, le=1)
     central_duty_cycle_cool: float = Field(0.60, ge=0, le=1)
     central_log_l: float = 42.45
-    central_scatter_dex: float = Field(0.7, ge=0, lt=2)
+    central_scatter_dex: float = Field(0.75, ge=0, lt=2)
     satellites: float = Field(1.2, ge=0)
     satellites_slope: float = 0.8
     satellite_log_l_min: float = 41.5
@@ -72,7 +72,7 @@ class AgnConfig(BaseModel):
     field_slope_bright: float = 2.5
     field_flux_min: float = Field(2e-15, gt=0)
     field_flux_max: float = Field(1e-12, gt=0)
-    field_flux_unresolved: float = Field(6.5e-15, gt=0)
+    field_flux_unresolved: float = Field(1.1e-14, gt=0)
     photon_index: float = 1.9
     photon_index_scatter: float = Field(0.2, ge=0, lt=1)
     absorbed_fraction: float = Field(0.2, ge=0, le=1)
@@ -151,7 +151,7 @@ def _central_luminosity(
     return np.array([10**log_l]) if rng.random() < duty_cycle else np.empty(0)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1024)
 def _luminosity_table(config: AgnConfig) -> tuple[np.ndarray, np.ndarray]:
     log_l = np.linspace(config.satellite_log_l_min, config.satellite_log_l_min + 4.5, 400)
     ratio = 10 ** (log_l - config.log_l_star)
@@ -175,7 +175,7 @@ def _satellite_positions(
     return projected * np.cos(phi), projected * np.sin(phi)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1024)
 def _flux_table(config: AgnConfig) -> tuple[np.ndarray, np.ndarray, float]:
     flux = np.geomspace(config.field_flux_min, config.field_flux_max, 600)
     above = field_counts_above(flux, config)

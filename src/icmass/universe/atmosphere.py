@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from scipy.special import expit
 
 from icmass.cosmology import Cosmology
+from icmass.universe.cores import MIDDLE, squared_density
 from icmass.universe.gas import (
     Gas,
-    GasConfig,
     density_squared,
     gas_mass,
     gas_temperature,
+    mean_clumping,
     r500c_cm,
 )
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import Halo
-from icmass.universe.profiles import vikhlinin_density
 from icmass.universe.substructure import Clumps
 
 #: Shell edges of clumps over their R500c; 1 is an edge.
-CLUMP_EDGES = np.concatenate([[0.0], np.geomspace(0.05, 1, 16), [1.25, 1.6]])
+CLUMP_EDGES = np.concatenate([[0.0, 0.01, 0.02, 0.04], np.geomspace(0.08, 1, 13), [1.25, 1.6]])
 _MIDDLE = (CLUMP_EDGES[1:] + CLUMP_EDGES[:-1]) / 2
 _VOLUME = 4 * np.pi / 3 * np.diff(CLUMP_EDGES**3)
 _INSIDE = CLUMP_EDGES[1:] <= 1 + 1e-9
@@ -59,13 +62,14 @@ class Atmosphere:
     in_r500: np.ndarray
 
 
-def clump_gas_mass(clumps: Clumps, halo: Halo, config: GasConfig) -> float:
+def clump_gas_mass(clumps: Clumps, halo: Halo, config: GasConfig, cosmology: Cosmology) -> float:
     """Return the gas mass that clumps within R500c hold [Msun/h]."""
     near = np.linalg.norm(clumps.offset, axis=1) < halo.r500c
     weight = _profile(config) * _VOLUME
     enclosed = np.interp(clumps.reach[near], CLUMP_EDGES, np.concatenate([[0], np.cumsum(weight)]))
     share = enclosed / weight[_INSIDE].sum()
-    return float(np.sum(gas_mass(clumps.m500c[near], config) * clumps.gas_kept[near] * share))
+    mass = gas_mass(clumps.m500c[near], float(cosmology.efunc(halo.redshift)), config)
+    return float(np.sum(mass * clumps.gas_kept[near] * share))
 
 
 def make_atmosphere(
@@ -105,15 +109,18 @@ def make_atmosphere(
     )
 
 
+@lru_cache(maxsize=1024)
 def _profile(config: GasConfig) -> np.ndarray:
-    return vikhlinin_density(
-        _MIDDLE,
-        core=config.core,
-        alpha=config.alpha_other,
-        beta=config.beta,
-        outer=config.outer,
-        epsilon=config.epsilon,
+    """Return the mean density of the gas model at the radii of clumps, up to its normalisation."""
+    squared, _ = squared_density(
+        float(expit(config.core_share)),
+        config.clump_cusp_share,
+        config.clump_cusp_radius,
+        config.beta,
+        config.epsilon,
+        config,
     )
+    return np.exp(np.interp(np.log(_MIDDLE), np.log(MIDDLE), np.log(squared) / 2))
 
 
 def _clump_shells(
@@ -123,14 +130,15 @@ def _clump_shells(
     profile = _profile(config)
     r500c = cosmology.r500c(clumps.m500c, halo.redshift)
     r500_cm = r500c_cm(r500c, halo.redshift, cosmology.h)
+    efunc = float(cosmology.efunc(halo.redshift))
     central = density_squared(
-        gas_mass(clumps.m500c, config) * clumps.gas_kept,
+        gas_mass(clumps.m500c, efunc, config) * clumps.gas_kept,
         r500_cm,
         (profile * _VOLUME)[_INSIDE].sum(),
         config,
         cosmology.h,
     )
+    central *= np.exp(mean_clumping(clumps.m500c, efunc, config))
     emission = (central * r500_cm**3)[:, None] * (profile**2 * _VOLUME)
     emission *= np.clip((clumps.reach[:, None] - CLUMP_EDGES[:-1]) / np.diff(CLUMP_EDGES), 0, 1)
-    efunc = float(cosmology.efunc(halo.redshift))
     return emission, gas_temperature(clumps.m500c, efunc, config), r500c

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Self
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: Redshifts of the eleven snapshots of Ho et al. 2023.
 SNAPSHOTS = (
@@ -30,22 +31,54 @@ LATENTS = (
     "temperature",
     "gas_mass",
     "stellar_mass",
-    "core_radius",
+    "core_share",
+    "disturbance",
     "galaxy_number",
     "velocity",
 )
 
+_T, _GAS = LATENTS.index("temperature"), LATENTS.index("gas_mass")
+
 #: Latents of a halo that are independent of all others; of unit variance too.
 SHAPES = (
-    "core_state",
     "cusp",
+    "cusp_radius",
     "slope",
     "steepening",
+    "phases",
     "clumping",
+    "abundance",
     "axis_q",
     "axis_s",
-    "sloshing",
 )
+
+#: Times over which latents forget their value [Gyr]. Gas mass, temperature, stars, core share and
+#: disturbance: rank correlations of 3,292 clusters of Magneticum Box2/hr with themselves 0.4 and
+#: 2.05 Gyr later (positions and snapshots of Green et al. 2019, own matching): gas mass 0.92 and
+#: 0.75, temperature 0.72 and 0.55, core share 0.51 and 0.10, centroid shift 0.41 and 0.06.
+MEMORY_GYR = {
+    "accretion": 2.0,
+    "concentration": 4.0,
+    "temperature": 7.0,
+    "gas_mass": 7.0,
+    "stellar_mass": 7.0,
+    "core_share": 0.95,
+    "disturbance": 0.95,
+    "galaxy_number": 2.0,
+    "velocity": 2.0,
+    "cusp": 0.95,
+    "cusp_radius": 0.95,
+    "slope": 4.0,
+    "steepening": 2.0,
+    "phases": 0.95,
+    "clumping": 4.0,
+    "abundance": 7.0,
+    "axis_q": 4.0,
+    "axis_s": 4.0,
+}
+
+#: Part of the variance of a latent that is new at every snapshot (same source).
+INSTANT_SHARE = {"temperature": 0.23, "core_share": 0.15, "disturbance": 0.2}
 
 
 class HaloConfig(BaseModel):
@@ -68,12 +101,16 @@ class HaloConfig(BaseModel):
         ``paper``: at most 350 halos per 0.105 dex of all snapshots of one box (flat, then
         falling; Ho et al. 2023); ``mass_function``: every halo above the threshold alike.
     correlation : tuple of tuple of float
-        Correlation matrix of the latents (`LATENTS`). Temperature, gas mass and stellar mass:
-        residual correlations of Ho et al. 2023 at z = 0.174; concentration against recent
-        accretion: Wechsler et al. 2002, ApJ 568, 52; the others calibrated on the residual
-        correlations of Ho et al. 2023.
-    memory_gyr : float
-        Time over which latents forget their value [Gyr]: about a dynamical time of the halo.
+        Correlation matrix of the latents (`LATENTS`). Temperature, gas mass, stellar mass, core
+        share and disturbance (of which the centroid shift speaks): residuals of 3,292 clusters of
+        Magneticum Box2/hr at fixed mass (public material of Green et al. 2019, ApJ 884, 33);
+        concentration against recent accretion: Wechsler et al. 2002, ApJ 568, 52; those of galaxies
+        calibrated on the residual correlations of Ho et al. 2023.
+    memory_gyr : dict of float
+        Time over which each latent forgets its value [Gyr]; those not named keep `MEMORY_GYR`.
+    instant_share : dict of float
+        Part of the variance of correlated latents that is new at every snapshot; those not named
+        keep `INSTANT_SHARE`.
     growth_scatter : float
         Random walk of ln n(>M), the abundance rank of a halo, in one square root of a Gyr. With
         the default the scatter of ln M(z = 0.47) / M(z = 0.07) is about 0.2, as that of the mass
@@ -90,17 +127,29 @@ class HaloConfig(BaseModel):
     log_m500c_max: float = Field(15.1, ge=13, le=15.8)
     selection: Literal["paper", "mass_function"] = "paper"
     correlation: tuple[tuple[float, ...], ...] = (
-        (1.0, -0.5, 0.0, 0.0, 0.0, 0.2, 0.0, 0.0),
-        (-0.5, 1.0, 0.0, 0.0, 0.0, -0.3, 0.0, 0.0),
-        (0.0, 0.0, 1.0, -0.55, 0.30, 0.15, 0.0, 0.05),
-        (0.0, 0.0, -0.55, 1.0, -0.55, 0.0, 0.35, 0.05),
-        (0.0, 0.0, 0.30, -0.55, 1.0, 0.0, -0.1, 0.05),
-        (0.2, -0.3, 0.15, 0.0, 0.0, 1.0, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 0.35, -0.1, 0.0, 1.0, 0.3),
-        (0.0, 0.0, 0.05, 0.05, 0.05, 0.0, 0.3, 1.0),
+        (1.0, -0.5, 0.0, 0.0, 0.0, -0.2, 0.45, 0.0, 0.0),
+        (-0.5, 1.0, 0.0, 0.0, 0.0, 0.3, -0.3, 0.0, 0.0),
+        (0.0, 0.0, 1.0, -0.48, 0.32, -0.03, -0.08, 0.0, 0.05),
+        (0.0, 0.0, -0.48, 1.0, -0.57, -0.05, 0.12, 0.35, 0.05),
+        (0.0, 0.0, 0.32, -0.57, 1.0, 0.17, -0.22, -0.1, 0.05),
+        (-0.2, 0.3, -0.03, -0.05, 0.17, 1.0, -0.65, 0.0, 0.0),
+        (0.45, -0.3, -0.08, 0.12, -0.22, -0.65, 1.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.35, -0.1, 0.0, 0.0, 1.0, 0.3),
+        (0.0, 0.0, 0.05, 0.05, 0.05, 0.0, 0.0, 0.3, 1.0),
     )
-    memory_gyr: float = Field(2.0, gt=0)
+    memory_gyr: dict[str, float] = MEMORY_GYR
+    instant_share: dict[str, float] = INSTANT_SHARE
     growth_scatter: float = Field(0.25, ge=0, lt=1)
+
+    @field_validator("memory_gyr", mode="before")
+    @classmethod
+    def _complete_memory(cls, value: Any) -> Any:
+        return MEMORY_GYR | value if isinstance(value, dict) else value
+
+    @field_validator("instant_share", mode="before")
+    @classmethod
+    def _complete_share(cls, value: Any) -> Any:
+        return INSTANT_SHARE | value if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,6 +159,7 @@ class HaloConfig(BaseModel):
             raise ValueError(f"correlation must be a symmetric {n} x {n} matrix")
         if np.linalg.eigvalsh(matrix).min() < 0 or not np.allclose(np.diag(matrix), 1):
             raise ValueError("correlation is not a correlation matrix")
+        self._check_memory()
         if self.log_m500c_max <= self.log_m500c_min:
             raise ValueError("log_m500c_max must exceed log_m500c_min")
         redshifts = self.redshift_range or self.redshifts
@@ -118,6 +168,35 @@ class HaloConfig(BaseModel):
         if list(redshifts) != sorted(set(redshifts)):
             raise ValueError("redshifts must ascend")
         return self
+
+    def _check_memory(self) -> None:
+        if unknown := set(self.memory_gyr) - {*LATENTS, *SHAPES}:
+            raise ValueError(f"memory_gyr names no latent: {', '.join(sorted(unknown))}")
+        if min(self.memory_gyr.values()) <= 0:
+            raise ValueError("memory_gyr must be positive")
+        if unknown := set(self.instant_share) - set(LATENTS[1:]):
+            raise ValueError(f"instant_share names no latent: {', '.join(sorted(unknown))}")
+        if not all(0 <= share < 1 for share in self.instant_share.values()):
+            raise ValueError("instant_share must lie within 0 and 1")
+        rate = 1 / np.array([self.memory_gyr[name] for name in LATENTS])
+        change = self.component_correlation * (rate[:, None] + rate)
+        if np.linalg.eigvalsh(change).min() < -1e-9:
+            raise ValueError("correlated latents cannot have memories that differ so much")
+
+    @property
+    def instant_shares(self) -> np.ndarray:
+        """Part of the variance that is new at every snapshot, in the order of `LATENTS`."""
+        return np.array([self.instant_share.get(name, 0.0) for name in LATENTS])
+
+    @property
+    def component_correlation(self) -> np.ndarray:
+        """Correlation of the slow parts of the latents, and of the instant ones alike.
+
+        Their sum has `correlation`.
+        """
+        new = self.instant_shares
+        mixed = np.sqrt(np.outer(1 - new, 1 - new)) + np.sqrt(np.outer(new, new))
+        return np.array(self.correlation) / mixed
 
     @property
     def correlation_factor(self) -> np.ndarray:
@@ -157,6 +236,50 @@ class Halo:
     position: np.ndarray
     latents: dict[str, float]
     orientation: np.ndarray
+
+
+def latent_correlation(config: HaloConfig, one: str, other: str) -> float:
+    """Return the correlation of two latents of `LATENTS`."""
+    return config.correlation[LATENTS.index(one)][LATENTS.index(other)]
+
+
+def temperature_follows_gas(
+    correlation: tuple[tuple[float, ...], ...], wanted: float
+) -> tuple[tuple[float, ...], ...]:
+    """Return a correlation matrix of latents with another one of temperature and gas mass.
+
+    What temperature shares with other latents and not with the gas mass keeps its proportions, so
+    any value within -1 and 1 gives a correlation matrix; see `with_temperature`.
+    """
+    matrix = np.array(correlation)
+    held, rest = temperature_weights(float(matrix[_T, _GAS]), wanted)
+    row = rest * matrix[_T] + held * matrix[_GAS]
+    matrix[_T] = matrix[:, _T] = row
+    matrix[_T, _T] = 1.0
+    return tuple(tuple(line) for line in matrix.tolist())
+
+
+def with_temperature(halo: Halo, drawn: HaloConfig, wanted: float) -> Halo:
+    """Return a halo, drawn with one correlation of temperature and gas mass, with another.
+
+    The latent temperature alone changes: it is mixed with that of the gas mass.
+    """
+    held, rest = temperature_weights(drawn.correlation[_T][_GAS], wanted)
+    latents = halo.latents
+    mixed = rest * latents["temperature"] + held * latents["gas_mass"]
+    return replace(halo, latents=latents | {"temperature": mixed})
+
+
+def temperature_weights(had: float, wanted: float) -> tuple[float, float]:
+    """Return how much of the latents of gas mass and temperature the new temperature has.
+
+    Parameters
+    ----------
+    had, wanted : float
+        Correlation of temperature and gas mass, before and after.
+    """
+    rest = math.sqrt((1 - wanted**2) / max(1 - had**2, 1e-12))
+    return wanted - rest * had, rest
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +40,12 @@ class Box:
 
     def __len__(self) -> int:
         return len(self.halo)
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """Which new halo of the box each one is, counted as they first appear, (n,)."""
+        _, first, row = np.unique(self.halo, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[row]
 
 
 def within(log_mass: np.ndarray, config: HaloConfig) -> np.ndarray:
@@ -113,16 +120,30 @@ def _grow(
 def _evolve(
     innovations: np.ndarray, times: np.ndarray, config: HaloConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the latents (halo, snapshot, latent) of stationary Ornstein-Uhlenbeck walks."""
+    """Return the latents (halo, snapshot, latent), stationary in time.
+
+    Each is the sum of an Ornstein-Uhlenbeck walk with its own memory and of a part that is new at
+    every snapshot (`HaloConfig.instant_share`). Steps of walks that forget at rates k_i and k_j are
+    correlated so that the walks are, at any time: their covariance is R_ij (1 - k_i k_j).
+    """
     n_halos, n_times = innovations.shape
-    normals = rng.standard_normal((n_times, n_halos, len(LATENTS) + len(SHAPES)))
+    n = len(LATENTS)
+    memory = np.array([config.memory_gyr[name] for name in (*LATENTS, *SHAPES)])
+    correlation = np.eye(len(memory))
+    correlation[:n, :n] = config.component_correlation
+    normals = rng.standard_normal((n_times, n_halos, len(memory)))
     normals[:, :, 0] = innovations.T
     values = np.empty_like(normals)
-    values[-1] = normals[-1]
+    values[-1] = normals[-1] @ _factor(correlation).T
     for snapshot in range(n_times - 2, -1, -1):
-        kept = np.exp((times[snapshot] - times[snapshot + 1]) / config.memory_gyr)
-        values[snapshot] = kept * values[snapshot + 1]
-        values[snapshot] += np.sqrt(1 - kept**2) * normals[snapshot]
-    correlated = slice(0, len(LATENTS))
-    values[..., correlated] = values[..., correlated] @ config.correlation_factor.T
+        kept = np.exp((times[snapshot] - times[snapshot + 1]) / memory)
+        step = _factor(correlation * (1 - np.outer(kept, kept)))
+        values[snapshot] = kept * values[snapshot + 1] + normals[snapshot] @ step.T
+    new = config.instant_shares
+    instant = rng.standard_normal((n_times, n_halos, n)) @ _factor(correlation[:n, :n]).T
+    values[..., :n] = np.sqrt(1 - new) * values[..., :n] + np.sqrt(new) * instant
     return values.transpose(1, 0, 2)
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    return np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))

@@ -36,6 +36,7 @@ class HaloPopulation:
     def __init__(self, config: HaloConfig, cosmology: Cosmology, seed: int = 0) -> None:
         self.config, self.cosmology, self.seed = config, cosmology, seed
         self._sizes: list[int] = []
+        self._halos: list[int] = []
         self._box = lru_cache(maxsize=2)(self._grow)
         self._cone = _LightCone(config, cosmology) if config.redshift_range else None
 
@@ -59,6 +60,16 @@ class HaloPopulation:
             orientation=random_rotation(self._stream(number, halo)),
         )
 
+    def halo_number(self, cluster: int) -> int:
+        """Return which new halo of the survey a cluster's is, counted as they first appear.
+
+        The same for all selves of a halo; 0, 1, 2... along the survey, however large it is.
+        """
+        if self._cone is not None:
+            return cluster
+        number, entry = self._find(cluster)
+        return sum(self._halos[:number]) + int(self._box(number).rank[entry])
+
     def _stream(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_BOX, *key)))
 
@@ -73,7 +84,9 @@ class HaloPopulation:
         number = 0
         while True:
             if number == len(self._sizes):
-                self._sizes.append(len(self._box(number)))
+                box = self._box(number)
+                self._sizes.append(len(box))
+                self._halos.append(int(box.rank.max()) + 1)
             if cluster < self._sizes[number]:
                 return number, cluster
             cluster -= self._sizes[number]

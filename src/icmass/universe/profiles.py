@@ -32,6 +32,22 @@ def vikhlinin_density(
     return np.sqrt(square)
 
 
+def beta_squared(x: np.ndarray, core: float, beta: float) -> np.ndarray:
+    """Return the squared density of a beta model, 1 at the centre (Cavaliere & Fusco-Femiano 1976).
+
+    Parameters
+    ----------
+    x : ndarray
+        Radius over R500c, as is `core`.
+    """
+    return (1 + (x / core) ** 2) ** (-3 * beta)
+
+
+def steepening(x: np.ndarray, outer: float, epsilon: float) -> np.ndarray:
+    """Return the factor of the squared density beyond `outer` (Vikhlinin et al. 2006, eq. 3)."""
+    return (1 + (x / outer) ** 3) ** (-epsilon / 3)
+
+
 def vikhlinin_temperature(x: np.ndarray, *, drop: float) -> np.ndarray:
     """Return the shape of the temperature profile, up to its normalisation.
 

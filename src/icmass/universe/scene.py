@@ -9,7 +9,9 @@ import numpy as np
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import PlasmaTable
 from icmass.universe.atmosphere import Atmosphere, clump_gas_mass, make_atmosphere
-from icmass.universe.gas import Gas, GasConfig, make_gas
+from icmass.universe.cores import CORE, MIDDLE, projected_share
+from icmass.universe.gas import Gas, make_gas
+from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import Halo
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
 from icmass.universe.substructure import Clumps, SubstructureConfig, draw_substructures
@@ -56,25 +58,45 @@ def build_scene(
     """
     clumps = draw_substructures(halo, substructure, rng)
     others = draw_neighbours(halo, neighbours, cosmology, half_width, rng)
-    own = make_gas(halo, gas, cosmology, clump_gas_mass(clumps, halo, gas))
+    own = make_gas(halo, gas, cosmology, clump_gas_mass(clumps, halo, gas, cosmology))
     atmosphere = make_atmosphere(halo, own, [clumps, others.clumps], gas, cosmology)
     return Scene(halo, own, clumps, others, atmosphere)
 
 
-def luminosities(atmosphere: Atmosphere, table: PlasmaTable) -> dict[str, float]:
-    """Return the luminosity of the gas within R500c, in 3D [1e44 erg/s].
+def luminosities(scene: Scene, table: PlasmaTable) -> dict[str, float]:
+    """Return the luminosity of the gas within R500c [1e44 erg/s].
 
     Returns
     -------
     dict
-        ``L_X``, bolometric; ``L_X_soft``, rest-frame 0.5-2 keV.
+        ``L_X_emitted``, bolometric, and ``L_X_soft``, rest-frame 0.5-2 keV, within R500c in 3D;
+        ``L_X_emitted_ce`` and ``L_X_soft_ce``: without what is within 0.15 R500c in projection.
     """
-    inside = atmosphere.in_r500
-    kt = np.clip(atmosphere.kt_kev[inside], table.kt_kev[0], table.kt_kev[-1])
-    abundance = atmosphere.abundance[inside]
-    emission = atmosphere.emission_measure[inside]
-    cooling = {
-        "L_X": table.bolometric_cooling_function(kt, abundance),
-        "L_X_soft": table.cooling_function(kt, abundance, 0.5, 2.0),
-    }
-    return {name: float(emission @ values) / 1e44 for name, values in cooling.items()}
+    gas = scene.atmosphere
+    inside = gas.in_r500
+    kt = np.clip(gas.kt_kev[inside], table.kt_kev[0], table.kt_kev[-1])
+    abundance, emission = gas.abundance[inside], gas.emission_measure[inside]
+    outside = 1 - _share_in_core(scene)[inside]
+    found = {}
+    for name, cooling in (
+        ("L_X_emitted", table.bolometric_cooling_function(kt, abundance)),
+        ("L_X_soft", table.cooling_function(kt, abundance, 0.5, 2.0)),
+    ):
+        light = emission * cooling / 1e44
+        found[name] = float(light.sum())
+        found[f"{name}_ce"] = float(light @ outside)
+    return found
+
+
+def _share_in_core(scene: Scene) -> np.ndarray:
+    """Return the part of each shell within `CORE` R500c of the centre in projection, (n,).
+
+    The cluster's own shells count as spheres about it, other bodies whole by their centres.
+    """
+    gas = scene.atmosphere
+    offset = np.concatenate([scene.substructures.offset, scene.neighbours.clumps.offset])
+    near = np.hypot(offset[:, 0], offset[:, 1]) < CORE * scene.halo.r500c
+    share = np.append(0.0, near)[gas.body]
+    own = gas.body == 0
+    share[own] = projected_share(MIDDLE)
+    return share

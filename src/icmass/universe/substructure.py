@@ -46,7 +46,7 @@ class SubstructureConfig(BaseModel):
     mass_max: float = Field(0.5, gt=1e-3, le=1)
     concentration: float = Field(2.0, gt=0)
     extent: float = Field(2.0, gt=0.2, le=5)
-    stripping: float = Field(0.7, ge=0)
+    stripping: float = Field(0.5, ge=0)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,14 @@ GROUPS: dict[str, str] = {
     "combination": "Mass scatter of combinations",
     "correlation": "Residual correlations",
     "physics": "Gas physics",
+    "gas": "Gas at fixed mass: widths, correlations, memory",
     "morphology": "Morphology of the gas",
+    "images": "Images against Magneticum's",
     "photons": "Photon numbers",
     "agn": "Active galactic nuclei",
     "response": "Count rates per emission measure",
     "background": "Background rates",
+    "selection": "Clusters that an all-sky survey detects",
 }
 """Groups of checks in the order they are shown."""
 

@@ -75,7 +75,7 @@ def electron_density(gas: Gas, r500_cm: float, electrons_per_hydrogen: float) ->
     ndarray, shape (n,)
     """
     volume = 4 * np.pi / 3 * np.diff(gas.edges**3) * r500_cm**3
-    smooth = gas.emission_measure / np.exp(gas.shape["ln_clumping"])
+    smooth = gas.emission_measure / gas.clumping
     return np.sqrt(smooth * electrons_per_hydrogen / volume)
 
 
@@ -116,7 +116,7 @@ def profiles_of(
         r500_cm = float(r500c_cm(halo.r500c, halo.redshift, config.cosmology.h))
         radius = np.sqrt(gas.edges[1:] * gas.edges[:-1])
         density.append(electron_density(gas, r500_cm, per_hydrogen) / efunc**2)
-        temperature.append(gas.kt_kev / t500_kev(halo.m500c, efunc))
+        temperature.append(gas.mean_kt_kev / t500_kev(halo.m500c, efunc))
     return radius, np.array(density), np.array(temperature)
 
 

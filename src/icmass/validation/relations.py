@@ -113,11 +113,15 @@ def scaled_proxy(survey: xr.Dataset, proxy: str, ez_power: float) -> np.ndarray 
     return values * cosmology.efunc(read_scalar(survey, "redshift")) ** ez_power
 
 
+def is_observed(survey: xr.Dataset) -> bool:
+    """Return whether the gas of a survey is that of observed clusters, not Magneticum's."""
+    return str(survey.attrs.get("preset")).startswith(("efeds", "erass"))
+
+
 def relation_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
     """Compare normalisation and slope of the gas relations at 2e14 Msun/h."""
     found = Findings()
-    observed = str(survey.attrs.get("preset")).startswith(("efeds", "erass"))
-    aims = OBSERVED_AIMS if observed else AIMS
+    aims = OBSERVED_AIMS if is_observed(survey) else AIMS
     for aim in aims:
         rows = (f"{aim.proxy} at 2e14 Msun/h", f"slope of {aim.proxy}")
         values = scaled_proxy(survey, aim.proxy, aim.ez_power)

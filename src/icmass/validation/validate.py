@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,14 @@ from icmass.errors import InputError
 from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Verdict
 from icmass.validation.field import field_findings
+from icmass.validation.gas_statistics import gas_findings
+from icmass.validation.image_maps import ImageSample, simulated_images
+from icmass.validation.images import OBSERVED_GAS, image_findings
+from icmass.validation.memory import memory_findings
 from icmass.validation.morphology import morphology_findings
 from icmass.validation.photons import photon_findings
 from icmass.validation.proxies import proxy_findings
-from icmass.validation.relations import relation_findings
+from icmass.validation.relations import is_observed, relation_findings
 from icmass.validation.response import response_findings
 
 MIN_CLUSTERS = 100
@@ -34,16 +38,15 @@ class Validation:
     absent : dict of str to list of str
         Rows that this survey cannot tell, by the reason.
     verdict : Verdict
-    morphology : dict of str to ndarray, shape (n,)
-        Statistics of the gas that `icmass.validation.morphology` measured, for its figure; empty
-        where it measured none.
+    images : ImageSample or str
+        Statistics of images of some clusters, for the figures; the reason where there are none.
     """
 
     survey: dict[str, Any]
     checks: list[Check]
     absent: dict[str, list[str]]
     verdict: Verdict
-    morphology: dict[str, np.ndarray] = field(default_factory=dict)
+    images: ImageSample | str = "no images were made"
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -83,16 +86,20 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
             field="dimension cluster",
             mend=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
         )
-    streams = [np.random.default_rng([seed, i]) for i in range(5)]
-    morphology = morphology_findings(survey, streams[4])
+    streams = [np.random.default_rng([seed, i]) for i in range(7)]
+    images = simulated_images(survey)
+    against = OBSERVED_GAS if is_observed(survey) else images
     found = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
         relation_findings(survey, streams[2]),
+        gas_findings(survey, streams[5]),
+        memory_findings(survey),
         photon_findings(survey, streams[3]),
         response_findings(survey),
         field_findings(survey),
-        morphology,
+        morphology_findings(images, streams[4]),
+        image_findings(against, streams[6]),
     ]
     order = list(GROUPS)
     checks = sorted((c for part in found for c in part.checks), key=lambda c: order.index(c.group))
@@ -102,4 +109,4 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
             absent.setdefault(reason, []).extend(rows)
     told = {key: survey.attrs.get(key) for key in ("preset", "seed", "version")}
     told["n_clusters"] = n
-    return Validation(told, checks, absent, Verdict.of(checks), morphology.values)
+    return Validation(told, checks, absent, Verdict.of(checks), images)

@@ -7,30 +7,66 @@ from pathlib import Path
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.survey.readers.column_density import NH, column_density
 from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_table import Columns, numbers, read_columns
+from icmass.survey.readers.sky_table import (
+    DEC,
+    RA,
+    Columns,
+    column_of,
+    find_column,
+    read_columns,
+)
 
-NAMES = {
-    "ra": ("RA", "RA_CORR", "RAJ2000", "RA_ICRS", "RA_DEG"),
-    "dec": ("DEC", "DEC_CORR", "DEJ2000", "DE_ICRS", "DEC_DEG"),
-    "redshift": ("Z", "REDSHIFT", "BEST_Z", "Z_SPEC", "ZBEST"),
-    "name": ("ID", "NAME", "DETUID", "ID_SRC", "UID", "CLUSTER"),
-    "nh": ("NH", "NH_1E20"),
-}
-"""Names of the columns, the first that is there; capitals or not."""
+REDSHIFT = (
+    "Z",
+    "REDSHIFT",
+    "BEST_Z",
+    "Z_BEST",
+    "Z_BEST_COMB",
+    "Z_SPEC",
+    "SPEC_Z",
+    "Z_CLUSTER",
+    "Z_CL",
+    "Z_LAMBDA",
+    "Z_PHOT",
+    "PHOTO_Z",
+)
+NAME = (
+    "ID",
+    "NAME",
+    "DETUID",
+    "ID_SRC",
+    "UID",
+    "CLUSTER",
+    "CLUSTER_ID",
+    "CLUSTER_NAME",
+    "SRC_ID",
+    "SOURCE_ID",
+    "SRC_NAME",
+    "SOURCE_NAME",
+    "IAUNAME",
+    "OBJ_ID",
+    "OBJECT",
+    "ID_CLUSTER",
+)
+NAMES = {"ra": RA, "dec": DEC, "redshift": REDSHIFT, "name": NAME, "nh": NH}
+"""Names of the columns, the first that is there, compared as `sky_table.plain_name` does."""
 MAX_CLUSTERS = 1_000_000
 
 
-def read_cluster_table(file: str | Path, *, nh: float = 3.5) -> list[Target]:
+def read_cluster_table(file: str | Path, *, nh: float = DEFAULT_NH_1E20) -> list[Target]:
     """Read clusters from a table.
 
     Parameters
     ----------
     file : path
-        FITS, ECSV, CSV or VOTable with a position [deg] and a redshift, see `NAMES`.
+        FITS, ECSV, CSV or VOTable with a position and a redshift, see `NAMES`; angles in any unit,
+        degrees where there is none, or as texts such as ``10:00:24`` and ``+02:12:36``.
     nh : float
-        Galactic column density of clusters whose table has none [1e20 cm^-2]; values above 1e15 are
-        taken for cm^-2.
+        Galactic column density of clusters whose table has none [1e20 cm^-2]; see
+        `column_density.column_density` for the unit of a table's.
 
     Returns
     -------
@@ -40,46 +76,35 @@ def read_cluster_table(file: str | Path, *, nh: float = 3.5) -> list[Target]:
     Raises
     ------
     InputError
-        If the file cannot be read, is empty or lacks a column.
+        If the file cannot be read, is empty or lacks a column, or a unit makes no sense.
     """
-    columns = read_columns(file, (), [name for names in NAMES.values() for name in names])
-    place = {key: _column(columns, key, file) for key in ("ra", "dec", "redshift")}
-    n = len(place["ra"])
+    wanted = [name for names in NAMES.values() for name in names]
+    columns = read_columns(file, wanted, (RA, DEC, REDSHIFT))
+    ra = column_of(columns, RA, file).angles(hours=True)
+    dec = column_of(columns, DEC, file).angles(hours=False)
+    redshift = column_of(columns, REDSHIFT, file).numbers()
+    n = len(ra)
     if not 0 < n <= MAX_CLUSTERS:
         what = "has no row" if not n else f"has {n} rows, more than {MAX_CLUSTERS}"
         raise InputError(what, file=file, field="--table")
-    names = _found(columns, "name")
-    of_nh = _found(columns, "nh")
-    nhs = np.full(n, nh) if of_nh is None else numbers(columns, of_nh, file)
-    nhs = np.where(nhs > 1e15, nhs / 1e20, np.where(np.isfinite(nhs), nhs, nh))
-    labels = _labels(columns[names] if names is not None else np.arange(n))
-    rows = zip(labels, place["ra"], place["dec"], place["redshift"], nhs, strict=True)
-    return [Target(name, float(a), float(d), float(z), float(h)) for name, a, d, z, h in rows]
+    of_nh = find_column(columns, NH)
+    nhs = np.full(n, np.nan) if of_nh is None else column_density(of_nh)
+    known = np.isfinite(nhs)
+    rows = zip(_labels(columns, n), ra, dec, redshift, np.where(known, nhs, nh), known, strict=True)
+    return [
+        Target(name, float(a), float(d), float(z), float(h), nh_is_known=bool(k))
+        for name, a, d, z, h, k in rows
+    ]
 
 
-def _labels(names: np.ndarray) -> list[str]:
+def _labels(columns: Columns, n: int) -> list[str]:
     """Return what to call the clusters: one line each, none of them twice."""
+    column = find_column(columns, NAME)
+    names = [str(row) for row in range(n)] if column is None else column.labels()
     labels: list[str] = []
     seen: set[str] = set()
     for row, name in enumerate(names):
-        label = " ".join(str(name).split())[:200] or f"row {row}"
+        label = name or f"row {row}"
         labels.append(label if label not in seen else f"{label} (row {row})")
         seen.add(label)
     return labels
-
-
-def _found(columns: Columns, key: str) -> str | None:
-    return next((name for name in NAMES[key] if name in columns), None)
-
-
-def _column(columns: Columns, key: str, file: str | Path) -> np.ndarray:
-    name = _found(columns, key)
-    if name is None:
-        have = ", ".join(list(columns)[:30])
-        raise InputError(
-            f"has no column {' or '.join(NAMES[key][:2])}",
-            file=file,
-            field="--table",
-            mend=f"it has {have}",
-        )
-    return numbers(columns, name, file)

@@ -129,46 +129,45 @@ class EventSource:
         """
         n_bytes = 2 * len(self.grid.bands) * self.grid.n_pixels**2
         at_once = max(min(AT_ONCE, MAX_BYTES // n_bytes), 1)
-        for start in range(0, len(targets), at_once):
-            yield from self._read_some(targets[start : start + at_once])
-
-    def _read_some(
-        self, targets: Sequence[Target]
-    ) -> Iterator[tuple[Target, dict[str, Any] | InputError]]:
-        sane = [_problem(target) is None for target in targets]
-        good = [target for target, ok in zip(targets, sane, strict=True) if ok]
-        counts = self._counts(good) if good else None
-        if counts is not None:
-            self.tally[:] += counts.outcomes
-        place = 0
-        for target, ok in zip(targets, sane, strict=True):
-            problem = _problem(target)
-            if problem is not None or counts is None:
-                yield target, problem or InputError("cannot be read")
+        problems = [_problem(target) for target in targets]
+        good = [t for t, problem in zip(targets, problems, strict=True) if problem is None]
+        frames = self._frames(good)
+        counts, place = None, 0
+        for target, problem in zip(targets, problems, strict=True):
+            if problem is not None:
+                yield target, problem
                 continue
+            if counts is None or place % at_once == 0:
+                counts = self._counts(frames, range(place, min(place + at_once, len(good))))
             try:
                 yield target, self._cluster(target, counts, place)
             except InputError as error:
                 yield target, error
-            place += ok
+            place += 1
 
-    def _counts(self, targets: Sequence[Target]) -> EventCounts:
+    def _frames(self, targets: Sequence[Target]) -> Frames:
         grid = self.grid
         per_mpc_h = [float(grid.cosmology.arcmin_per_mpc_h(t.redshift)) / 60 for t in targets]
-        frames = Frames(
+        return Frames(
             ra=np.array([t.ra for t in targets], float),
             dec=np.array([t.dec for t in targets], float),
             pixel=np.radians(per_mpc_h) * (2 * grid.half_width / grid.n_pixels),
             n_pixels=grid.n_pixels,
             bands_ev=np.rint(1000 * np.array(grid.bands, float)),
         )
-        counts = EventCounts(frames, all(file.has_precise_times for file in self.files))
+
+    def _counts(self, frames: Frames, mapped: range) -> EventCounts:
+        """Return the maps of some of the clusters; what becomes of the events is told once."""
+        by_time = all(file.has_precise_times for file in self.files)
+        counts = EventCounts(frames, mapped, by_time)
         leaks = any(file.leaks for file in self.files)
-        count_events(self.files, counts, self.cuts, self.cuts.least_ev(grid.bands, leaks))
+        count_events(self.files, counts, self.cuts, self.cuts.least_ev(self.grid.bands, leaks))
+        if mapped.start == 0:
+            self.tally[:] += counts.outcomes
         return counts
 
     def _cluster(self, target: Target, counts: EventCounts, place: int) -> dict[str, Any]:
-        grid, maps = self.grid, counts.maps[place]
+        grid, maps = self.grid, counts.maps_of(place)
         frame = cluster_frame(target.ra, target.dec, redshift=target.redshift, grid=grid)
         images = [plane.wcs for plane in self.exposure.maps]
         if self.masks.image is not None:

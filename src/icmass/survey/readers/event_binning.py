@@ -85,9 +85,12 @@ class EventCounts:
     Attributes
     ----------
     frames : Frames
+        All the clusters that are looked at.
+    mapped : range or None
+        Those of them whose maps are made, all by default; the rest is of all.
     by_time : bool
         Whether photons of several files are recognised by their times.
-    maps : ndarray, uint16 (n, band, y, x)
+    maps : ndarray, uint16 (len(mapped), band, y, x)
         Photons.
     outcomes : ndarray, int64 (len(OUTCOMES),)
         Number of events by outcome.
@@ -98,6 +101,7 @@ class EventCounts:
     """
 
     frames: Frames
+    mapped: range | None = None
     by_time: bool = True
     maps: np.ndarray = field(init=False)
     outcomes: np.ndarray = field(init=False)
@@ -107,13 +111,18 @@ class EventCounts:
     def __post_init__(self) -> None:
         frames = self.frames
         n = len(frames.ra)
-        shape = (n, len(frames.bands_ev), frames.n_pixels, frames.n_pixels)
+        self._mapped = range(n) if self.mapped is None else self.mapped
+        shape = (len(self._mapped), len(frames.bands_ev), frames.n_pixels, frames.n_pixels)
         self.maps = np.zeros(shape, np.uint16)
         self.outcomes = np.zeros(len(OUTCOMES), np.int64)
         self.outside_bands = np.zeros(n, np.int64)
         self.energy_range = np.full((n, 2), (np.inf, -np.inf))
         self._lookup = frames.lookup()
         self._seen = SeenPhotons(by_time=self.by_time)
+
+    def maps_of(self, cluster: int) -> np.ndarray:
+        """Return the maps (band, y, x) of one of all the clusters, by its place in `frames`."""
+        return self.maps[self._mapped.index(cluster)]
 
     def add(
         self,
@@ -170,6 +179,7 @@ class EventCounts:
             (seen.table, seen.time, seen.place, seen.module, seen.source),
             seen.size,
             (source, has_times, has_modules, self.by_time),
+            self._mapped.start,
             self.maps,
             self.outcomes,
             self.outside_bands,
@@ -216,6 +226,7 @@ def _count(  # type: ignore[no-untyped-def]
     seen,
     n_seen,
     how,
+    first,
     maps,
     outcomes,
     outside_bands,
@@ -300,9 +311,12 @@ def _count(  # type: ignore[no-untyped-def]
                 if not fresh:
                     break
                 n_seen += 1
-            if maps[cluster, band, int(row), int(column)] == 65535:
+            k = cluster - first
+            if not 0 <= k < maps.shape[0]:
+                continue
+            if maps[k, band, int(row), int(column)] == 65535:
                 return -1
-            maps[cluster, band, int(row), int(column)] += 1
+            maps[k, band, int(row), int(column)] += 1
         if not inside:
             outcomes[ELSEWHERE] += 1
         elif band < 0:

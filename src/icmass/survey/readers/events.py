@@ -24,6 +24,7 @@ from icmass.survey.readers.event_columns import (
     has_precise_times,
 )
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.gunzip import Expansion
 from icmass.survey.readers.mission import UNKNOWN, check_mission
 
 MODULES = (1, 2, 3, 4, 5, 6, 7)
@@ -119,6 +120,8 @@ class EventFile:
         Whether the same photon in another file can be recognised by its TIME.
     notes : tuple of str
         What was assumed of the file, a sentence each.
+    expansion : Expansion
+        What a gzipped file expands to, as far as there is room for it.
     """
 
     file: Path
@@ -130,6 +133,7 @@ class EventFile:
     live: dict[int, float] = field(default_factory=dict)
     has_precise_times: bool = True
     notes: tuple[str, ...] = ()
+    expansion: Expansion = field(default_factory=Expansion, repr=False, compare=False)
 
     @property
     def leaks(self) -> bool:
@@ -148,7 +152,7 @@ class EventFile:
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield the events, some at a time, in our names, units and types."""
         names = list(dict.fromkeys(name for name, _ in self.columns.values()))
-        with FitsStream(self.file) as stream:
+        with FitsStream(self.file, self.expansion) as stream:
             for hdu in stream.hdus():
                 if hdu.index == self.hdu:
                     for stored in hdu.chunks(names):
@@ -218,8 +222,8 @@ def scan_event_file(file: str | Path) -> EventFile:
     InputError
         If the file is missing, damaged or truncated, of another telescope, or has no events.
     """
-    scan = _Scan()
-    with FitsStream(file) as stream:
+    scan, expansion = _Scan(), Expansion()
+    with FitsStream(file, expansion) as stream:
         for hdu in stream.hdus():
             scan.add(hdu)
     tables = scan.named or scan.of_class
@@ -240,7 +244,16 @@ def scan_event_file(file: str | Path) -> EventFile:
     if gtis and "TIME" not in columns:
         notes.append("has no column TIME: events are not cut by the good time intervals")
     scanned = EventFile(
-        Path(file), hdu.index, hdu.n_rows, columns, keys, gtis, live, precise, tuple(notes)
+        Path(file),
+        hdu.index,
+        hdu.n_rows,
+        columns,
+        keys,
+        gtis,
+        live,
+        precise,
+        tuple(notes),
+        expansion,
     )
     if 0 in gtis and scanned.is_of_one_module:
         gtis[scanned.module] = gtis.pop(0)

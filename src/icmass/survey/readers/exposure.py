@@ -257,12 +257,13 @@ def _named(files: Sequence[EventFile]) -> str:
     return f"{files[0].file}{more}"
 
 
-def given_exposure(seconds: float, share: float) -> Exposure:
+def given_exposure(seconds: float, share: float, where: str = "map") -> Exposure:
     """Return the exposure that the user states, of all modules of the files."""
     if not np.isfinite(seconds) or seconds <= 0:
         raise InputError(f"is {seconds:g}", field="--exposure", mend="give seconds above 0")
     return Exposure(
         [],
         seconds * share,
-        "as given, at the survey-average area, the same all over the map" + _share_words(share),
+        f"as given, at the survey-average area, the same all over the {where}"
+        + _share_words(share),
     )

@@ -6,7 +6,6 @@ whole. A damaged, truncated or oversized file ends in one clear line.
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import re
@@ -17,12 +16,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_columns import TYPES, WIDTHS, Column
+from icmass.survey.readers.gunzip import Expansion, Gunzip
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -37,6 +37,21 @@ MAX_TABLE_BYTES = 2**28
 MAX_HDUS = 10_000
 MAX_EXPANDED = 2**31, 200
 """A gzipped file may expand to so many bytes, or else to so many times its own size."""
+
+
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x9d": "compress (.Z)",
+}
+
+
+def compression_of(start: bytes) -> str | None:
+    """Return the name of the program that compressed a file, by its first bytes."""
+    return next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
 
 
 @dataclass(frozen=True)
@@ -242,6 +257,8 @@ class FitsStream:
     Parameters
     ----------
     file : path
+    expansion : Expansion, optional
+        What a gzipped file expands to: kept by the first that reads all of it, read by the next.
 
     Raises
     ------
@@ -249,16 +266,22 @@ class FitsStream:
         If there is no such file.
     """
 
-    def __init__(self, file: str | os.PathLike[str]) -> None:
+    def __init__(self, file: str | os.PathLike[str], expansion: Expansion | None = None) -> None:
         self.file = Path(file)
         if not self.file.is_file():
             raise InputError("no such file", file=self.file, mend="give the path of a FITS file")
         self.stored_bytes = self.file.stat().st_size
-        raw = self.file.open("rb")
+        raw: BinaryIO = self.file.open("rb")
         self.gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        self._raw: BinaryIO = raw
-        self._stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if self.gzipped else raw
+        self._expansion = None
+        if self.gzipped and expansion:
+            raw.close()
+            raw, self.stored_bytes, self.gzipped = expansion.open(), expansion.size, False
+        elif self.gzipped:
+            self._expansion = expansion
+        self._raw = raw
+        self._gunzip = Gunzip(raw)
         self._at = 0
 
     def __enter__(self) -> Self:
@@ -270,8 +293,9 @@ class FitsStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
         self._raw.close()
+        if kind is not None and self._expansion is not None:
+            self._expansion.drop()
 
     def read(self, n: int) -> bytes:
         """Read `n` bytes, or what is left."""
@@ -283,24 +307,26 @@ class FitsStream:
                 mend="expand it yourself (gunzip) if you trust it",
             )
         try:
-            found = self._stream.read(n)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            found = (self._gunzip if self.gzipped else self._raw).read(n)
+        except (EOFError, zlib.error) as error:
             raise InputError(
                 f"damaged or truncated gzip file ({type(error).__name__})",
                 file=self.file,
                 mend="get the file again",
             ) from None
+        if self._expansion is not None:
+            self._expansion.write(self._at, found)
         self._at += len(found)
         return found
 
     def go(self, offset: int) -> None:
         """Move to an offset of the expanded file."""
         if not self.gzipped:
-            self._stream.seek(offset)
+            self._raw.seek(offset)
             self._at = offset
             return
         if offset < self._at:
-            self._stream.seek(0)
+            self._gunzip.rewind()
             self._at = 0
         while self._at < offset:
             if not self.read(min(offset - self._at, 2**20)):
@@ -333,6 +359,14 @@ class FitsStream:
             start, index = end + -end % BLOCK, index + 1
         raise InputError(f"has more than {MAX_HDUS} HDUs", file=self.file)
 
+    def _no_fits(self, start: bytes) -> InputError:
+        packed = compression_of(start)
+        if packed:
+            mend = "expand it, or compress it by gzip"
+            return InputError(f"is compressed by {packed}", file=self.file, mend=mend)
+        what = "is empty" if not start else "is no FITS file"
+        return InputError(what, file=self.file, mend="give a FITS file")
+
     def _header(self, index: int) -> Header | None:
         """Return the header that starts here; None at the end of the file."""
         from astropy.io.fits import Header
@@ -344,8 +378,7 @@ class FitsStream:
             if not blocks and index and block[:8] != b"XTENSION":
                 return None  # the end, or what FITS calls special records
             if not blocks and block[:9] != b"SIMPLE  =" and not index:
-                what = "is empty" if not block else "is no FITS file"
-                raise InputError(what, file=self.file, mend="give a FITS file")
+                raise self._no_fits(block)
             if len(block) < BLOCK:
                 raise InputError(
                     "ends within a header: truncated", file=self.file, field=f"HDU {index}"

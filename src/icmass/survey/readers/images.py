@@ -15,7 +15,13 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.readers.exposure import Kind, describe_exposure, exposure_factors
+from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.survey.readers.exposure import (
+    Kind,
+    describe_exposure,
+    exposure_factors,
+    given_exposure,
+)
 from icmass.survey.readers.fits_images import (
     Band,
     band_of,
@@ -82,10 +88,11 @@ def survey_from_images(
     redshift: float,
     grid: MapGrid,
     mask: str | Path | None = None,
-    nh: float = 3.5,
+    nh: float = DEFAULT_NH_1E20,
     image_bands: Sequence[Band] | None = None,
     min_visible: float = MIN_VISIBLE,
     exposure_kind: Kind = "survey",
+    seconds: float | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Return a survey of one cluster, in memory, from FITS counts images.
@@ -115,6 +122,8 @@ def survey_from_images(
         Least visible fraction of the area inside `APERTURE_MPC_H`.
     exposure_kind : {"survey", "vignetted", "unvignetted"}
         What the exposure maps hold, see `exposure.read_exposure_maps`.
+    seconds : float, optional
+        Exposure in place of maps, the same all over the images, at the survey-average area [s].
     seed : int
         Seed of the photons' places within their pixels.
 
@@ -131,23 +140,25 @@ def survey_from_images(
     """
     target = check_target(Target("", degrees(ra), degrees(dec), redshift, nh))
     check_min_visible(min_visible)
-    loaded = read_images(images, exposure_maps, mask=mask, image_bands=image_bands)
+    loaded = read_images(images, exposure_maps, mask=mask, image_bands=image_bands, seconds=seconds)
     tiles = {band: _tile(band, loaded.bands) for band in grid.bands}
     frame = cluster_frame(target.ra, target.dec, redshift=redshift, grid=grid)
     _check_inside(loaded, frame, file=images[0])
     used = sorted({i for parts in tiles.values() for i in parts})
-    factor = exposure_factors([loaded.bands[i] for i in used], exposure_kind)
+    kind: Kind = "survey" if seconds is not None else exposure_kind
+    factor = exposure_factors([loaded.bands[i] for i in used], kind)
     each = [loaded.exposure[i] / f for i, f in zip(used, factor, strict=True)]
-    seconds = loaded.mask * np.mean(each, axis=0)
-    view = sample_exposure(seconds, loaded.wcs, frame, grid)
-    check_visible(view, min_visible, file=mask if mask is not None else exposure_maps[0])
+    exposed = loaded.mask * np.mean(each, axis=0)
+    view = sample_exposure(exposed, loaded.wcs, frame, grid)
+    check_visible(view, min_visible, file=mask or next(iter(exposure_maps), images[0]))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     maps = np.zeros((len(tiles), grid.n_pixels, grid.n_pixels), int)
     for band_map, parts in zip(maps, tiles.values(), strict=True):
-        photons = (seconds > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
+        photons = (exposed > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
         band_map[:] = bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng)
-    facts = _facts(images, loaded, each, used=used, visible=seconds > 0)
-    facts |= {"exposure": describe_exposure(exposure_kind, factor)}
+    facts = _facts(images, loaded, each, used=used, visible=exposed > 0)
+    told = None if seconds is None else given_exposure(seconds, 1.0, where="images").assumption
+    facts |= {"exposure": told or describe_exposure(kind, factor)}
     facts |= {"masked": mask is not None, "min_visible": min_visible}
     attrs = survey_attrs(grid, preset="images", seed=seed, facts=facts)
     return survey_in_memory([cluster_values(target, maps, view)], grid, attrs)
@@ -159,9 +170,10 @@ def read_images(
     *,
     mask: str | Path | None = None,
     image_bands: Sequence[Band] | None = None,
+    seconds: float | None = None,
 ) -> Images:
     """Read and check counts images, their exposure maps and the mask (`survey_from_images`)."""
-    _check_numbers(images, exposure_maps, image_bands)
+    _check_numbers(images, exposure_maps, image_bands, seconds)
     planes = [read_plane(file) for file in images]
     exposure_planes = [read_plane(file) for file in exposure_maps]
     mask_plane = read_plane(mask) if mask is not None else None
@@ -179,6 +191,8 @@ def read_images(
             )
     exposure = [check_exposure(plane) for plane in exposure_planes]
     shape = planes[0].values.shape
+    if seconds is not None:
+        exposure = [np.full(shape, float(seconds))]
     return Images(
         counts=[check_counts(plane) for plane in planes],
         bands=bands,
@@ -206,10 +220,26 @@ def _tile(band: Band, given: Sequence[Band]) -> list[int]:
     if found is None:
         have = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in sorted(given))
         raise InputError(
-            f"band {band[0]:g}-{band[1]:g} keV isn't there: images give {have}",
-            mend="give images that tile the model's bands, or a model trained on other bands",
+            f"band {_label(band)} keV isn't there: images give {have}",
+            field="--images",
+            mend=f"give images that tile the model's bands, or {how_to_get_bands(given)}",
         )
     return found
+
+
+def how_to_get_bands(bands: Sequence[Band]) -> str:
+    """Return how to get a model of the bands of some images, in commands."""
+    tiles: list[Band] = []
+    for lo, hi in sorted(bands, key=lambda band: (band[0], -band[1])):
+        if not tiles or lo >= tiles[-1][1] - 1e-3:
+            tiles.append((lo, hi))
+    edges = ",".join(f"[{lo:g},{hi:g}]" for lo, hi in tiles)
+    model = "icm-1band" if len(tiles) == 1 else "icm-3band"
+    return (
+        f"make a model of theirs: icmass simulate --preset efeds --set 'observe.bands=[{edges}]' "
+        f"--n 2000 --out S.zarr, icmass benchmark S.zarr --models {model} --out RUN, then icmass "
+        "predict RUN --images ..."
+    )
 
 
 def _label(band: Band) -> str:
@@ -237,11 +267,22 @@ def _facts(
 
 
 def _check_numbers(
-    images: Sequence[object], exposure_maps: Sequence[object], bands: Sequence[object] | None
+    images: Sequence[object],
+    exposure_maps: Sequence[object],
+    bands: Sequence[object] | None,
+    seconds: float | None,
 ) -> None:
     if not images:
         raise InputError("no counts image", field="--images", mend="give at least one")
-    if len(exposure_maps) not in (1, len(images)):
+    if seconds is not None:
+        given_exposure(seconds, 1.0)
+        if exposure_maps:
+            raise InputError("give one of them", field="--exposure, --expmap")
+    elif not exposure_maps:
+        raise InputError(
+            "is missing", field="--expmap", mend="give exposure maps, or --exposure SECONDS"
+        )
+    elif len(exposure_maps) not in (1, len(images)):
         raise InputError(
             f"{len(exposure_maps)} exposure maps for {len(images)} images",
             field="--expmap",

@@ -146,6 +146,7 @@ def magneticum_targets(
     clusters: Path | None = None,
     galaxies: Path | None = None,
     nh: float | None = None,
+    centre: tuple[float, float] | None = None,
 ) -> tuple[list[Target], list[tuple[str, InputError]]]:
     """Join the runs of each cluster with each other and with the tables.
 
@@ -164,6 +165,9 @@ def magneticum_targets(
         the box; and ``m_star``.
     nh : float, optional
         Column density that the photons have passed [1e20 cm^-2]; None: as the lists say.
+    centre : (float, float), optional
+        Right ascension and declination of the map's centre, of the one cluster that there is [deg];
+        default: columns ``ra`` and ``dec`` of `clusters`, else the first source of the lists.
 
     Returns
     -------
@@ -172,8 +176,8 @@ def magneticum_targets(
         the most massive halo of its snapshot, so that ``halo_id`` has the snapshot in it.
     failures : list of (str, InputError)
     """
-    cluster_table = _table(clusters, CLUSTER_COLUMNS)
-    galaxy_table = _table(galaxies, GALAXY_COLUMNS)
+    cluster_table = _table(clusters, CLUSTER_COLUMNS, cosmology.h)
+    galaxy_table = _table(galaxies, GALAXY_COLUMNS, cosmology.h)
     if galaxy_table is not None:
         _check_galaxies(galaxy_table)
     grouped: dict[tuple[int, int], list[Job]] = {}
@@ -181,11 +185,18 @@ def magneticum_targets(
         grouped.setdefault((-1 if job.snapshot is None else job.snapshot, job.cluster), []).append(
             job
         )
+    if centre is not None and len(grouped) > 1:
+        what = f"are of one cluster, there are {len(grouped)}"
+        mend = "give columns ra and dec in --clusters"
+        raise InputError(what, field="--ra, --dec", mend=mend)
     targets, failures = [], []
     for key, runs in sorted(grouped.items()):
         label = f"cluster {key[1]}" + (f" of snapshot {key[0]}" if key[0] >= 0 else "")
         try:
-            values, motion, redshift = _facts(runs, cluster_table)
+            redshift = _redshift(runs)
+            row = _row(runs, cluster_table, redshift)
+            values, motion = _variables(runs[0], row), row.get("vz")
+            of_row = (row["ra"], row["dec"]) if {"ra", "dec"} <= set(row) else None
             found = None
             if galaxy_table is not None:
                 frame = _Frame(runs[0], redshift, values.get("position"), motion)
@@ -196,7 +207,8 @@ def magneticum_targets(
                     key=(key[0] + 1, key[1]),
                     lists=_lists(runs),
                     redshift=redshift,
-                    nh=nh,
+                    centre=centre or of_row,
+                    nh=nh if nh is not None else row.get("nh"),
                     values=values,
                     galaxies=found,
                 )
@@ -229,24 +241,25 @@ def _lists(runs: Sequence[Job]) -> dict[str, Path]:
     return lists
 
 
-def _facts(
-    runs: Sequence[Job], table: JoinedTable | None
-) -> tuple[dict[str, Any], float | None, float]:
-    """Return a cluster's variables, its velocity along the line of sight, and its redshift."""
+def _row(runs: Sequence[Job], table: JoinedTable | None, redshift: float) -> dict[str, float]:
+    """Return what is known of a cluster: by the table, or else by its jobs."""
     job = runs[0]
-    redshift = _redshift(runs)
-    values: dict[str, Any] = {"halo_id": job.cluster}
-    if job.snapshot is not None:
-        values = {"halo_id": job.snapshot * MOST_HALOS + job.cluster, "snapshot": job.snapshot}
     row = table.one(job.cluster, job.snapshot, redshift) if table is not None else {}
     for name in ("m500c", "r500c", "x", "y", "z", "vz"):
         said = [value for run in runs if (value := _parameter(run, name)) is not None]
         if name not in row and said:
             row[name] = said[0]
+    return row
+
+
+def _variables(job: Job, row: Mapping[str, float]) -> dict[str, Any]:
+    """Return a cluster's variables of the survey."""
+    values: dict[str, Any] = {"halo_id": job.cluster}
+    if job.snapshot is not None:
+        values = {"halo_id": job.snapshot * MOST_HALOS + job.cluster, "snapshot": job.snapshot}
     if {"x", "y", "z"} <= set(row):
         values["position"] = np.array([row["x"], row["y"], row["z"]])
-    values |= {name: row[name] for name in ("m500c", "r500c", *OPTIONAL) if name in row}
-    return values, row.get("vz"), redshift
+    return values | {name: row[name] for name in ("m500c", "r500c", *OPTIONAL) if name in row}
 
 
 def _redshift(runs: Sequence[Job]) -> float:
@@ -334,10 +347,10 @@ def _check_galaxies(table: JoinedTable) -> None:
         raise InputError("has no column m_star [Msun/h]", file=table.file)
 
 
-def _table(file: Path | None, columns: dict[str, Quantity]) -> JoinedTable | None:
+def _table(file: Path | None, columns: dict[str, Quantity], h: float) -> JoinedTable | None:
     if file is None:
         return None
-    table = JoinedTable(file, columns)
+    table = JoinedTable(file, columns, h=h)
     table.check_ids()
     return table
 

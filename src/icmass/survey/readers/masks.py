@@ -12,7 +12,7 @@ from icmass.observe.coverage import CoverageConfig
 from icmass.survey.readers.ds9_regions import SkyRegions, read_regions
 from icmass.survey.readers.fits_images import Plane, check_mask, read_plane
 from icmass.survey.readers.sky_grid import FineGrid
-from icmass.survey.readers.sky_table import numbers, read_columns
+from icmass.survey.readers.sky_table import DEC, RA, column_of, find_column, read_columns
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -95,9 +95,9 @@ def read_masks(
     regions : path, optional
         DS9 region file in sky coordinates; all of its regions are left out.
     sources : path, optional
-        Source catalogue with RA and DEC [deg], as eSASS' ermldet or the public catalogues have
-        them. Sources with an extent (EXT or EXT_LIKE above 0) stay; where counts are given, those
-        of fewer than `config.mask_counts` too.
+        Source catalogue with the positions that a table of clusters has (`sky_table.RA`), as eSASS'
+        ermldet or the public catalogues. Sources with an extent (EXT or EXT_LIKE above 0) stay;
+        where counts are given, those of fewer than `config.mask_counts` too.
     config : CoverageConfig, optional
         Size of the holes: as in the mocks by default, 30 arcsec at 12 counts, growing with the cube
         root of the counts.
@@ -127,16 +127,17 @@ def read_masks(
 
 
 def _read_sources(file: Path, config: CoverageConfig) -> Sources:
-    columns = read_columns(file, ("RA", "DEC"), (*EXTENTS, *COUNTS))
-    ra, dec = numbers(columns, "RA", file), numbers(columns, "DEC", file)
+    columns = read_columns(file, (*EXTENTS, *COUNTS), (RA, DEC))
+    ra = column_of(columns, RA, file).angles(hours=True)
+    dec = column_of(columns, DEC, file).angles(hours=False)
     kept = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
     for name in EXTENTS:
-        if name in columns:
-            kept &= ~(numbers(columns, name, file) > 0)
+        if (extent := find_column(columns, (name,))) is not None:
+            kept &= ~(extent.plain_numbers() > 0)
     radius = np.full(len(ra), config.mask_radius_arcsec)
-    of_counts = next((name for name in COUNTS if name in columns), None)
+    of_counts = find_column(columns, COUNTS)
     if of_counts is not None:
-        counts = numbers(columns, of_counts, file)
+        counts = of_counts.plain_numbers()
         kept &= counts >= config.mask_counts
         radius = radius * np.cbrt(np.maximum(counts, 0) / config.mask_counts)
     return Sources(ra[kept], dec[kept], radius[kept])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import xarray as xr
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.catalog import VISIBLE_COVERAGE, blank_survey
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H, MapGrid, View
 
@@ -52,17 +53,24 @@ class Target:
     redshift : float
     nh : float
         Galactic column density [1e20 cm^-2].
+    nh_is_known : bool
+        Whether somebody said so, or it is the default.
     """
 
     name: str
     ra: float
     dec: float
     redshift: float
-    nh: float = 3.5
+    nh: float = DEFAULT_NH_1E20
+    nh_is_known: bool = field(default=True, compare=False)
 
 
 def check_target(target: Target) -> Target:
     """Return a target whose position, redshift and column density are possible, or refuse it."""
+    if not target.redshift > 0 or not np.isfinite(target.redshift):
+        raise InputError(
+            f"has no redshift ({target.redshift:g})", field="--redshift", mend="give 0.001 to 10"
+        )
     limits = {
         "ra": (target.ra, -180, 360),
         "dec": (target.dec, -90, 90),
@@ -72,7 +80,7 @@ def check_target(target: Target) -> Target:
         if not lo <= value <= hi:
             raise InputError(f"is {value:g}", field=f"--{name}", mend=f"give {lo} to {hi}")
     if not 0 <= target.nh < 1000:
-        raise InputError(f"is {target.nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3.5")
+        raise InputError(f"is {target.nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3")
     return target
 
 

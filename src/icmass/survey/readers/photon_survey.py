@@ -13,6 +13,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.observe.apertures import photon_counts
 from icmass.observe.dynamics import clipped_dispersion
+from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.readers.ideal_photons import Listed, PhotonTelescope
 from icmass.survey.readers.photon_lists import ListFacts
 from icmass.survey.readers.simput import Catalogue, read_catalogue, source_chunks
@@ -26,8 +27,6 @@ NEEDED = ("m500c", "position")
 """A cluster without one of these is left out of a survey whose others have it."""
 OPTIONAL = ("T", "L_X", "L_X_soft", "M_gas", "M_star", "sigma_v_true")
 """These are left out of the survey where a cluster lacks them."""
-DEFAULT_NH = 3.0
-"""Galactic column density where neither the user nor a list names one [1e20 cm^-2]."""
 _SAME_PLACE = 1e-4  # deg
 _STREAMS = (*COMPONENTS, "background")
 
@@ -213,7 +212,8 @@ def _nothing_seen(
         f"none of the {number} photons that {telescope.exposure:g} s leave is within the map about "
         f"RA {ra:g} Dec {dec:g}",
         file=file,
-        mend="give the centre, or a longer exposure",
+        mend="give the centre (--ra, --dec, or columns ra and dec of the table of clusters), or a "
+        "longer --exposure",
     )
 
 
@@ -320,7 +320,7 @@ def _nh(target: Target, facts: ListFacts, telescope: PhotonTelescope) -> float:
     if telescope.absorb_nh_1e20:
         return telescope.absorb_nh_1e20
     given = target.nh if target.nh is not None else facts.nh
-    return DEFAULT_NH if given is None else given
+    return DEFAULT_NH_1E20 if given is None else given
 
 
 def _observe(telescope: PhotonTelescope) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Names of columns are compared without case, spaces and underscores. Lengths are comoving and need a
 unit where they are not in kpc/h, as Magneticum's: that of the column (ECSV, FITS) or at the end of
-its name (``x_mpc_h``).
+its name (``x_mpc_h``). Any other quantity is turned from the unit of its column, if it has one.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ from __future__ import annotations
 import math
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.survey.readers.column_density import NH, column_density
+from icmass.survey.readers.sky_table import Columns, TableColumn, plain_name, read_columns
 
-if TYPE_CHECKING:
-    from astropy.table import Column, Table
-
-FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits"}
-KINDS = "biufUS"
+SUFFIXES = (".csv", ".tsv", ".ecsv", ".vot", ".xml", ".fits", ".fit", ".gz")
+MAX_ROWS = 10**7
 SAME_REDSHIFT = 0.003
 """Rows of a table without snapshots belong to a cluster whose redshift is so near."""
 
@@ -66,7 +63,7 @@ CLUSTER_COLUMNS = {
     "dec": Quantity(("dec",), -90, 90, "deg"),
     "area": Quantity(("area", "areacm2"), 1e-3, 1e12, "cm^2"),
     "time": Quantity(("time", "times", "exposure"), 1e-3, 1e12, "s"),
-    "nh": Quantity(("nh", "nh1e20"), 0, 1000, "1e20 cm^-2"),
+    "nh": Quantity(tuple(map(plain_name, NH)), 0, 3000, "1e20 cm^-2"),
 }
 """Columns of a table of clusters, the lengths in kpc/h (comoving) unless a unit says otherwise."""
 
@@ -89,6 +86,9 @@ class JoinedTable:
         CSV, ECSV or FITS.
     columns : dict of str to Quantity
         What to look for; what is not there is left out.
+    h : float, optional
+        Hubble constant over 100 km/s/Mpc of columns whose unit has no ``/h``; None: they are
+        refused.
 
     Attributes
     ----------
@@ -96,12 +96,17 @@ class JoinedTable:
         The columns found: lengths in comoving Mpc/h, NaN where a row has none.
     """
 
-    def __init__(self, file: str | os.PathLike[str], columns: dict[str, Quantity]) -> None:
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        columns: dict[str, Quantity],
+        *,
+        h: float | None = None,
+    ) -> None:
         self.file = Path(file)
-        table = read_table(self.file)
-        self.n_rows = len(table)
-        self._names = {_plain(name): name for name in table.colnames}
-        self._table = table
+        self._columns = read_table(self.file)
+        self._h = h
+        self.n_rows = len(next(iter(self._columns.values())).values)
         self.values = {}
         for name, quantity in columns.items():
             found = self._find(quantity.names, quantity.is_length)
@@ -153,7 +158,7 @@ class JoinedTable:
     def texts(self, names: Sequence[str]) -> list[str] | None:
         """Return a column of texts, by the first of the names that is there."""
         found = self._find(tuple(names))
-        return None if found is None else [str(text) for text in self._table[found[0]]]
+        return None if found is None else [str(text) for text in found[0].values]
 
     def _index(self) -> dict[tuple[int, int | None], np.ndarray]:
         ids, snapshots = self._whole(_ID), self._whole(_SNAPSHOT)
@@ -170,36 +175,42 @@ class JoinedTable:
             if len(part)
         }
 
-    def _find(self, names: Sequence[str], is_length: bool = False) -> tuple[str, str] | None:
-        """Return a column's name in the table and the unit that its name ends with."""
+    def _find(
+        self, names: Sequence[str], is_length: bool = False
+    ) -> tuple[TableColumn, str] | None:
+        """Return a column and the unit that its name ends with."""
         for name in names:
-            if name in self._names:
-                return self._names[name], ""
-        for plain, name in self._names.items():
+            if name in self._columns:
+                return self._columns[name], ""
+        for plain, column in self._columns.items():
             match = _SUFFIX.fullmatch(plain) if is_length else None
             if match and match[1] in names:
-                return name, match[2]
+                return column, match[2]
         return None
 
     def _whole(self, names: Sequence[str]) -> np.ndarray | None:
         found = self._find(names)
         if found is None:
             return None
-        column = self._table[found[0]]
-        if column.dtype.kind in "US":
-            digits = [re.sub(r"\D+", "", str(text)) or "-1" for text in column]
+        values = found[0].values
+        if values.dtype.kind in "US":
+            digits = [re.sub(r"\D+", "", str(text)) or "-1" for text in values]
             return np.array(digits, dtype="i8")
-        values = _plain_numbers(column, self.file)
         return np.where(np.isfinite(values), values, -1).astype("i8")
 
-    def _numbers(self, name: str, suffix: str, quantity: Quantity) -> np.ndarray:
-        column = self._table[name]
-        values = _plain_numbers(column, self.file)
-        unit = str(column.unit or "") or suffix
-        if quantity.is_length:
-            values = values * (1.0 if "mpc" in unit.lower() else 1e-3)
-        elif unit and quantity.unit == "1e44 erg/s":
-            values = values * _luminosity_factor(unit, self.file, name)
+    def _numbers(self, column: TableColumn, suffix: str, quantity: Quantity) -> np.ndarray:
+        unit = quantity.unit
+        if quantity.is_length and suffix and plain_name(column.unit) in ("", "1"):
+            scale = 1.0 if "mpc" in suffix else 1e-3
+            values = column.plain_numbers() * scale
+        elif "nh" in quantity.names:
+            values = column_density(column)
+        elif unit == "deg":
+            values = column.angles(hours="ra" in quantity.names)
+        else:
+            values = column.numbers(unit, h=self._h) * (1e-3 if quantity.is_length else 1.0)
+        if quantity.names == _REDSHIFT:
+            values = np.where(values > 0, values, np.nan)  # -1 and -99 stand for nothing known
         known = values[np.isfinite(values)]
         if known.size and not quantity.low <= known.min() <= known.max() <= quantity.high:
             worst = known[np.argmax((known < quantity.low) | (known > quantity.high))]
@@ -207,68 +218,26 @@ class JoinedTable:
             raise InputError(
                 f"has {worst * (1e3 if quantity.is_length else 1):g} {quantity.unit}",
                 file=self.file,
-                field=f"column {name}",
+                field=f"column {column.name}",
                 mend=f"give {quantity.unit}{length}",
             )
         return values
 
 
-def read_table(file: str | os.PathLike[str]) -> Table:
-    """Read a CSV, ECSV or FITS table with columns of numbers and texts alone.
+def read_table(file: str | os.PathLike[str]) -> Columns:
+    """Read a CSV, ECSV, VOTable or FITS table with columns of numbers and texts alone.
 
     Raises
     ------
     InputError
         If it is not there, of another kind, or damaged.
     """
-    from astropy.table import Table
-
     path = Path(file)
     if not path.is_file():
         raise InputError("no such file", file=path, mend="give a CSV, ECSV or FITS table")
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise InputError(f"ends in {path.suffix!r}", file=path, mend=f"give {', '.join(FORMATS)}")
-    options = {"comment": "#"} if kind == "ascii.csv" else {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            table = Table.read(path, format=kind, **options)
-    except Exception as error:  # astropy raises many kinds for a damaged table
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"is no readable table: {line}", file=path) from None
-    bad = [n for n in table.colnames if getattr(table[n], "dtype", np.dtype("O")).kind not in KINDS]
-    table.remove_columns(bad)
-    if not len(table):
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"ends in {path.suffix!r}", file=path, mend=f"give {', '.join(SUFFIXES)}")
+    columns = read_columns(path, max_rows=MAX_ROWS)
+    if not columns or not len(next(iter(columns.values())).values):
         raise InputError("has no rows", file=path)
-    return table
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "", name.lower())
-
-
-def _plain_numbers(column: Column, file: Path) -> np.ndarray:
-    """Return a column as float64, NaN where it is empty."""
-    values = np.ma.filled(np.ma.asarray(column), np.nan if column.dtype.kind == "f" else 0)
-    if values.dtype.kind in "US":
-        values = np.char.strip(values.astype(str))
-        values = np.where(np.isin(values, ["", "--", "nan", "N/A"]), "nan", values)
-    try:
-        numbers = values.astype("f8")
-    except ValueError:
-        raise InputError("holds no numbers", file=file, field=f"column {column.name}") from None
-    if numbers.ndim != 1:
-        raise InputError("holds arrays", file=file, field=f"column {column.name}")
-    return np.where(np.ma.getmaskarray(np.ma.asarray(column)), np.nan, numbers)
-
-
-def _luminosity_factor(unit: str, file: Path, name: str) -> float:
-    from astropy import units as u
-
-    try:
-        return float(u.Unit(unit).to(1e44 * u.erg / u.s))
-    except (ValueError, TypeError, u.UnitConversionError):
-        raise InputError(
-            f"has unit {unit!r}", file=file, field=f"column {name}", mend="give erg/s"
-        ) from None
+    return columns

@@ -29,7 +29,9 @@ def target_of_file(file: Path, known: Mapping[str, float]) -> list[Target]:
     return [_target(file, known, number=0, values={})]
 
 
-def targets_of_table(file: Path, known: Mapping[str, float]) -> list[Target]:
+def targets_of_table(
+    file: Path, known: Mapping[str, float], *, h: float | None = None
+) -> list[Target]:
     """Return the clusters that a table names, a row each; `known` holds where a row says nothing.
 
     Raises
@@ -37,7 +39,7 @@ def targets_of_table(file: Path, known: Mapping[str, float]) -> list[Target]:
     InputError
         If the table has no column of files, or a file is outside the table's folder.
     """
-    table = JoinedTable(file, CLUSTER_COLUMNS)
+    table = JoinedTable(file, CLUSTER_COLUMNS, h=h)
     names = table.texts(FILE_COLUMNS)
     if names is None:
         raise InputError("has no column file", file=file, mend="name the photon lists in it")

@@ -21,7 +21,6 @@ from icmass.survey.writers.photon_list import write_photon_list
 from icmass.telescope.response import Area
 from icmass.universe.agn import Sources, draw_agn
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
-from icmass.universe.gas import disturbance
 from icmass.universe.scene import Scene
 
 AREA_CM2 = 1e4
@@ -150,7 +149,7 @@ def _draw(
 ) -> Photons:
     """Make the scene again and draw what a flat area [cm^2] collects of it in a time [s]."""
     area_cm2, time_s = ideal
-    config, scene = made_by.config, made_by.scene(cluster)
+    config, scene = made_by.config_of(cluster), made_by.scene(cluster)
     halo = scene.halo
     if abs(halo.m500c / one["m500c"] - 1) > _SAME or abs(halo.redshift - one["redshift"]) > _SAME:
         raise InputError(
@@ -190,7 +189,7 @@ def _brightness_field(
     halo = scene.halo
     return draw_brightness_field(
         config.fluctuations,
-        disturbance=disturbance(halo),
+        disturbance=halo.latents["disturbance"],
         r500c=halo.r500c,
         kpc_per_mpc_h=float(config.cosmology.kpc_per_mpc_h(halo.redshift)),
         half_width=config.observe.half_width_mpc_h,

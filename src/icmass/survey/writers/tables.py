@@ -200,15 +200,28 @@ def write_table(table: Table, path: str | os.PathLike[str], *, overwrite: bool =
     InputError
         If the suffix is another, or the file exists already and `overwrite` is not set.
     """
-    path = Path(path)
+    path = check_table_path(path, overwrite=overwrite)
     writers = {".ecsv": _write_ecsv, ".fits": _write_fits}
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    with new_file(path, overwrite=overwrite) as unfinished:
+        writers.get(path.suffix.lower(), _write_votable)(table, unfinished)
+    return path
+
+
+def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Return the path of a table to write, or refuse it before the work is done.
+
+    Raises
+    ------
+    InputError
+        As in `write_table`.
+    """
+    path = Path(path)
+    if (suffix := path.suffix.lower()) not in SUFFIXES:
         raise InputError(
             f"{suffix or 'no suffix'} is no table", file=path, mend=f"use {', '.join(SUFFIXES)}"
         )
-    with new_file(path, overwrite=overwrite) as unfinished:
-        writers.get(suffix, _write_votable)(table, unfinished)
+    if path.exists() and not overwrite:
+        raise InputError("exists already", file=path, mend="choose another name or --overwrite")
     return path
 
 
