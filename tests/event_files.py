@@ -75,7 +75,11 @@ def write(
             if name in ("RA", "DEC"):
                 table.header[f"TSCAL{number}"] = 1e-6
     names = {m: f"TM{m}" for m in range(1, 8)}
-    known = {"OBS_MODE": "POINTING", **{f"INSTRUM{m}": name for m, name in names.items()}}
+    known = {
+        "TELESCOP": "eROSITA",
+        "OBS_MODE": "POINTING",
+        **{f"INSTRUM{m}": name for m, name in names.items()},
+    }
     table.header.update({k: v for k, v in {**known, **keys}.items() if v is not None})
     hdus = [fits.PrimaryHDU(), table]
     whole = {m: [(0.0, 1000.0)] for m in range(1, 8)}

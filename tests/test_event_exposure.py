@@ -14,12 +14,11 @@ from icmass.errors import InputError
 from icmass.survey.readers.esass import open_events
 from icmass.survey.readers.events import EventCuts, scan_event_file
 from icmass.survey.readers.exposure import (
-    exposure_of_bands,
     header_exposure,
-    module_share,
     read_exposure_maps,
     survey_factor,
 )
+from icmass.survey.readers.modules import exposure_of_bands, module_share
 from icmass.survey.readers.observed import Target
 from icmass.survey.readers.sky_background import Backgrounds
 from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
@@ -73,6 +72,101 @@ def test_exposure_of_headers(tmp_path: Path) -> None:
     assert exposure is not None and exposure.seconds == pytest.approx(2 * 350 / 7)
     assert module_share(found, EventCuts(), BANDS) == 1
     assert module_share(found, EventCuts(modules=(2,)), BANDS) == 0.5
+
+
+def halves(**keys: Any) -> dict[str, Any]:
+    """Return what is to be written for modules that looked for half of 1000 s, or not at all."""
+    return {"gtis": {m: [(0, 500)] for m in (1, 2, 3, 4, 6)} | {5: [], 7: []}, **keys}
+
+
+def test_the_smaller_of_header_and_good_times_holds(tmp_path: Path, run_cli: Any) -> None:
+    events = good(4000)
+    file = write(tmp_path / "a.fits", events, **halves(EXPOSURE=2000.0))
+    source = open_events([file], GRID)
+    found = read_one(source)
+    assert found["exposure"] == pytest.approx(500 * 5 / 7)
+    assert found["n_phot"] == pytest.approx((events["TIME"] < 500).sum(), rel=0.05)
+    note = (
+        f"{file}: keyword EXPOSURE makes 1429 s of the modules used over seven, "
+        "the good time intervals 357.1 s: the smaller is used"
+    )
+    assert source.notes == [note] and "good time intervals" in source.facts["exposure"]
+    place = ["--ra", RA, "--dec", DEC, "--redshift", REDSHIFT, "--pixels", 16]
+    done = run_cli("ingest", "esass", file, *place, "--out", tmp_path / "X.zarr")
+    assert done.returncode == 0 and done.stderr == f"icmass: {note}\n"
+    short = write(tmp_path / "b.fits", events, **halves(EXPOSURE=100.0))
+    source = open_events([short], GRID)
+    assert read_one(source)["exposure"] == pytest.approx(100 * 5 / 7)
+    assert len(source.notes) == 1 and source.facts["exposure"].startswith("keyword EXPOSURE")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(504.0, False), (496.0, False), (506.0, True)])
+def test_one_per_cent_is_no_contradiction(tmp_path: Path, seconds: float, said: bool) -> None:
+    source = open_events([write(tmp_path / "a.fits", good(50), **halves(EXPOSURE=seconds))], GRID)
+    assert bool(source.notes) == said
+    expected = 500 if said else seconds
+    assert read_one(source)["exposure"] == pytest.approx(expected * 5 / 7)
+
+
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_module_without_good_time_counts_nothing(tmp_path: Path, absent: bool) -> None:
+    events = good(1000, spread=1e-3)
+    gtis: dict[int, Any] = {m: [(0, 1000)] for m in (1, 2, 4)}
+    if not absent:
+        gtis |= {m: [] for m in (3, 5, 6, 7)}
+    source = open_events([write(tmp_path / "a.fits", events, gtis=gtis, EXPOSURE=1000.0)], GRID)
+    found = read_one(source)
+    assert found["n_phot"] == np.isin(events["TM_NR"], [1, 2, 4]).sum() == 600
+    assert found["exposure"] == pytest.approx(3000 / 7) and not source.notes
+    assert source.tally.sum() == 1000 and "400 outside the GTIs" in source.outcomes
+
+
+def test_no_good_time_at_all_is_said_whatever_the_exposure(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50), gtis={m: [] for m in range(1, 8)})
+    with pytest.raises(InputError, match=r"50 outside the GTIs; check the cuts .*--no-gti"):
+        read_one(open_events([file], GRID, seconds=300.0))
+
+
+def test_shares_are_of_time(tmp_path: Path) -> None:
+    gtis = {m: [(0, 1000)] for m in (1, 2, 3, 4, 6)} | {m: [(0, 250)] for m in (5, 7)}
+    file = write(tmp_path / "a.fits", good(50), gtis=gtis)
+    soft = EventCuts(light_leak="soft")
+    source = open_events([file], GRID, cuts=soft)
+    found = read_one(source)
+    np.testing.assert_allclose(found["band_exposure"], [5000 / 5500, 1, 1])
+    assert found["exposure"] == pytest.approx(5500 / 7)
+    scanned = [scan_event_file(file)]
+    assert module_share(scanned, EventCuts(modules=(5, 7)), ((2.0, 7.0),)) == pytest.approx(1 / 11)
+    no_gti = EventCuts(modules=(5, 7), gti=False)
+    assert module_share(scanned, no_gti, ((2.0, 7.0),)) == pytest.approx(2 / 7)
+
+
+def test_what_the_good_times_leave_no_room_for_is_said(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50))
+    assert not open_events([file], GRID, seconds=1500.0).notes  # on the axis one sees more
+    [note] = open_events([file], GRID, seconds=2000.0).notes
+    assert (
+        "the exposure given is 1429 s" in note and "the good time intervals leave at most" in note
+    )
+    long = expmap(tmp_path / "e.fits", 2000.0)
+    assert open_events([file], GRID, exposure_maps=[long]).notes
+    assert not open_events([file], GRID, seconds=2000.0, cuts=EventCuts(gti=False)).notes
+    [note] = open_events([file], GRID, cuts=EventCuts(gti=False)).notes
+    assert "--no-gti counts events at other times too" in note
+
+
+def test_events_without_times_are_not_cut_and_it_is_said(tmp_path: Path) -> None:
+    events = good(100, spread=1e-3)
+    file = write(tmp_path / "a.fits", events, gtis={m: [(0, 1)] for m in range(1, 8)})
+    with fits.open(file) as hdus:
+        kept = [c for c in hdus["EVENTS"].columns if c.name not in ("TIME", "FLAG")]
+        table = fits.BinTableHDU.from_columns(kept, name="EVENTS")
+        table.header.update({"TELESCOP": "eROSITA", "OBS_MODE": "POINTING"})
+        fits.HDUList([hdus[0], table, *hdus[2:]]).writeto(tmp_path / "b.fits")
+    source = open_events([tmp_path / "b.fits"], GRID, seconds=300.0)
+    assert read_one(source)["n_phot"] == 100
+    [note] = source.notes
+    assert note.endswith("has no column TIME: events are not cut by the good time intervals")
 
 
 def test_light_does_not_leak_above_0_8_kev(tmp_path: Path) -> None:
@@ -145,6 +239,31 @@ def test_tiles_of_exposure_and_the_share_of_modules(tmp_path: Path) -> None:
     away = expmap(tmp_path / "away.fits", 300.0, 5.0)
     with pytest.raises(InputError, match="outside the exposure maps"):
         read_one(open_events([file], GRID, exposure_maps=[away]))
+
+
+def test_hardly_exposed_is_not_visible(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50))
+    values = np.full((60, 60), 2000.0)
+    values[:, 30:] = 1.0  # the western half
+    half = expmap(tmp_path / "e.fits", values)
+    how: dict[str, Any] = {"exposure_maps": [half], "exposure_kind": "survey"}
+    found = read_one(open_events([file], GRID, **how, min_visible=0.4))
+    assert found["visible_fraction"] == pytest.approx(0.5, abs=0.02)
+    assert found["visible_fraction_map"] == pytest.approx(0.5, abs=0.02)
+    assert found["exposure_aperture"] == pytest.approx(found["exposure"]) == 2000 * 5 / 7
+    with pytest.raises(InputError, match=r"only 5\d.\d% .* less than 20% of the largest exposure"):
+        read_one(open_events([file], GRID, **how, min_visible=0.6))
+    for share, visible in ((0.19, 0.5), (0.21, 1.0)):
+        values[:, 30:] = share * 2000
+        expmap(tmp_path / "e.fits", values)
+        found = read_one(open_events([file], GRID, **how, min_visible=0.4))
+        assert found["visible_fraction_map"] == pytest.approx(visible, abs=0.02)
+
+
+def test_exposure_maps_of_other_telescopes(tmp_path: Path) -> None:
+    other = expmap(tmp_path / "e.fits", 2000.0, TELESCOP="XMM")
+    with pytest.raises(InputError, match=r"e.fits: keyword TELESCOP: is XMM"):
+        read_exposure_maps([other], "survey")
 
 
 # ---------------------------------------------------------------- background

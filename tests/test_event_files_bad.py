@@ -83,7 +83,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "truncated": (cut(0.25), "extension EVENTS: ends after .* truncated; get the file again"),
     "an image": (
         lambda p: fits.writeto(p, np.zeros((9, 9)), overwrite=True),
-        "has no extension EVENTS; give an eSASS event file; images go with --images",
+        "is an image of 9x9 pixels, not a list of events; images go with --images",
     ),
     "no events": (columns(lambda e: e.update({k: v[:0] for k, v in e.items()})), "holds no event"),
     "no GTI": (columns(all, gtis={}), r"e.fits: has no GTI extension; give --expmap MAP or --exp"),
@@ -102,7 +102,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "all flagged": (columns(all_flagged), "200 flagged; check the cuts"),
     "no DEC": (without("DEC"), r"extension EVENTS: has no column DEC in deg or degree; it has"),
     "no PI": (without("PI"), "has no column PI in ev or kev; it has TIME"),
-    "PI in channels": (edited(TUNIT9="chan"), "has no column PI in ev or kev"),
+    "PI in channels": (edited(TUNIT9="chan"), "no column PI in ev or kev: PI is in 'chan'; give"),
     "RA of text": (recard(b"TFORM3  =", b"TFORM3  = '8A'"), "column RA holds no numbers"),
     "RA of arrays": (recard(b"TFORM3  =", b"TFORM3  = '2E'"), "column RA holds no plain numbers"),
     "bad TFORM": (recard(b"TFORM3  =", b"TFORM3  = 'ZZ'"), "TFORM3: 'ZZ' makes no sense"),

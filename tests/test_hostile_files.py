@@ -36,6 +36,22 @@ def test_hostile_coordinates_of_images(tmp_path: Path, card: str) -> None:
         read_plane(file)
 
 
+@pytest.mark.parametrize(
+    "card",
+    ["ZVAL2   = -32", "ZVAL2   = 64", "ZVAL1   = -1", "ZVAL1   = 999999999", "ZTILE1  = 0",
+     "ZTILE2  = -7", "ZTILE1  = 'x'", "ZBITPIX = 31"],
+)  # fmt: skip
+def test_hostile_parameters_of_compression(tmp_path: Path, card: str) -> None:
+    """RICE makes room for BYTEPIX (ZVAL2) times the pixels before it looks at anything."""
+    header = cluster_frame(RA, DEC, redshift=REDSHIFT, grid=GRID).to_header()
+    file = tmp_path / "i.fits"
+    fits.CompImageHDU(np.ones((16, 16), "i4"), header).writeto(file)
+    read_plane(file)
+    recard(card[:9].encode(), card.encode())(file)
+    with pytest.raises(InputError, match=rf"i.fits: .*{card[:8].strip()}: .* makes no sense"):
+        read_plane(file)
+
+
 def test_a_header_that_says_two_things_is_taken_at_its_first(tmp_path: Path) -> None:
     """astropy takes the last NAXIS, and makes a list of so many axes."""
     header = cluster_frame(RA, DEC, redshift=REDSHIFT, grid=GRID).to_header()

@@ -300,6 +300,22 @@ def test_pixels_that_counts_cannot_be(field: Field, value: float, message: str) 
     assert field.images[1].name in str(caught.value)
 
 
+def test_images_of_other_telescopes(field: Field) -> None:
+    notes = json.loads(field.survey().attrs["observed"])["notes"]
+    more = f" and {len(field.images) - 1} more"
+    assert notes == [f"{field.images[0]}{more}: names no telescope (TELESCOP): taken for eROSITA's"]
+    field.spoil(field.expmap[0], lambda data: data, TELESCOP="Chandra")
+    with pytest.raises(InputError, match=r"keyword TELESCOP: is Chandra: icmass reads eROSITA"):
+        field.survey()
+    field.spoil(field.expmap[0], lambda data: data, TELESCOP="eROSITA")
+    for file in field.images:
+        field.spoil(file, lambda data: data, TELESCOP="eROSITA")
+    assert json.loads(field.survey().attrs["observed"])["notes"] == []
+    field.spoil(field.images[1], lambda data: data, TELESCOP="XMM")
+    with pytest.raises(InputError, match=rf"{field.images[1].name}: keyword TELESCOP: is XMM"):
+        field.survey()
+
+
 def test_grids_that_differ(field: Field) -> None:
     other = field.folder / "other_0600_1100.fits"
     data = fits.getdata(field.images[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from astropy.table import Table
 from event_files import BANDS, DEC, RA, REDSHIFT, good, write
 from icmass.errors import InputError
 from icmass.observe.coverage import CoverageConfig
+from icmass.survey.readers import ds9_regions
 from icmass.survey.readers import masks as module
 from icmass.survey.readers.esass import open_events
 from icmass.survey.readers.masks import Masks, read_masks
@@ -90,43 +92,191 @@ def test_regions_are_left_out_whatever_their_sign_and_added(tmp_path: Path) -> N
     np.testing.assert_array_equal(both, one | two)
 
 
-def test_regions_far_away_or_without_area_hide_nothing(tmp_path: Path) -> None:
+def test_regions_far_away_hide_nothing(tmp_path: Path) -> None:
     for line in (
         f'circle({RA + 180},{-DEC},30")',
         f"circle({RA + 180},{-DEC},20d)",
         f'circle({RA + 3},{DEC},60")',
-        f"point({RA},{DEC})",
-        f"line({RA},{DEC},{RA + 1},{DEC})",
     ):
         assert not regions(tmp_path / "a.reg", line).any(), line
     assert regions(tmp_path / "a.reg", f"circle({RA + 2},{DEC},5d)").all()
 
 
+def test_circles_of_any_size_are_exact(tmp_path: Path) -> None:
+    for ra, dec, radius in (
+        (RA, DEC, 10 / 3600),
+        (RA - 0.04, DEC + 0.01, 0.03),
+        (RA + 20, DEC, 20.02),
+        (RA, -90 + DEC, 90.01),
+        (RA + 180, -DEC, 179.95),
+    ):
+        hidden = regions(tmp_path / "a.reg", f"circle({ra},{dec},{radius}d)", frame="icrs")
+        expected = sky().separation(SkyCoord(ra, dec, unit="deg")).deg <= radius
+        assert 0 < expected.mean() < 1
+        np.testing.assert_array_equal(hidden, expected)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no region"),
-        ("fk5\ncircle(150.1,2.2,-3)", "not a readable DS9 region file"),
-        ("fk5\ncircle(150.1,2.2", "no region|not a readable"),
-        ("image\ncircle(10,10,3)", "has regions in pixels"),
-        ("\x00\x01\x02\xff", "not a readable|no region"),
-        ("<html>404</html>", "not a readable|no region"),
+        ("", "holds no region; give DS9 regions"),
+        ("# only\nglobal color=red\nfk5\n", "holds no region; give DS9 regions"),
+        ("fk5\ncircle(150.1,2.2,-3)", "holds no region, line 2: circle: 'radius' must be"),
+        ("fk5\ncircle(150.1,2.2", "line 2: the numbers of a circle cannot be read"),
+        ("image\ncircle(10,10,3)", r"line 2: regions in pixels \(image\): save them in sky"),
+        ("\x00\x01\x02\xff", r"not a readable DS9 region file \(it is no text\)"),
+        ("<html>404</html>", "line 1: is no region that DS9 knows: '<html>404</html>'"),
+        ("circle(4096.5,4096.5,20)", r"line 1: no coordinate frame \(fk5, icrs, ...\) is stated"),
     ],
 )
 def test_region_files_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bad.reg"
     file.write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match=message) as caught:
-        read_masks(regions=file)
-    assert "bad.reg" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    for skip in (False, True):
+        with pytest.raises(InputError, match=message) as caught:
+            read_masks(regions=file, skip_bad_regions=skip)
+        assert "bad.reg" in str(caught.value) and len(str(caught.value).splitlines()) == 1
     with pytest.raises(InputError, match="no such file"):
         read_masks(regions=tmp_path / "none.reg")
 
 
+GOOD = f'circle({RA},{DEC},40")'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('panda(150.1,2.2,0,90,1,10",20",1)', "the shape panda is not supported"),
+        ("point(150.1,2.2) # point=boxcircle", "a point has no area"),
+        ("box point 150.1 2.2", "a point has no area"),
+        ("line(150.1,2.2,150.2,2.2)", "a line has no area"),
+        ("text(150.1,2.2) # text={A circle; here}", "a text has no area"),
+        ('cirle(150.1,2.2,30")', "is no region that DS9 knows"),
+        ("circle(150.1,2.2,30p)", "the numbers of a circle cannot be read"),
+        ("circle(150.1,95,3)", "circle: Latitude"),
+        ("circle(nan,2.2,3)", "has numbers that are not finite"),
+        ("polygon(150.1,2.2,150.2,2.2)", "a polygon of fewer than three corners"),
+        ("ellipse(150.1,2.2,40d,1d,0)", "the ellipse is larger than 30 degrees"),
+        ("physical; circle(4000,4000,20)", r"regions in pixels \(physical\)"),
+        ("wcsa; circle(150.1,2.2,20)", "the coordinates wcsa are not supported"),
+        ("linear; box(1,2,3,4,0)", r"regions in pixels \(linear\)"),
+        ("galactic; polygon(1,2,1,3,60,2)", "the polygon is larger than 30 degrees"),
+        ("one,two", "is no region that DS9 knows"),
+    ],
+)
+def test_every_line_is_used_or_named(tmp_path: Path, line: str, reason: str) -> None:
+    file = tmp_path / "mixed.reg"
+    file.write_text(f"# DS9\nglobal color=red\nfk5\n{GOOD}\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"cannot be used, line 6: {reason}.*skip-bad-regions"):
+        read_masks(regions=file)
+    masks = read_masks(regions=file, skip_bad_regions=True)
+    [note] = masks.notes
+    assert note.startswith(f"{file}: not used: line 6: ")
+    alone = regions(tmp_path / "alone.reg", GOOD)
+    np.testing.assert_array_equal(~masks.used(FINE), alone)
+
+
+def test_lines_are_named_by_reason(tmp_path: Path) -> None:
+    lines = [GOOD, *["point(1,2)"] * 3, GOOD, "text(1,2)", "point(1,2)"]
+    with pytest.raises(InputError, match=r"lines 4-6, 9: a point has no area; line 8: a text has"):
+        regions(tmp_path / "a.reg", *lines)
+    many = [x for _ in range(30) for x in ("point(1,2)", GOOD)]
+    with pytest.raises(InputError, match=r"lines 3, 5, .*, 41 and 10 more: a point has no area"):
+        regions(tmp_path / "a.reg", *many)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'fk5;circle({ra},{dec},40")',
+        'j2000;circle({ra}d,{dec}d,40")',
+        '\ufefffk5\ncircle({ra},{dec},40") # color=red; text={{panda(1,2)}}',
+        'FK5\n CIRCLE( {ra} , {dec} , 40" ) # background',
+        'icrs\n# composite({ra},{dec},0) || composite=1\n-circle({ra},{dec},40") || # width=2',
+        "icrs\n!circle({ra},{dec},0.6666666667')",
+        'fk5 circle({ra},{dec},40")',
+        'image;fk5\ncircle {ra} {dec} 40"',
+    ],
+)
+def test_ways_to_write_a_circle(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a.reg"
+    file.write_text(text.format(ra=RA, dec=DEC), encoding="utf-8")
+    masks = read_masks(regions=file)
+    assert masks.notes == ()
+    expected = sky().separation(SkyCoord(RA, DEC, unit="deg")).arcsec <= 40
+    assert_same(~masks.used(FINE), expected)
+
+
+def test_annuli_and_turned_boxes(tmp_path: Path) -> None:
+    r = sky().separation(SkyCoord(RA, DEC, unit="deg")).arcsec
+    hidden = regions(tmp_path / "a.reg", f'annulus({RA},{DEC},30",60",90")')
+    assert_same(hidden, (r >= 30) & (r <= 90))
+    one = regions(tmp_path / "a.reg", f'box({RA},{DEC},120",60",30)')
+    two = regions(tmp_path / "b.reg", f'rotbox({RA},{DEC},120",60",30)')
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_mixed_file_on_the_command_line(tmp_path: Path, run_cli: Any) -> None:
+    events = write(tmp_path / "e.fits", good(300))
+    file = tmp_path / "m.reg"
+    file.write_text(f"fk5\n{GOOD}\npanda(1,2,0,90,1,1,2,1)\n", encoding="ascii")
+    command = ["ingest", "esass", events, "--ra", RA, "--dec", DEC, "--redshift", REDSHIFT]
+    command += ["--pixels", 16, "--out", tmp_path / "X.zarr", "--regions", file]
+    done = run_cli(*command)
+    assert (done.returncode, done.stdout) == (2, "") and len(done.stderr.splitlines()) == 1
+    assert "m.reg: holds regions that cannot be used, line 3: the shape panda" in done.stderr
+    assert not (tmp_path / "X.zarr").exists()
+    done = run_cli(*command, "--skip-bad-regions")
+    assert done.returncode == 0
+    assert done.stderr == f"icmass: {file}: not used: line 3: the shape panda is not supported\n"
+
+
+@pytest.mark.parametrize("frame", ["icrs", "fk5", "fk4", "b1950", "galactic", "ecliptic"])
+def test_frames(tmp_path: Path, frame: str) -> None:
+    name = {"b1950": "fk4", "ecliptic": "barycentricmeanecliptic"}.get(frame, frame)
+    at = SkyCoord(RA + 0.02, DEC, unit="deg").transform_to(name).spherical
+    lon, lat = at.lon.deg, at.lat.deg
+    expected = sky().separation(SkyCoord(RA + 0.02, DEC, unit="deg")).arcsec <= 60
+    assert_same(regions(tmp_path / "c.reg", f'circle({lon},{lat},60")', frame=frame), expected)
+    annulus = f'annulus({lon},{lat},0.01",60")'
+    assert_same(regions(tmp_path / "a.reg", annulus, frame=frame), expected)
+    d = 1 / 60 / np.cos(np.radians(lat))
+    lines = f"polygon({lon - d},{lat - 1 / 60},{lon + d},{lat - 1 / 60},{lon},{lat + 1 / 60})"
+    hidden = regions(tmp_path / "p.reg", lines, frame=frame)
+    assert hidden.sum() * STEP**2 == pytest.approx(120 * 120 / 2, rel=0.02)
+
+
 def test_too_many_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_REGIONS", 2)
+    monkeypatch.setattr(ds9_regions, "MAX_REGIONS", 2)
     with pytest.raises(InputError, match="holds more than 2 regions"):
         regions(tmp_path / "a.reg", *[f'circle({RA},{DEC},9")'] * 3)
+    monkeypatch.setattr(ds9_regions, "MAX_BYTES", 2)
+    with pytest.raises(InputError, match="is larger than 0 MiB"):
+        regions(tmp_path / "a.reg", GOOD)
+
+
+def test_only_regions_near_a_cluster_are_looked_at(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = read_masks(regions=data_dir / "erosita" / "regions" / "tile_224093.reg")
+    assert masks.regions is not None and len(masks.regions) == 358 and masks.notes == ()
+    cut: list[np.ndarray] = []
+    plain = ds9_regions._cut_circle
+    monkeypatch.setattr(
+        ds9_regions, "_cut_circle", lambda used, at, *more: (cut.append(at), plain(used, at, *more))
+    )
+    centre = masks.regions.areas[0]
+    frame = cluster_frame(centre.ra, centre.dec, redshift=REDSHIFT, grid=GRID)
+    fine = FineGrid(frame, GRID, 8)
+    hidden = ~masks.used(fine)
+    points = frame.pixel_to_world(*np.meshgrid(fine.pixel, fine.pixel))
+    expected = np.zeros(hidden.shape, bool)
+    for area in masks.regions.areas:
+        at = SkyCoord(area.ra, area.dec, unit="deg")
+        if at.separation(points[128, 128]).deg < 1:
+            expected |= points.separation(at).deg <= area.reach
+    np.testing.assert_array_equal(hidden, expected)
+    assert expected.any() and 1 <= len(cut) < 10
 
 
 # ---------------------------------------------------------------- catalogues

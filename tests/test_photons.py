@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,6 +14,8 @@ from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.rates import count_rates
 from icmass.observe.spectra import Folder
 from icmass.plasma.emissivity import load_plasma_table
+from icmass.survey.config import ObserveConfig, SurveyConfig
+from icmass.survey.observatory import Observatory
 from icmass.telescope.instrument import load_instrument
 from icmass.universe.agn import AgnConfig, Sources, draw_agn, unresolved_field_flux
 from icmass.universe.atmosphere import Atmosphere
@@ -262,7 +266,7 @@ def test_background_has_the_measured_rate_and_excess_variance(folder):
         assert totals.std() / expected == pytest.approx(spread, rel=0.25)
 
 
-def test_faint_field_agn_are_not_counted_twice(folder):
+def test_rate_of_faint_field_agn(folder):
     """Their rate, by hand from the number counts, is what background and sources share."""
     config = AgnConfig(satellites=0, central_duty_cycle=0, field_flux_max=6.5e-15)
     rng = np.random.default_rng(10)
@@ -281,3 +285,40 @@ def test_faint_field_agn_are_not_counted_twice(folder):
     assert unresolved_field_flux(config) == pytest.approx(
         151 * 1e-14 * (0.65**0.42 - 0.2**0.42) / 0.42, rel=1e-3
     )
+
+
+def observe_nothing(config: SurveyConfig, n: int, seed: int) -> np.ndarray:
+    """Return the counts of n maps without a cluster, of each component and band."""
+    observatory, halo = Observatory(config), halo_at(0.07)
+    rng = np.random.default_rng(seed)
+    nothing = sphere(emission=np.array([1.0]), edges=np.array([0.0, 0.1]))
+    found = np.zeros((3, 3))
+    for _ in range(n):
+        maps, _ = observatory.observe(
+            SimpleNamespace(halo=halo, atmosphere=nothing),  # type: ignore[arg-type]
+            draw_agn(halo, config.agn, COSMO, 2.3, rng),
+            None,
+            exposure=2000.0,
+            nh_1e20=3.0,
+            of_exposure=rng,
+            of_photons=rng,
+            of_background=rng,
+        )
+        found += maps.sum((2, 3), dtype=float)
+    return found
+
+
+def test_faint_field_agn_are_not_counted_twice():
+    """What is drawn as sources is taken from the background that was measured with them in it."""
+    agn = AgnConfig(satellites=0, central_duty_cycle=0, field_flux_max=6.5e-15)
+    area = (4.6 * float(COSMO.arcmin_per_mpc_h(0.07))) ** 2
+    background = load_instrument().background
+    measured = np.array([sum(background.rate(*band)) for band in BANDS]) * 2000 * area
+    config = SurveyConfig(agn=agn, observe=ObserveConfig(n_pixels=32, bands=BANDS))
+    gas, sources, sky = observe_nothing(config, 40, 3) / 40
+    assert gas.sum() == 0 and (sources[:2] > 0.04 * measured[:2]).all()
+    np.testing.assert_allclose(sources + sky, measured, rtol=0.01)
+    alone = SurveyConfig(agn=agn, observe=ObserveConfig(n_pixels=32, bands=BANDS, agn=False))
+    _, sources, sky = observe_nothing(alone, 20, 4) / 20
+    assert sources.sum() == 0
+    np.testing.assert_allclose(sky, measured, rtol=0.01)

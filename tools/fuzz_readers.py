@@ -201,7 +201,10 @@ def settle(
 def replay(target: str, folder: Path) -> None:
     """Read a finding again, in this process."""
     told = json.loads((folder / "finding.json").read_text(encoding="utf-8"))
-    seed = next(s for s in SEEDS.of(target) if s.label == told["seed"])
+    seeds = SEEDS.all if target == "all" else SEEDS.of(target)
+    seed = next((s for s in seeds if s.label == told["seed"]), None)
+    if seed is None:
+        raise SystemExit(f"{folder}: is of no seed of --target {target}")
     start = time.monotonic()
     kind, text = outcome_of(seed.read, folder / "case" / seed.path.name)
     print(f"{told['kind']} then; now {kind} in {time.monotonic() - start:.1f} s\n{text}")

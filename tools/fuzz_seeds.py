@@ -23,6 +23,9 @@ box(150.11,2.21,30",40",10)
 polygon(150.10,2.20,150.11,2.20,150.11,2.21)
 annulus(150.1,2.2,10",20")
 -circle(150.12,2.19,0.01)
+galactic; circle(236.3,42.4,0.01) # color=red
+j2000
+ellipse(150.1d,2.2d,9",8",7",6",30) ||
 """
 
 
@@ -120,7 +123,13 @@ def _event_columns(n: int, *, scaled: bool, mock: bool) -> list[fits.Column]:
         fits.Column("DEC", form, "deg", array=dec),
     ]
     if mock:
-        return [*columns, fits.Column("SIGNAL", "E", "keV", array=energy / 1000)]
+        grade = rng.integers(-1, 13, n)
+        return [
+            *columns,
+            fits.Column("SIGNAL", "E", "keV", array=energy / 1000),
+            fits.Column("TYPE", "I", array=grade),
+            fits.Column("NPIXELS", "J", array=(grade + 3) // 4 + 1),
+        ]
     zero = 2**31 if not scaled else None
     return [
         *columns,
@@ -155,12 +164,27 @@ def _event_file(path: Path, *, scaled: bool = False, mock: bool = False, gti: bo
     return path
 
 
+def _evtool_file(path: Path) -> Path:
+    """Write an event file with the units and the classes of evtool, GTIs before the events."""
+    with fits.open(_event_file(path)) as hdus:
+        primary, events, *others = [hdu.copy() for hdu in hdus]
+    for number, name in enumerate(events.columns.names, 1):
+        events.header[f"TUNIT{number}"] = "s" if name == "TIME" else "deg"
+    events.header["EXPOSURE"] = 500.0
+    whole = fits.HDUList([primary, *others, events])
+    for hdu in whole:
+        hdu.header.update({"HDUCLAS1": "EVENTS", "TELESCOP": "eROSITA"})
+    whole.writeto(path, overwrite=True)
+    return path
+
+
 def _events(folder: Path) -> list[Seed]:
     pointing = Seed("dr1", _event_file(folder / "dr1.fits"), _read_events(None))
     given = _read_events(1000.0)
     edr = Seed("edr", _event_file(folder / "edr.fits", scaled=True), given)
     sixte = Seed("sixte", _event_file(folder / "sixte.fits", mock=True, gti=False), given)
-    return [pointing, edr, sixte, _gzipped(pointing)]
+    evtool = Seed("evtool", _evtool_file(folder / "evtool.fits"), _read_events(None))
+    return [pointing, edr, sixte, evtool, _gzipped(pointing)]
 
 
 def _read_image(path: Path) -> object:

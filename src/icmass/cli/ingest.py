@@ -41,6 +41,7 @@ def esass(
     background: options.Background = None,
     mask: options.Mask = None,
     regions: options.Regions = None,
+    skip_bad_regions: options.SkipBadRegions = False,
     sources: options.Sources = None,
     min_visible: options.MinVisible = 0.5,
     flag: options.Flag = options.STANDARD_FLAG,
@@ -70,6 +71,7 @@ def esass(
     targets = options.read_targets(table, ra, dec, redshift, nh, events=files[0])
     grid = MapGrid(tuple(parse_bands(bands)), pixels, half_width)
     source = options.open_event_source(files, grid, how)
+    options.print_notes(source.notes)
     failed: dict[str, InputError] = {}
     names: list[str] = []
     attrs: dict[str, Any] = survey_attrs(grid, preset="events", seed=0, facts=source.facts)

@@ -71,6 +71,10 @@ Mask = Annotated[Path | None, Option(help="Mask image, 1 = use.")]
 Regions = Annotated[
     Path | None, Option(metavar="REG", help="DS9 regions to leave out, in sky coordinates.")
 ]
+SkipBadRegions = Annotated[
+    bool,
+    Option("--skip-bad-regions", help="Go on without lines of --regions that cannot be used."),
+]
 Sources = Annotated[
     Path | None,
     Option(metavar="CATALOGUE", help="eSASS source catalogue: its point sources are left out."),
@@ -221,6 +225,7 @@ EVENT_OPTIONS = (
     "background",
     "mask",
     "regions",
+    "skip_bad_regions",
     "sources",
     "min_visible",
     "flag",
@@ -257,11 +262,22 @@ def open_event_source(files: Sequence[Path], grid: MapGrid, given: dict[str, Any
         seconds=given["exposure"],
         exposure_maps=list(given["expmap"] or ()),
         exposure_kind=given["expmap_kind"] or "vignetted",
-        masks=read_masks(given["mask"], given["regions"], given["sources"]),
+        masks=read_masks(
+            given["mask"],
+            given["regions"],
+            given["sources"],
+            skip_bad_regions=given["skip_bad_regions"],
+        ),
         background_maps=list(given["background"] or ()),
         unvignetted_maps=list(given["novig"] or ()),
         min_visible=given["min_visible"],
     )
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Say on standard error what was assumed of files, one line each."""
+    for note in notes:
+        typer.echo(f"icmass: {note}", err=True)
 
 
 def _parse_flag(text: str) -> int:

@@ -105,6 +105,7 @@ def predict(
     background: options.Background = None,
     mask: options.Mask = None,
     regions: options.Regions = None,
+    skip_bad_regions: options.SkipBadRegions = False,
     sources: options.Sources = None,
     ra: options.Ra = None,
     dec: options.Dec = None,
@@ -289,6 +290,8 @@ def _of_events(
         else:
             clusters.append(values)
             names.append(target.name)
+    if not clusters:
+        options.print_notes(source.notes)
     if not clusters and len(targets) == 1:
         raise next(iter(failed.values()))
     if not clusters:

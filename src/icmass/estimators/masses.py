@@ -257,7 +257,7 @@ def _observed_warnings(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray
     facts = _observed_facts(survey)
     if not facts:
         return []
-    found = []
+    found = [str(note) for note in facts.get("notes", [])]
     visible = float(survey["visible_fraction"].values[index].min())
     if visible < MIN_VISIBLE:
         found.append(

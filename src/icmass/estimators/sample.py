@@ -11,8 +11,8 @@ import torch
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.survey.catalog import VISIBLE_COVERAGE, half_width_mpc_h, run_of
 from icmass.survey.catalog import counts as observed_counts
-from icmass.survey.catalog import half_width_mpc_h, run_of
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
 _READ = 64  # clusters read at once
@@ -293,7 +293,11 @@ def _bin(maps: np.ndarray, n_pixels: int) -> np.ndarray:
 
 
 def fill_uncovered(
-    counts: np.ndarray, coverage: np.ndarray, least: float = 0.2, *, drawn: bool = False
+    counts: np.ndarray,
+    coverage: np.ndarray,
+    least: float = VISIBLE_COVERAGE,
+    *,
+    drawn: bool = False,
 ) -> np.ndarray:
     """Return counts as at full exposure; pixels that saw too little take their ring's mean.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ from icmass.survey.readers.events import EventCuts, EventFile, count_events, sca
 from icmass.survey.readers.exposure import (
     Exposure,
     Kind,
-    exposure_of_bands,
     given_exposure,
-    gti_exposure,
-    header_exposure,
-    module_share,
+    known_exposure,
+    longer_than_good_time,
     read_exposure_maps,
 )
 from icmass.survey.readers.masks import Masks
+from icmass.survey.readers.modules import exposure_of_bands, module_share
 from icmass.survey.readers.observed import (
     MIN_VISIBLE,
     NAMES,
@@ -36,6 +35,7 @@ from icmass.survey.readers.observed import (
     check_target,
     check_visible,
     cluster_values,
+    gather_notes,
 )
 from icmass.survey.readers.sky_background import Backgrounds
 from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
@@ -93,6 +93,12 @@ class EventSource:
         return ", ".join(f"{n:,} {name}" for name, n in named if n)
 
     @property
+    def notes(self) -> list[str]:
+        """What was assumed of the files, or contradicts itself in them: a sentence each, once."""
+        of_files = gather_notes((file.file, note) for file in self.files for note in file.notes)
+        return [*of_files, *self.exposure.notes, *self.masks.notes]
+
+    @property
     def facts(self) -> dict[str, Any]:
         """How the survey is made, to be told beside a mass."""
         bands = self.grid.bands
@@ -108,6 +114,7 @@ class EventSource:
             "min_visible": self.min_visible,
             "exposure_maps_differ": round(float(relative.max() / relative.min() - 1), 4),
             "bands_not_used": [],
+            "notes": self.notes,
         }
 
     def read(
@@ -125,15 +132,15 @@ class EventSource:
         problems = [_problem(target) for target in targets]
         good = [t for t, problem in zip(targets, problems, strict=True) if problem is None]
         frames = self._frames(good)
-        maps, place = np.zeros(0), 0
+        counts, place = None, 0
         for target, problem in zip(targets, problems, strict=True):
             if problem is not None:
                 yield target, problem
                 continue
-            if place % at_once == 0:
-                maps = self._maps(frames, range(place, min(place + at_once, len(good))))
+            if counts is None or place % at_once == 0:
+                counts = self._counts(frames, range(place, min(place + at_once, len(good))))
             try:
-                yield target, self._cluster(target, maps[place % at_once])
+                yield target, self._cluster(target, counts, place)
             except InputError as error:
                 yield target, error
             place += 1
@@ -149,17 +156,18 @@ class EventSource:
             bands_ev=np.rint(1000 * np.array(grid.bands, float)),
         )
 
-    def _maps(self, frames: Frames, mapped: range) -> np.ndarray:
+    def _counts(self, frames: Frames, mapped: range) -> EventCounts:
         """Return the maps of some of the clusters; what becomes of the events is told once."""
-        counts = EventCounts(frames, mapped)
+        by_time = all(file.has_precise_times for file in self.files)
+        counts = EventCounts(frames, mapped, by_time)
         leaks = any(file.leaks for file in self.files)
         count_events(self.files, counts, self.cuts, self.cuts.least_ev(self.grid.bands, leaks))
         if mapped.start == 0:
             self.tally[:] += counts.outcomes
-        return counts.maps
+        return counts
 
-    def _cluster(self, target: Target, maps: np.ndarray) -> dict[str, Any]:
-        grid = self.grid
+    def _cluster(self, target: Target, counts: EventCounts, place: int) -> dict[str, Any]:
+        grid, maps = self.grid, counts.maps_of(place)
         frame = cluster_frame(target.ra, target.dec, redshift=target.redshift, grid=grid)
         images = [plane.wcs for plane in self.exposure.maps]
         if self.masks.image is not None:
@@ -179,12 +187,7 @@ class EventSource:
         check_visible(view, self.min_visible, file=files[0].file if files else None)
         if not maps.any():
             arcmin = float(frame.wcs.cdelt[1]) * 30 * grid.n_pixels
-            raise InputError(
-                f"no photon within {arcmin:.1f} arcmin of RA {target.ra:g} Dec {target.dec:g}",
-                file=self.files[0].file,
-                field="EVENTS",
-                mend="check the position, and that the files are of this field",
-            )
+            raise self._no_photon(target, counts, place, arcmin)
         seen = view.seconds > 0
         values = cluster_values(target, maps * seen, view)
         relative = exposure_of_bands(self.files, self.cuts, grid.bands)
@@ -195,6 +198,30 @@ class EventSource:
             values["exposure_unvignetted"] = fine.binned(unvignetted * used)
         values["background"] = self.backgrounds.expected(fine, seconds * used, used, relative)
         return values
+
+    def _no_photon(
+        self, target: Target, counts: EventCounts, place: int, arcmin: float
+    ) -> InputError:
+        """Return why a cluster has no photon within so many arcmin."""
+        where = f"within {arcmin:.1f} arcmin of RA {target.ra:g} Dec {target.dec:g}"
+        if not (n := int(counts.outside_bands[place])):
+            return InputError(
+                f"no photon {where}",
+                file=self.files[0].file,
+                field="EVENTS",
+                mend="check the position, and that the files are of this field",
+            )
+        low, high = counts.energy_range[place] / 1000
+        bands = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in self.grid.bands)
+        name = self.files[0].columns["PI"][0]
+        hint = "its unit (TUNIT) has to be eV or keV; energies in keV without a unit look like this"
+        return InputError(
+            f"all {n} photons {where} are outside the bands ({bands} keV): "
+            f"their energies are {low:.3g} to {high:.3g} keV",
+            file=self.files[0].file,
+            field=f"column {name}",
+            mend=hint if high < 0.1 else "give other --bands, or other files",
+        )
 
 
 def _problem(target: Target) -> InputError | None:
@@ -264,21 +291,21 @@ def open_events(
     if seconds is not None and exposure_maps:
         raise InputError("give one of them", field="--exposure, --expmap")
     _check_grid(grid)
-    found = [scan_event_file(file) for file in files]
-    share = module_share(found, cuts, grid.bands)
+    event_files = [scan_event_file(file) for file in files]
+    share = module_share(event_files, cuts, grid.bands)
     if exposure_maps:
         exposure = read_exposure_maps(exposure_maps, exposure_kind, share)
     elif seconds is not None:
         exposure = given_exposure(seconds, share)
     else:
-        stated = header_exposure(found, share)
-        exposure = stated or gti_exposure(found, cuts, grid.bands)
+        exposure = known_exposure(event_files, cuts, grid.bands, share)
+    notes = longer_than_good_time(exposure, event_files, cuts, grid.bands)
     backgrounds = Backgrounds.read(background_maps, unvignetted_maps, grid.bands, share)
     return EventSource(
-        found,
+        event_files,
         grid,
         cuts,
-        exposure,
+        replace(exposure, notes=exposure.notes + notes),
         masks or Masks(),
         backgrounds,
         check_min_visible(min_visible),

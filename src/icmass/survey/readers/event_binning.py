@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from icmass.errors import InputError
+from icmass.survey.readers.duplicates import SeenPhotons, is_new
 
 OUTCOMES = (
     "counted",
@@ -86,27 +87,42 @@ class EventCounts:
     frames : Frames
         All the clusters that are looked at.
     mapped : range or None
-        Those of them whose maps are made, all by default; the outcomes are of all.
-    maps : ndarray, uint16 (n, band, y, x)
+        Those of them whose maps are made, all by default; the rest is of all.
+    by_time : bool
+        Whether photons of several files are recognised by their times.
+    maps : ndarray, uint16 (len(mapped), band, y, x)
         Photons.
     outcomes : ndarray, int64 (len(OUTCOMES),)
         Number of events by outcome.
+    outside_bands : ndarray, int64 (n,)
+        Events in the frame of each cluster that passed the cuts, but are in none of the bands.
+    energy_range : ndarray, float64 (n, 2)
+        The least and the largest of their energies [eV].
     """
 
     frames: Frames
     mapped: range | None = None
+    by_time: bool = True
     maps: np.ndarray = field(init=False)
     outcomes: np.ndarray = field(init=False)
+    outside_bands: np.ndarray = field(init=False)
+    energy_range: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         frames = self.frames
-        self._mapped = range(len(frames.ra)) if self.mapped is None else self.mapped
+        n = len(frames.ra)
+        self._mapped = range(n) if self.mapped is None else self.mapped
         shape = (len(self._mapped), len(frames.bands_ev), frames.n_pixels, frames.n_pixels)
         self.maps = np.zeros(shape, np.uint16)
         self.outcomes = np.zeros(len(OUTCOMES), np.int64)
+        self.outside_bands = np.zeros(n, np.int64)
+        self.energy_range = np.full((n, 2), (np.inf, -np.inf))
         self._lookup = frames.lookup()
-        self._seen = np.zeros(2**16, np.uint64)
-        self._n_seen = 0
+        self._seen = SeenPhotons(by_time=self.by_time)
+
+    def maps_of(self, cluster: int) -> np.ndarray:
+        """Return the maps (band, y, x) of one of all the clusters, by its place in `frames`."""
+        return self.maps[self._mapped.index(cluster)]
 
     def add(
         self,
@@ -116,6 +132,9 @@ class EventCounts:
         patterns: np.ndarray,
         least_ev: np.ndarray,
         gtis: tuple[np.ndarray, np.ndarray],
+        source: int = 1,
+        has_times: bool = True,
+        has_modules: bool = True,
     ) -> None:
         """Count some events.
 
@@ -133,11 +152,14 @@ class EventCounts:
             Edges of each module's good time intervals, start and stop in turn, one module after
             the other, and where each module's edges begin, shape (9,); a module without any edges
             is used at all times.
+        source : int
+            Number of the file, from 1.
+        has_times, has_modules : bool
+            Whether photons of the file can be recognised by ``TIME`` and ``TM_NR``.
         """
-        n = len(events["RA"])
-        self._make_room(n)
-        frames = self.frames
-        added = _count(
+        seen, frames = self._seen, self.frames
+        seen.reserve(len(events["RA"]))
+        size = _count(
             events["RA"],
             events["DEC"],
             events["PI"],
@@ -154,51 +176,18 @@ class EventCounts:
             frames.pixel,
             frames.bands_ev,
             *self._lookup,
-            self._seen,
+            (seen.table, seen.time, seen.place, seen.module, seen.source),
+            seen.size,
+            (source, has_times, has_modules, self.by_time),
             self._mapped.start,
             self.maps,
             self.outcomes,
+            self.outside_bands,
+            self.energy_range,
         )
-        if added < 0:
+        if size < 0:
             raise InputError(f"more than {MAX_COUNT} photons in one pixel", field="EVENTS")
-        self._n_seen += added
-
-    def _make_room(self, n: int) -> None:
-        """Keep the table of events seen less than half full."""
-        size = len(self._seen)
-        while 2 * (self._n_seen + n) > size:
-            size *= 2
-        if size > len(self._seen):
-            old, self._seen = self._seen, np.zeros(size, np.uint64)
-            _rehash(old, self._seen)
-
-
-@njit(cache=True)
-def _mix(value):  # type: ignore[no-untyped-def]
-    """Scramble 64 bits (Steele, Lea & Flood 2014, SplitMix64)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
-@njit(cache=True)
-def _put(table, key):  # type: ignore[no-untyped-def]
-    """Put a key that is not 0 into a table; False if it was there."""
-    mask = np.uint64(len(table) - 1)
-    at = _mix(key) & mask
-    while table[at] != 0:
-        if table[at] == key:
-            return False
-        at = (at + np.uint64(1)) & mask
-    table[at] = key
-    return True
-
-
-@njit(cache=True)
-def _rehash(old, new):  # type: ignore[no-untyped-def]
-    for key in old:
-        if key != 0:
-            _put(new, key)
+        seen.size = size
 
 
 @njit(cache=True)
@@ -235,16 +224,20 @@ def _count(  # type: ignore[no-untyped-def]
     cell_from,
     cell_clusters,
     seen,
+    n_seen,
+    how,
     first,
     maps,
     outcomes,
+    outside_bands,
+    energy_range,
 ):
-    """Count events; return how many were put into `seen`, or -1 if a pixel overflows."""
+    """Count events; return how many are in `seen` then, or -1 if a pixel overflows."""
     n = maps.shape[2]
     half = n / 2
-    bits = np.empty(5, np.float64)
-    as_bits = bits.view(np.uint64)
-    added = 0
+    table, times, places, modules, sources = seen
+    source, has_times, has_modules, by_time = how
+    place, cells = np.empty(4, np.float32), np.empty((2, 5), np.int64)
     for i in range(len(ra)):
         tm = module[i]
         if flag[i] & flag_mask:
@@ -277,7 +270,7 @@ def _count(  # type: ignore[no-untyped-def]
                     band = k
                     break
         cell = min(int(d + 90), 179) * 360 + int(np.floor(a)) % 360
-        found = False
+        inside = False
         fresh = False
         sd, cd = np.sin(np.radians(d)), np.cos(np.radians(d))
         for j in range(cell_from[cell], cell_from[cell + 1]):
@@ -292,25 +285,39 @@ def _count(  # type: ignore[no-untyped-def]
             row = half + (cd0 * sd - sd0 * cd * np.cos(offset)) * scale
             if not (0 <= column < n and 0 <= row < n):
                 continue
-            found = True
+            inside = True
             if band < 0:
-                break
+                outside_bands[cluster] += 1
+                energy_range[cluster, 0] = min(energy_range[cluster, 0], energy)
+                energy_range[cluster, 1] = max(energy_range[cluster, 1], energy)
+                continue
             if not fresh:
-                bits[0], bits[1], bits[2], bits[3], bits[4] = t, a, d, energy, tm
-                key = np.uint64(0)
-                for part in as_bits:
-                    key = _mix((key ^ part) + np.uint64(0x9E3779B97F4A7C15))
-                if not _put(seen, key | np.uint64(1)):
+                place[0], place[3] = sd, energy
+                place[1], place[2] = cd * np.cos(np.radians(a)), cd * np.sin(np.radians(a))
+                fresh = is_new(
+                    table,
+                    times,
+                    places,
+                    modules,
+                    sources,
+                    n_seen,
+                    by_time,
+                    cells,
+                    t if has_times else np.nan,
+                    place,
+                    tm if has_modules else 0,
+                    source,
+                )
+                if not fresh:
                     break
-                fresh = True
-                added += 1
+                n_seen += 1
             k = cluster - first
             if not 0 <= k < maps.shape[0]:
                 continue
             if maps[k, band, int(row), int(column)] == 65535:
                 return -1
             maps[k, band, int(row), int(column)] += 1
-        if not found:
+        if not inside:
             outcomes[ELSEWHERE] += 1
         elif band < 0:
             outcomes[BAND] += 1
@@ -318,4 +325,4 @@ def _count(  # type: ignore[no-untyped-def]
             outcomes[COUNTED] += 1
         else:
             outcomes[DUPLICATE] += 1
-    return added
+    return n_seen

@@ -17,31 +17,21 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
+from icmass.survey.readers.event_columns import (
+    Columns,
+    decode_events,
+    event_columns,
+    has_precise_times,
+)
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
 from icmass.survey.readers.gunzip import Expansion
-from icmass.survey.readers.sixte import is_sixte, sixte_columns
+from icmass.survey.readers.mission import UNKNOWN, check_mission
 
 MODULES = (1, 2, 3, 4, 5, 6, 7)
 LEAKY = (5, 7)
 LightLeak = Literal["exclude", "soft", "keep"]
-_ROLES = {
-    "RA": (("RA", 1.0),),
-    "DEC": (("DEC", 1.0),),
-    "PI": (("PI", 1.0), ("ENERGY", 1000.0), ("SIGNAL", 1000.0)),
-    "TM_NR": (("TM_NR", 1.0), ("CCDNR", 1.0)),
-    "FLAG": (("FLAG", 1.0),),
-    "PAT_TYP": (("PAT_TYP", 1.0), ("TYPE", 1.0)),
-    "TIME": (("TIME", 1.0),),
-}
-"""Columns that hold what is read, the first that is there, and the factor to our unit where they
-have no TUNIT."""
-_UNITS = {
-    "RA": {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi},
-    "PI": {"ev": 1.0, "kev": 1000.0},
-}
-_UNITS["DEC"] = _UNITS["RA"]
-_TYPES = {"TM_NR": "i8", "FLAG": "i8", "PAT_TYP": "i8"}
-_ABSENT = {"TM_NR": 1, "FLAG": 0, "PAT_TYP": 1, "TIME": 0.0}
+MODULE_NAME = re.compile(r"[TF]M([1-7])")
+"""What keywords call a module; FM1 in SIXTE's older files is TM1."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +116,10 @@ class EventFile:
         Good time intervals of each module, sorted and merged [s]; module 0: of all.
     live : dict of int to float
         Mean live fraction of each module (1 - dead time), where it is known.
+    has_precise_times : bool
+        Whether the same photon in another file can be recognised by its TIME.
+    notes : tuple of str
+        What was assumed of the file, a sentence each.
     expansion : Expansion
         What a gzipped file expands to, as far as there is room for it.
     """
@@ -133,10 +127,12 @@ class EventFile:
     file: Path
     hdu: int
     n_events: int
-    columns: dict[str, tuple[str, float]]
+    columns: Columns
     keys: dict[str, Any]
     gtis: dict[int, np.ndarray] = field(default_factory=dict)
     live: dict[int, float] = field(default_factory=dict)
+    has_precise_times: bool = True
+    notes: tuple[str, ...] = ()
     expansion: Expansion = field(default_factory=Expansion, repr=False, compare=False)
 
     @property
@@ -144,38 +140,29 @@ class EventFile:
         """Whether light leaks into TM5 and TM7."""
         return self.keys.get("LIGHTLEA", True) is not False
 
+    @property
+    def has_good_times(self) -> bool:
+        """Whether events can be cut by good time: intervals and TIME are there."""
+        return bool(self.gtis) and "TIME" in self.columns
+
     def gti_of(self, module: int) -> np.ndarray:
         """Return the good time intervals of a module, (n, 2); none where there are none known."""
         return self.gtis.get(module, self.gtis.get(0, np.zeros((0, 2))))
 
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield the events, some at a time, in our names, units and types."""
-        names = [name for name, _ in self.columns.values()]
+        names = list(dict.fromkeys(name for name, _ in self.columns.values()))
         with FitsStream(self.file, self.expansion) as stream:
             for hdu in stream.hdus():
                 if hdu.index == self.hdu:
-                    yield from map(self._ours, hdu.chunks(names))
+                    for stored in hdu.chunks(names):
+                        yield decode_events(stored, self.columns, self.module)
                     return
 
-    def _ours(self, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        n = len(next(iter(stored.values())))
-        events = {}
-        for role in _ROLES:
-            kind = _TYPES.get(role, "f8")
-            if role not in self.columns:
-                value = self.module if role == "TM_NR" else _ABSENT[role]
-                events[role] = np.full(n, value, kind)
-                continue
-            name, factor = self.columns[role]
-            values = stored[name]
-            if kind == "i8" and values.dtype.kind == "f":
-                values = np.where(np.isfinite(values), values, -1)
-            with np.errstate(invalid="ignore"):
-                values = values.astype(kind, copy=False)
-            if role == "FLAG":
-                values = values & 0xFFFFFFFF
-            events[role] = values if factor == 1 else values * factor
-        return events
+    @property
+    def names_modules(self) -> bool:
+        """Whether the module of each event is known."""
+        return "TM_NR" in self.columns or self.is_of_one_module
 
     @property
     def is_of_one_module(self) -> bool:
@@ -189,88 +176,110 @@ class EventFile:
 
     @property
     def _named_module(self) -> re.Match[str] | None:
-        return re.fullmatch(r"TM([1-7])", str(self.keys.get("INSTRUME", "")).strip().upper())
+        return MODULE_NAME.fullmatch(str(self.keys.get("INSTRUME", "")).strip().upper())
+
+
+@dataclass
+class _Scan:
+    """What was met so far in a file."""
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    named: list[Hdu] = field(default_factory=list)
+    of_class: list[Hdu] = field(default_factory=list)
+    gtis: dict[int, np.ndarray] = field(default_factory=dict)
+    live: dict[int, float] = field(default_factory=dict)
+    photons: bool = False
+    image: tuple[int, ...] = ()
+
+    def add(self, hdu: Hdu) -> None:
+        """Take what an HDU has to say; its data can be read now only."""
+        if hdu.index == 0:
+            self.keys = _keys(hdu)
+        if not hdu.is_table:
+            if len(hdu.shape) == 2 and all(hdu.shape):
+                self.image = self.image or hdu.shape
+            return
+        if hdu.name == "EVENTS":
+            self.named.append(hdu)
+        elif match := re.fullmatch(r"(?:STD)?GTI([1-7])?", hdu.name):
+            self.gtis[int(match[1] or 0)] = _intervals(hdu)
+        elif match := re.fullmatch(r"DEADCOR([1-7])", hdu.name):
+            self.live |= _live(hdu, int(match[1]))
+        elif (words := str(hdu.header.get("HDUCLAS1", "")).strip().upper()) == "PHOTONS":
+            self.photons = True
+        elif words == "EVENTS" and {"RA", "DEC"} <= set(hdu.columns):
+            self.of_class.append(hdu)
 
 
 def scan_event_file(file: str | Path) -> EventFile:
     """Look through an event file without reading its events.
 
+    The events are those of the extension EVENTS; where none has that name, of the first table of
+    class EVENTS with positions: evtool writes that class into its GTIs and images too.
+
     Raises
     ------
     InputError
-        If the file is missing, damaged or truncated, or has no events.
+        If the file is missing, damaged or truncated, of another telescope, or has no events.
     """
-    keys: dict[str, Any] = {}
-    found: EventFile | None = None
-    gtis: dict[int, np.ndarray] = {}
-    live: dict[int, float] = {}
-    photons = False
-    expansion = Expansion()
+    scan, expansion = _Scan(), Expansion()
     with FitsStream(file, expansion) as stream:
         for hdu in stream.hdus():
-            if hdu.index == 0:
-                keys = _keys(hdu)
-            if not hdu.is_table:
-                continue
-            photons |= str(hdu.header.get("HDUCLAS1", "")).strip().upper() == "PHOTONS"
-            if found is None and (hdu.name == "EVENTS" or _is_event_class(hdu)):
-                n = hdu.n_rows
-                keys |= _keys(hdu)
-                found = EventFile(
-                    Path(file), hdu.index, n, _columns(hdu), keys, gtis, live, expansion
-                )
-            elif match := re.fullmatch(r"(?:STD)?GTI([1-7])?", hdu.name):
-                gtis[int(match[1] or 0)] = _intervals(hdu)
-            elif match := re.fullmatch(r"DEADCOR([1-7])", hdu.name):
-                live |= _live(hdu, int(match[1]))
-    if found is None:
-        other = "photon lists go through `icmass ingest photons`"
-        raise InputError(
+            scan.add(hdu)
+    tables = scan.named or scan.of_class
+    if not tables:
+        raise _no_events(scan, file)
+    hdu = tables[0]
+    keys = scan.keys | _keys(hdu)
+    is_erosita = check_mission(keys, file)
+    columns, notes = event_columns(hdu, is_erosita=is_erosita)
+    if not is_erosita:
+        notes.append(UNKNOWN)
+    if not hdu.n_rows:
+        raise InputError("holds no event", file=file, field=hdu.label)
+    if len(tables) > 1:
+        notes.append(f"has {len(tables)} event tables: only {hdu.label} is read")
+    precise = has_precise_times(hdu, columns)
+    gtis, live = scan.gtis, scan.live
+    if gtis and "TIME" not in columns:
+        notes.append("has no column TIME: events are not cut by the good time intervals")
+    scanned = EventFile(
+        Path(file),
+        hdu.index,
+        hdu.n_rows,
+        columns,
+        keys,
+        gtis,
+        live,
+        precise,
+        tuple(notes),
+        expansion,
+    )
+    if 0 in gtis and scanned.is_of_one_module:
+        gtis[scanned.module] = gtis.pop(0)
+    return scanned
+
+
+def _no_events(scan: _Scan, file: str | Path) -> InputError:
+    if scan.photons:
+        return InputError(
             "has no extension EVENTS",
             file=file,
-            mend=other if photons else "give an eSASS event file; images go with --images",
+            mend="photon lists go through `icmass ingest photons`",
         )
-    if not found.n_events:
-        raise InputError("holds no event", file=file, field="extension EVENTS")
-    if 0 in gtis and found.is_of_one_module:
-        gtis[found.module] = gtis.pop(0)
-    return found
-
-
-def _is_event_class(hdu: Hdu) -> bool:
-    return str(hdu.header.get("HDUCLAS1", "")).strip().upper() == "EVENTS"
+    if scan.image:
+        return InputError(
+            f"is an image of {scan.image[1]}x{scan.image[0]} pixels, not a list of events",
+            file=file,
+            mend="images go with --images of `icmass predict`",
+        )
+    return InputError("has no extension EVENTS", file=file, mend="give an eSASS event file")
 
 
 def _keys(hdu: Hdu) -> dict[str, Any]:
     return {
         key: value for key, value in hdu.header.items() if key not in ("COMMENT", "HISTORY", "")
     }
-
-
-def _columns(hdu: Hdu) -> dict[str, tuple[str, float]]:
-    columns = {}
-    for role, choices in _ROLES.items():
-        for name, factor in choices:
-            found = hdu.columns.get(name)
-            units = _UNITS.get(role)
-            if found is None or (found.unit and units and found.unit not in units):
-                continue
-            columns[role] = name, units[found.unit] if found.unit and units else factor
-            hdu.check_numbers(name)
-            break
-        else:
-            if role not in _ABSENT:
-                have = ", ".join(list(hdu.columns)[:30])
-                units = _UNITS[role]
-                raise InputError(
-                    f"has no column {role} in {' or '.join(list(units)[:2])}",
-                    file=hdu.stream.file,
-                    field=hdu.label,
-                    mend=f"it has {have}",
-                )
-    if is_sixte(hdu):
-        columns |= {role.upper(): found for role, found in sixte_columns(hdu).items()}
-    return columns
 
 
 def _intervals(hdu: Hdu) -> np.ndarray:
@@ -321,16 +330,29 @@ def count_events(
     InputError
         If a file is damaged, or has no event left after the cuts.
     """
-    for file in files:
+    for number, file in enumerate(files, 1):
         before = counts.outcomes.copy()
         gtis = _edges(file) if cuts.gti else (np.zeros(0), np.zeros(9, int))
         for events in file.chunks():
-            counts.add(events, flag=cuts.flag, patterns=cuts.patterns, least_ev=least_ev, gtis=gtis)
+            counts.add(
+                events,
+                flag=cuts.flag,
+                patterns=cuts.patterns,
+                least_ev=least_ev,
+                gtis=gtis,
+                source=number,
+                has_times=file.has_precise_times,
+                has_modules=file.names_modules,
+            )
         _check_some_left(file, dict(zip(OUTCOMES, counts.outcomes - before, strict=True)))
 
 
 def _edges(file: EventFile) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of good times, see `EventCounts.add`; a module without any has none."""
+    if not file.has_good_times:
+        return np.zeros(0), np.zeros(9, int)
     parts = [file.gti_of(module).ravel() for module in range(8)]
+    parts = [part if len(part) else np.full(2, np.inf) for part in parts]
     return np.concatenate(parts), np.concatenate([[0], np.cumsum([len(p) for p in parts])])
 
 

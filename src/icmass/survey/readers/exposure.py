@@ -10,8 +10,15 @@ from typing import Literal
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.events import MODULES, EventCuts, EventFile, merged
+from icmass.survey.readers.events import MODULES, EventCuts, EventFile
 from icmass.survey.readers.fits_images import Plane, band_of, check_exposure, read_plane
+from icmass.survey.readers.mission import check_mission
+from icmass.survey.readers.modules import (
+    good_seconds,
+    know_good_times,
+    modules_of,
+    modules_used,
+)
 from icmass.survey.readers.sky_grid import FineGrid
 from icmass.telescope.instrument import load_instrument
 
@@ -19,6 +26,9 @@ Kind = Literal["vignetted", "unvignetted", "survey"]
 Band = tuple[float, float]
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
 _DEFAULT_BAND: Band = (0.5, 2.0)
+CONTRADICTION = 0.01
+"""Relative difference of two statements of the exposure beyond which it is said."""
+_MEND = "give --expmap MAP or --exposure SECONDS"
 
 
 @dataclass(frozen=True)
@@ -33,11 +43,14 @@ class Exposure:
         The same everywhere, where there are no maps.
     assumption : str
         How it was found, in plain words.
+    notes : tuple of str
+        What contradicts it, a sentence each.
     """
 
     maps: list[Plane] = field(default_factory=list)
     seconds: float | None = None
     assumption: str = ""
+    notes: tuple[str, ...] = ()
 
     def sample(self, fine: FineGrid) -> np.ndarray:
         """Return the seconds at the points of a cluster's grid, (y, x)."""
@@ -76,6 +89,7 @@ def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1
     planes, bands = [], []
     for file in files:
         planes.append(read_plane(file))
+        check_mission(planes[-1].keys, file)
         bands.append(_band_of(planes[-1]))
     factors = exposure_factors(bands, kind)
     scaled = [
@@ -122,62 +136,6 @@ def _share_words(share: float) -> str:
     return "" if share == 1 else f", times {share:.3f} for the modules used"
 
 
-def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:
-    """Return the modules that event files are of: by their GTIs, else by their header, else all."""
-    found: set[int] = set()
-    for file in files:
-        of_gtis = {m for m in MODULES if m in file.gtis}
-        words = {str(v).strip().upper() for k, v in file.keys.items() if k.startswith("INSTRUM")}
-        found |= of_gtis or {m for m in MODULES if f"TM{m}" in words}
-    return tuple(sorted(found)) or MODULES
-
-
-def module_share(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
-    """Return the fraction of the files' modules whose events are used in the highest band."""
-    present = modules_of(files)
-    return len(modules_used(files, cuts, bands)) / len(present)
-
-
-def modules_used(
-    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
-) -> tuple[int, ...]:
-    """Return the modules whose events are used in some band, which is the highest one."""
-    leaks = any(file.leaks for file in files)
-    least = cuts.least_ev(bands, leaks)
-    highest = 1000 * max(lo for lo, _ in bands)
-    used = tuple(m for m in modules_of(files) if least[m] <= highest)
-    if not used:
-        raise InputError(
-            "leave none of the files' modules",
-            field="--modules, --light-leak",
-            mend="use other modules",
-        )
-    return used
-
-
-def exposure_of_bands(
-    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
-) -> np.ndarray:
-    """Return the exposure of each band over that of the band with most modules, (band,).
-
-    Raises
-    ------
-    InputError
-        If a band has no module.
-    """
-    used = modules_used(files, cuts, bands)
-    least = cuts.least_ev(bands, any(file.leaks for file in files)) / 1000
-    number = np.array([sum(least[m] <= lo for m in used) for lo, _ in bands], float)
-    if not number.all():
-        lo, hi = bands[int(np.argmin(number))]
-        raise InputError(
-            f"leave no module in the band {lo:g}-{hi:g} keV",
-            field="--modules, --light-leak",
-            mend="use other modules",
-        )
-    return number / len(used)
-
-
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
     """Return the exposure that the headers of mocks and of single pointings state, if they do.
 
@@ -215,8 +173,6 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
     InputError
         If there are none, if they add up to nothing, or if the files are of a scan.
     """
-    mend = "give --expmap MAP or --exposure SECONDS"
-    first = files[0]
     for file in files:
         mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
         if mode in _SCANNING:
@@ -224,24 +180,81 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
                 f"is {mode}: its good time intervals are not the exposure of any position",
                 file=file.file,
                 field="keyword OBS_MODE",
-                mend=mend,
+                mend=_MEND,
             )
-    total = 0.0
-    for module in modules_used(files, cuts, bands):
-        parts = [file.gti_of(module) for file in files]
-        live = [file.live[module] for file in files if module in file.live]
-        times = merged(np.concatenate(parts))
-        total += float((times[:, 1] - times[:, 0]).sum()) * (float(np.mean(live)) if live else 1.0)
     if not any(file.gtis for file in files):
-        raise InputError("has no GTI extension", file=first.file, mend=mend)
-    if total <= 0:
-        raise InputError("add up to 0 s", file=first.file, field="GTI extensions", mend=mend)
+        raise InputError("has no GTI extension", file=files[0].file, mend=_MEND)
+    notes: tuple[str, ...] = ()
+    if not cuts.gti:
+        what = "--no-gti counts events at other times too, whose exposure is not known"
+        notes = (f"{_named(files)}: {what}: --exposure SECONDS gives it",)
     return Exposure(
         [],
-        total / len(MODULES),
+        _good_exposure(files, cuts, bands),
         "good time intervals of the modules used over seven, the same all over the map at the "
         "survey-average area (assumed: a source near the axis is seen with up to twice of it)",
+        notes,
     )
+
+
+def known_exposure(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band], share: float
+) -> Exposure:
+    """Return the exposure of the good time that is used, by the header or the good time intervals.
+
+    Where both are there and differ by more than `CONTRADICTION`, the smaller holds.
+
+    Raises
+    ------
+    InputError
+        If neither tells, or one makes no sense.
+    """
+    stated = header_exposure(files, share)
+    if stated is None or stated.seconds is None:
+        return gti_exposure(files, cuts, bands)
+    if not (cuts.gti and know_good_times(files)):
+        return stated
+    good = _good_exposure(files, cuts, bands)
+    if abs(good - stated.seconds) <= CONTRADICTION * max(good, stated.seconds):
+        return stated
+    note = (
+        f"{_named(files)}: keyword EXPOSURE makes {stated.seconds:.4g} s of the modules used over "
+        f"seven, the good time intervals {good:.4g} s: the smaller is used"
+    )
+    if stated.seconds < good:
+        return Exposure([], stated.seconds, stated.assumption, (note,))
+    of_gtis = gti_exposure(files, cuts, bands)
+    return Exposure([], good, of_gtis.assumption, (note,))
+
+
+def longer_than_good_time(
+    exposure: Exposure, files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
+) -> tuple[str, ...]:
+    """Return what to say of an exposure that the good time intervals leave no room for.
+
+    A source that stays on the axis is seen with more than the survey-average area.
+    """
+    if not (cuts.gti and know_good_times(files)) or not good_seconds(files).any():
+        return ()
+    most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND)
+    longest = max([float(m.values.max()) for m in exposure.maps] + [exposure.seconds or 0.0])
+    if longest <= most * (1 + CONTRADICTION):
+        return ()
+    what = f"the good time intervals leave at most {most:.4g} s at the survey-average area"
+    return (f"{_named(files)}: {what}, the exposure given is {longest:.4g} s",)
+
+
+def _good_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
+    """Return the good time of the modules used over seven [s]."""
+    total = float(good_seconds(files)[list(modules_used(files, cuts, bands))].sum())
+    if total <= 0:
+        raise InputError("add up to 0 s", file=files[0].file, field="GTI extensions", mend=_MEND)
+    return total / len(MODULES)
+
+
+def _named(files: Sequence[EventFile]) -> str:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{files[0].file}{more}"
 
 
 def given_exposure(seconds: float, share: float, where: str = "map") -> Exposure:

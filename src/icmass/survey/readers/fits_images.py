@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.mission import KEYWORDS
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -36,6 +37,8 @@ _WCS_KEYS = re.compile(
 _TEXTS = re.compile(r"(CTYPE|CUNIT)[1-9]|RADESYS|RADECSYS")
 _SMALL = re.compile(r"NAXIS|WCSAXES|[AB]P?_ORDER")
 _MOST_KEV = 15.0
+_PACKING = {"BYTEPIX": (1, 2, 4, 8), "BLOCKSIZE": range(1, 2**16), "SMOOTH": (0, 1)}
+"""Values of parameters of tile compression, ZNAMEn and ZVALn, that make sense."""
 _BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -53,12 +56,15 @@ class Plane:
         Celestial coordinates, longitude along x.
     header_band : (float, float) or None
         Energy band that the header names (eSASS keywords EMIN1 and EMAX1) [keV].
+    keys : dict
+        Keywords that name the telescope (`mission.KEYWORDS`).
     """
 
     file: Path
     values: np.ndarray
     wcs: WCS
     header_band: Band | None
+    keys: dict[str, Any] = field(default_factory=dict)
 
 
 def read_plane(file: str | Path) -> Plane:
@@ -83,7 +89,8 @@ def read_plane(file: str | Path) -> Plane:
         ) from None
     if values is None:
         raise InputError("has no two-dimensional image", file=file, mend="give a FITS image")
-    return Plane(file, values, _celestial(header, file), _header_band(header))
+    keys = {key: header[key] for key in KEYWORDS if key in header}
+    return Plane(file, values, _celestial(header, file), _header_band(header), keys)
 
 
 def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
@@ -126,6 +133,7 @@ def _unpacked(hdu: Hdu) -> np.ndarray:
 
     if "COMPRESSED_DATA" not in hdu.columns:  # which also looks at how many there are
         raise hdu.damaged("TTYPE1")
+    _check_packing(hdu)
     header = fits.Header()
     for card in hdu.header.cards:
         if card.keyword not in header:  # of keywords that are there twice astropy takes the last
@@ -137,6 +145,21 @@ def _unpacked(hdu: Hdu) -> np.ndarray:
         with fits.open(io.BytesIO(content + bytes(-len(content) % 2880))) as hdus:
             values = np.asarray(hdus[1].data)
             return values.astype(values.dtype.newbyteorder("="))
+
+
+def _check_packing(hdu: Hdu) -> None:
+    """Refuse parameters of compression that ask the decoder for memory without end."""
+    if hdu.header.get("ZBITPIX") not in _BITPIX:
+        raise hdu.damaged("ZBITPIX")
+    for number in range(1, len(hdu.sizes("ZNAXIS")) + 1):
+        tile = hdu.header.get(f"ZTILE{number}", 1)
+        if type(tile) is not int or tile < 1:
+            raise hdu.damaged(f"ZTILE{number}")
+    for key in hdu.header:
+        allowed = _PACKING.get(str(hdu.header[key]).strip().upper())
+        value = key.replace("ZNAME", "ZVAL")
+        if key.startswith("ZNAME") and allowed and hdu.header.get(value, 0) not in allowed:
+            raise hdu.damaged(value)
 
 
 def _check_size(hdu: Hdu, n_pixels: int, packed: bool) -> None:

@@ -31,6 +31,7 @@ from icmass.survey.readers.fits_images import (
     check_same_grid,
     read_plane,
 )
+from icmass.survey.readers.mission import UNKNOWN, check_mission
 from icmass.survey.readers.observed import (
     MIN_VISIBLE,
     Target,
@@ -39,6 +40,7 @@ from icmass.survey.readers.observed import (
     check_visible,
     cluster_values,
     degrees,
+    gather_notes,
     survey_attrs,
     survey_in_memory,
 )
@@ -65,6 +67,8 @@ class Images:
         True where the images are used.
     wcs : astropy.wcs.WCS
         Celestial coordinates of the pixels.
+    notes : tuple of str
+        What was assumed of the files, a sentence each.
     """
 
     counts: list[np.ndarray]
@@ -72,6 +76,7 @@ class Images:
     exposure: list[np.ndarray]
     mask: np.ndarray
     wcs: WCS
+    notes: tuple[str, ...] = ()
 
 
 def survey_from_images(
@@ -172,6 +177,9 @@ def read_images(
     planes = [read_plane(file) for file in images]
     exposure_planes = [read_plane(file) for file in exposure_maps]
     mask_plane = read_plane(mask) if mask is not None else None
+    for plane in exposure_planes:
+        check_mission(plane.keys, plane.file)
+    silent = [plane.file for plane in planes if not check_mission(plane.keys, plane.file)]
     check_same_grid([*planes, *exposure_planes, *([mask_plane] if mask_plane else [])])
     bands = list(image_bands) if image_bands is not None else [band_of(p) for p in planes]
     for i, band in enumerate(bands):
@@ -191,6 +199,7 @@ def read_images(
         exposure=exposure * len(planes) if len(exposure) == 1 else exposure,
         mask=check_mask(mask_plane) if mask_plane else np.ones(shape, bool),
         wcs=planes[0].wcs,
+        notes=tuple(gather_notes((file, UNKNOWN) for file in silent)),
     )
 
 
@@ -253,6 +262,7 @@ def _facts(
         "image_bands": [_label(loaded.bands[i]) for i in used],
         "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],
         "exposure_maps_differ": round(max(medians) / max(min(medians), 1e-9) - 1, 4),
+        "notes": list(loaded.notes),
     }
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icmass.errors import InputError
 from icmass.observe.coverage import CoverageConfig
+from icmass.survey.readers.ds9_regions import SkyRegions, read_regions
 from icmass.survey.readers.fits_images import Plane, check_mask, read_plane
 from icmass.survey.readers.sky_grid import FineGrid
 from icmass.survey.readers.sky_table import DEC, RA, column_of, find_column, read_columns
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 COUNTS = ("ML_CTS_0", "ML_CTS_1", "ML_CTS", "COUNTS")
 """Columns of counts of a source catalogue, the first that is there (eSASS ermldet)."""
 EXTENTS = ("EXT", "EXT_LIKE")
-MAX_REGIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -49,20 +47,23 @@ class Masks:
     ----------
     image : Plane or None
         1 where the sky is used, 0 elsewhere; outside the image nothing is used.
-    regions : list
-        Areas to leave out, of the `regions` package, on the sky.
+    regions : SkyRegions or None
+        Areas to leave out.
     sources : Sources or None
         Point sources; those within `spare_arcsec` of a cluster's centre are not told from it.
     spare_arcsec : float
+    notes : tuple of str
+        What is not used, a sentence each.
     """
 
     image: Plane | None = None
-    regions: tuple[Any, ...] = ()
+    regions: SkyRegions | None = None
     sources: Sources | None = None
     spare_arcsec: float = 25.0
+    notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return self.image is not None or bool(self.regions) or self.sources is not None
+        return self.image is not None or self.regions is not None or self.sources is not None
 
     def used(self, fine: FineGrid) -> np.ndarray:
         """Return which of the points of a cluster's grid are used, bool (y, x)."""
@@ -70,8 +71,8 @@ class Masks:
         used = np.ones((n, n), bool)
         if self.image is not None:
             used &= fine.sample((self.image.values == 1).astype(float), self.image.wcs) > 0.5
-        for region in self.regions:
-            _cut_region(used, region, fine)
+        if self.regions is not None:
+            self.regions.cut(used, fine)
         if self.sources is not None:
             _cut_sources(used, self.sources, self.spare_arcsec, fine)
         return used
@@ -83,6 +84,7 @@ def read_masks(
     sources: str | Path | None = None,
     *,
     config: CoverageConfig | None = None,
+    skip_bad_regions: bool = False,
 ) -> Masks:
     """Read what is to be masked.
 
@@ -99,6 +101,8 @@ def read_masks(
     config : CoverageConfig, optional
         Size of the holes: as in the mocks by default, 30 arcsec at 12 counts, growing with the cube
         root of the counts.
+    skip_bad_regions : bool
+        Go on without the lines of `regions` that cannot be used; `Masks.notes` names them.
 
     Raises
     ------
@@ -110,11 +114,15 @@ def read_masks(
     if image is not None:
         plane = read_plane(image)
         check_mask(plane)
+    areas, notes = None, list[str]()
+    if regions is not None:
+        areas, notes = read_regions(regions, skip_bad=skip_bad_regions)
     return Masks(
         image=plane,
-        regions=() if regions is None else _read_regions(Path(regions)),
+        regions=areas,
         sources=None if sources is None else _read_sources(Path(sources), config),
         spare_arcsec=config.spare_radius_arcsec,
+        notes=tuple(notes),
     )
 
 
@@ -133,46 +141,6 @@ def _read_sources(file: Path, config: CoverageConfig) -> Sources:
         kept &= counts >= config.mask_counts
         radius = radius * np.cbrt(np.maximum(counts, 0) / config.mask_counts)
     return Sources(ra[kept], dec[kept], radius[kept])
-
-
-def _read_regions(file: Path) -> tuple[Any, ...]:
-    from regions import Regions, SkyRegion
-
-    if not file.is_file():
-        raise InputError("no such file", file=file, mend="give the path of a DS9 region file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            text = file.read_text(encoding="utf-8")
-            found = list(Regions.parse(text, format="ds9"))
-    except Exception as error:  # the parser raises many kinds for a bad line
-        what = " ".join(str(error).split())[:80] or type(error).__name__
-        raise InputError(f"not a readable DS9 region file ({what})", file=file) from None
-    if not found:
-        raise InputError("holds no region", file=file, mend="give DS9 regions to be left out")
-    if len(found) > MAX_REGIONS:
-        raise InputError(f"holds more than {MAX_REGIONS} regions", file=file)
-    if not all(isinstance(region, SkyRegion) for region in found):
-        raise InputError(
-            "has regions in pixels", file=file, mend="save them in sky coordinates (fk5 or icrs)"
-        )
-    return tuple(found)
-
-
-def _cut_region(used: np.ndarray, region: Any, fine: FineGrid) -> None:
-    from regions import PixCoord
-
-    try:
-        on_grid = region.to_pixel(fine.frame)
-        box = on_grid.bounding_box
-        x, y = (
-            slice(*np.searchsorted(fine.pixel, [low - 1, high + 1]))
-            for low, high in ((box.ixmin, box.ixmax), (box.iymin, box.iymax))
-        )
-        grid = np.meshgrid(fine.pixel[x], fine.pixel[y])
-        used[y, x] &= ~on_grid.contains(PixCoord(*grid))
-    except (ValueError, NotImplementedError, TypeError, OverflowError):
-        return  # beyond the tangent plane's half of the sky, or a line or point without area
 
 
 def _cut_sources(used: np.ndarray, sources: Sources, spare: float, fine: FineGrid) -> None:

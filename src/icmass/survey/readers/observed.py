@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import xarray as xr
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.plasma.absorption import DEFAULT_NH_1E20
-from icmass.survey.catalog import blank_survey
+from icmass.survey.catalog import VISIBLE_COVERAGE, blank_survey
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H, MapGrid, View
 
 if TYPE_CHECKING:
@@ -84,6 +84,21 @@ def check_target(target: Target) -> Target:
     return target
 
 
+def gather_notes(notes: Iterable[tuple[str | Path, str]]) -> list[str]:
+    """Return what is to be said of files, each thing once.
+
+    Examples
+    --------
+    >>> gather_notes([("a.fits", "is odd"), ("b.fits", "is odd"), ("b.fits", "is old")])
+    ['a.fits and 1 more: is odd', 'b.fits: is old']
+    """
+    files: dict[str, list[str | Path]] = {}
+    for file, note in notes:
+        files.setdefault(note, []).append(file)
+    more = {note: f" and {len(of) - 1} more" if len(of) > 1 else "" for note, of in files.items()}
+    return [f"{of[0]}{more[note]}: {note}" for note, of in files.items()]
+
+
 def degrees(angle: float | Quantity) -> float:
     """Return an angle in degrees."""
     from astropy import units as u
@@ -104,7 +119,8 @@ def check_visible(view: View, min_visible: float, *, file: str | Path | None) ->
         return
     raise InputError(
         f"only {view.visible_aperture:.1%} of the cluster (within {APERTURE_MPC_H} Mpc/h comoving) "
-        f"is visible, {min_visible:.0%} is needed: the rest is masked or unexposed",
+        f"is visible, {min_visible:.0%} is needed: the rest is masked, or has less than "
+        f"{VISIBLE_COVERAGE:.0%} of the largest exposure of the map",
         file=file,
         mend="--min-visible FRACTION takes less" if view.exposure > 0 else "give another mask",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from icmass.errors import InputError
 from icmass.survey.readers.fits_stream import Hdu
 from icmass.survey.readers.photon_lists import ANGLE_UNITS, unit_factor, unit_of
@@ -60,3 +62,36 @@ def _energy(hdu: Hdu) -> tuple[str, float]:
     raise InputError(
         f"has {what}", file=hdu.stream.file, field=hdu.label, mend="give energies in keV or eV"
     )
+
+
+def grade_columns(hdu: Hdu) -> dict[str, tuple[str, float]]:
+    """Return the columns of SIXTE's grades that stand in for eROSITA's PAT_TYP.
+
+    Returns
+    -------
+    dict of str to (str, float)
+        ``TYPE``, the grade, and ``NPIXELS``, those that are there, with the factor 1.
+    """
+    names = [name for name in ("TYPE", "NPIXELS") if name in hdu.columns]
+    hdu.check_numbers(*names)
+    return {name: (name, 1.0) for name in names}
+
+
+def pattern_of_grade(grade: np.ndarray | None, n_pixels: np.ndarray | None) -> np.ndarray:
+    """Return the number of pixels of each event's pattern, 0 where it is invalid.
+
+    Parameters
+    ----------
+    grade : ndarray of int, shape (n,), or None
+        SIXTE's TYPE: below 0 for invalid patterns, 0 for singles, 1-4 doubles, 5-8 triples, and
+        quadruples above, each in four orientations.
+    n_pixels : ndarray of int, shape (n,), or None
+        SIXTE's NPIXELS, which holds where it is given.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    if n_pixels is None:
+        n_pixels = np.clip((np.asarray(grade) + 3) // 4 + 1, 1, 4)
+    return n_pixels if grade is None else np.where(np.asarray(grade) >= 0, n_pixels, 0)

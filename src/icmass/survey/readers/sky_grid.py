@@ -10,6 +10,7 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.survey.catalog import VISIBLE_COVERAGE
 from icmass.survey.readers.fits_images import Band
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class View:
     exposure_aperture : float
         Mean exposure of what is visible inside `APERTURE_MPC_H` [s].
     visible_map, visible_aperture : float
-        Visible fraction of the map's area, and of the area inside `APERTURE_MPC_H`.
+        Visible fraction of the map's area, and of the area inside `APERTURE_MPC_H`: that with
+        `VISIBLE_COVERAGE` of the largest exposure or more.
     """
 
     seconds: np.ndarray
@@ -176,11 +178,12 @@ class FineGrid:
     def view(self, seconds: np.ndarray) -> View:
         """Return what is seen, of the exposure at the points [s], 0 where masked or unexposed."""
         near = self.radius <= APERTURE_MPC_H
-        seen = seconds > 0
+        longest = float(seconds.max())
+        seen = (seconds > 0) & (seconds >= VISIBLE_COVERAGE * longest)
         return View(
             seconds=self.binned(seconds),
-            exposure=float(seconds.max()),
-            exposure_aperture=float(seconds[near].sum() / max(seen[near].sum(), 1)),
+            exposure=longest,
+            exposure_aperture=float(seconds[near & seen].sum() / max(seen[near].sum(), 1)),
             visible_map=float(seen.mean()),
             visible_aperture=float(seen[near].mean()),
         )

@@ -1,0 +1,95 @@
+"""Telescope modules: which ones files are of, which are used, and for how long each looked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from icmass.errors import InputError
+from icmass.survey.readers.events import MODULE_NAME, MODULES, EventCuts, EventFile, merged
+
+Band = tuple[float, float]
+
+
+def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:
+    """Return the modules that event files are of: by good times, else by their header, else all."""
+    modules: set[int] = set()
+    for file in files:
+        words = [str(v).strip().upper() for k, v in file.keys.items() if k.startswith("INSTRUM")]
+        named = {int(match[1]) for match in map(MODULE_NAME.fullmatch, words) if match}
+        modules |= {m for m in MODULES if len(file.gtis.get(m, ()))} or named
+    return tuple(sorted(modules)) or MODULES
+
+
+def know_good_times(files: Sequence[EventFile]) -> bool:
+    """Say whether the events of all files can be cut by good time intervals."""
+    return all(file.has_good_times for file in files)
+
+
+def good_seconds(files: Sequence[EventFile]) -> np.ndarray:
+    """Return the good time of each module less its dead time [s], shape (8,); 0 is no module."""
+    seconds = np.zeros(len(MODULES) + 1)
+    for module in MODULES:
+        times = merged(np.concatenate([file.gti_of(module) for file in files]))
+        live = [file.live[module] for file in files if module in file.live]
+        seconds[module] = (times[:, 1] - times[:, 0]).sum() * (np.mean(live) if live else 1.0)
+    return seconds
+
+
+def _weights(files: Sequence[EventFile], cuts: EventCuts) -> np.ndarray:
+    """Return how long each module looked, shape (8,): its good time if known, else all alike."""
+    present = list(modules_of(files))
+    weights = np.zeros(len(MODULES) + 1)
+    if cuts.gti and know_good_times(files):
+        weights[present] = good_seconds(files)[present]
+    if not weights.any():
+        weights[present] = 1.0
+    return weights
+
+
+def module_share(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
+    """Return the fraction of the modules' time whose events are used in the highest band."""
+    weights = _weights(files, cuts)
+    return float(weights[list(modules_used(files, cuts, bands))].sum() / weights.sum())
+
+
+def modules_used(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
+) -> tuple[int, ...]:
+    """Return the modules whose events are used in some band, which is the highest one."""
+    leaks = any(file.leaks for file in files)
+    least = cuts.least_ev(bands, leaks)
+    highest = 1000 * max(lo for lo, _ in bands)
+    used = tuple(m for m in modules_of(files) if least[m] <= highest)
+    if not used:
+        raise InputError(
+            "leave none of the files' modules",
+            field="--modules, --light-leak",
+            mend="use other modules",
+        )
+    return used
+
+
+def exposure_of_bands(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
+) -> np.ndarray:
+    """Return the exposure of each band over that of all modules used, (band,).
+
+    Raises
+    ------
+    InputError
+        If a band has no module.
+    """
+    used = modules_used(files, cuts, bands)
+    least = cuts.least_ev(bands, any(file.leaks for file in files)) / 1000
+    weights = _weights(files, cuts)
+    time = np.array([sum(weights[m] for m in used if least[m] <= lo) for lo, _ in bands], float)
+    if not time.all():
+        lo, hi = bands[int(np.argmin(time))]
+        raise InputError(
+            f"leave no module in the band {lo:g}-{hi:g} keV",
+            field="--modules, --light-leak",
+            mend="use other modules",
+        )
+    return time / weights[list(used)].sum()
