@@ -11,12 +11,13 @@ from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
 from icmass.cosmology import Cosmology
+from icmass.plasma.emissivity import load_plasma_table
 from icmass.universe.atmosphere import CLUMP_EDGES, Atmosphere, make_atmosphere
 from icmass.universe.gas import make_gas
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
-from icmass.universe.scene import Scene, build_scene
+from icmass.universe.scene import Scene, build_scene, luminosities
 from icmass.universe.substructure import Clumps, SubstructureConfig, draw_substructures
 
 COSMO = Cosmology()
@@ -69,7 +70,7 @@ def test_mass_in_subhalos_grows_with_accretion():
 
 
 def test_subhalos_follow_nfw_and_are_stripped_near_the_centre():
-    config, halo = SubstructureConfig(), make_halo()
+    config, halo = SubstructureConfig(gas_scatter=0, stripping=0.7), make_halo()
     many = draw_clumps(halo, config, 2000)
     offset = np.concatenate([c.offset for c in many]) / halo.r500c
     kept = np.concatenate([c.gas_kept for c in many])
@@ -91,6 +92,18 @@ def test_subhalos_follow_nfw_and_are_stripped_near_the_centre():
     np.testing.assert_allclose(kept[~outside], radius[~outside] ** config.stripping)
     assert (reach[~outside] <= np.maximum(radius[~outside], 0.15) * (1 + 1e-9)).all()
     assert kept[radius < 0.2].max() < 0.2**config.stripping + 1e-9
+
+
+def test_subhalos_keep_more_or_less_of_their_gas():
+    config, halo = SubstructureConfig(gas_scatter=0.6, stripping=0.5), make_halo()
+    many = draw_clumps(halo, config, 2000)
+    kept = np.concatenate([c.gas_kept for c in many])
+    depth = np.concatenate([np.linalg.norm(c.offset, axis=1) for c in many]) / halo.r500c
+    excess = np.log(kept / np.minimum(depth, 1) ** 0.5)
+    n = len(excess)
+    assert excess.mean() == pytest.approx(0, abs=4 * 0.6 / np.sqrt(n))
+    assert excess.std() == pytest.approx(0.6, rel=4 / np.sqrt(2 * n))
+    assert abs(np.corrcoef(excess, depth)[0, 1]) < 4 / np.sqrt(n)
 
 
 def test_no_subhalos_without_mass_in_them():
@@ -278,6 +291,26 @@ def test_gas_of_substructures_is_taken_from_the_smooth_gas():
     assert scene.gas.m_gas == pytest.approx(relation_mass(4e14, config), rel=1e-9)
 
 
+def test_light_of_substructures_is_part_of_the_halos():
+    """L_X within R500c is the closed one, however many clumps there are, up to half of it."""
+    halo, config = make_halo(4e14), GasConfig()
+    table = load_plasma_table(config.abundance_table)
+    none = SubstructureConfig(mass_fraction=0)
+    alone = luminosities(scene_of(halo, config, substructure=none, neighbours=NOBODY), table)
+    shares = []
+    for seed in range(30):
+        scene = scene_of(halo, config, seed, neighbours=NOBODY)
+        atmosphere, found = scene.atmosphere, luminosities(scene, table)
+        clumps = atmosphere.in_r500 & (atmosphere.body > 0)
+        kt = np.clip(atmosphere.kt_kev[clumps], table.kt_kev[0], table.kt_kev[-1])
+        cooling = table.bolometric_cooling_function(kt, atmosphere.abundance[clumps])
+        light = atmosphere.emission_measure[clumps] @ cooling / 1e44
+        shares.append(light / alone["L_X_emitted"])
+        expected = alone["L_X_emitted"] + max(light - 0.5 * alone["L_X_emitted"], 0)
+        assert found["L_X_emitted"] == pytest.approx(expected, rel=1e-6)
+    assert 0 < np.median(shares) < 0.3
+
+
 def test_atmosphere_is_the_sum_of_its_parts():
     halo, config = make_halo(), GasConfig()
     scene = scene_of(halo, config, 1)
@@ -344,7 +377,7 @@ def test_neighbours_have_the_gas_of_their_mass():
     def misfit(core: float) -> float:
         return np.linalg.lstsq(models(core) / square[:, None], np.ones(len(x)))[1][0]
 
-    core = float(minimize_scalar(misfit, bounds=(0.1, 1), method="bounded").x)
+    core = float(minimize_scalar(misfit, bounds=(0.1, 3), method="bounded").x)
     strength = np.linalg.lstsq(models(core) / square[:, None], np.ones(len(x)))[0]
     assert (strength > 0).all()
     assert models(core) @ strength / square == pytest.approx(np.ones(len(x)), abs=0.01)
