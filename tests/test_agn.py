@@ -11,6 +11,7 @@ from icmass.universe.agn import AgnConfig, draw_agn, field_counts_above
 from icmass.universe.gas import GasConfig, make_gas
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
 from icmass.universe.population import HaloPopulation
+from icmass.universe.profiles import nfw_radii
 
 COSMO = Cosmology()
 CENTRAL = AgnConfig(satellites=0, field_norm_deg2=0)
@@ -102,6 +103,25 @@ def test_satellites_follow_mass_and_luminosity_function():
     # NFW by hand: the mass within R500c in projection is more than that within it in 3D
     mass = np.log(1 + 2.5) - 2.5 / 3.5, np.log(1 + 10) - 10 / 11
     assert mass[0] / mass[1] < (radius < 1).mean() < 1.8 * mass[0] / mass[1]
+
+
+def test_satellites_are_seen_in_projection():
+    """The mean distance from a centre is pi/4 of that in space, whatever the profile."""
+    config = AgnConfig(central_duty_cycle=0, field_norm_deg2=0, satellites=2000)
+    halo = make_halo()
+    sources = draw_agn(halo, config, COSMO, 2.3, np.random.default_rng(5))
+    inside = (np.arange(20_000) + 0.5) / 20_000
+    radius = nfw_radii(inside, config.concentration, config.extent).mean() * halo.r500c
+    found = np.hypot(sources.x, sources.y)
+    error = found.std() / np.sqrt(len(found))
+    assert found.mean() == pytest.approx(np.pi / 4 * radius, abs=4 * error)
+
+
+def test_photon_indices_scatter():
+    config = AgnConfig(satellites=0, central_duty_cycle=0, photon_index_scatter=0.2)
+    index = draw_agn(make_halo(), config, COSMO, 2.3, np.random.default_rng(6)).photon_index
+    assert index.mean() == pytest.approx(config.photon_index, abs=4 * 0.2 / np.sqrt(len(index)))
+    assert index.std() == pytest.approx(0.2, rel=4 / np.sqrt(2 * len(index)))
 
 
 def test_field_sources_fill_the_map_evenly():

@@ -135,14 +135,13 @@ class EventSource:
     def _read_some(
         self, targets: Sequence[Target]
     ) -> Iterator[tuple[Target, dict[str, Any] | InputError]]:
-        sane = [_problem(target) is None for target in targets]
-        good = [target for target, ok in zip(targets, sane, strict=True) if ok]
+        problems = [_problem(target) for target in targets]
+        good = [target for target, bad in zip(targets, problems, strict=True) if bad is None]
         counts = self._counts(good) if good else None
         if counts is not None:
             self.tally[:] += counts.outcomes
         place = 0
-        for target, ok in zip(targets, sane, strict=True):
-            problem = _problem(target)
+        for target, problem in zip(targets, problems, strict=True):
             if problem is not None or counts is None:
                 yield target, problem or InputError("cannot be read")
                 continue
@@ -150,7 +149,7 @@ class EventSource:
                 yield target, self._cluster(target, counts, place)
             except InputError as error:
                 yield target, error
-            place += ok
+            place += 1
 
     def _counts(self, targets: Sequence[Target]) -> EventCounts:
         grid = self.grid
