@@ -12,6 +12,7 @@ from icmass.universe.gas import make_gas
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
 from icmass.universe.population import HaloPopulation
+from icmass.universe.profiles import nfw_radii
 
 COSMO = Cosmology()
 CENTRAL = AgnConfig(satellites=0, field_norm_deg2=0)
@@ -74,8 +75,9 @@ def test_central_luminosities_and_fluxes():
     flux = np.concatenate([draw_agn(halo, CENTRAL, COSMO, 2.3, rng).flux for _ in range(3000)])
     distance = COSMO.astropy.luminosity_distance(0.3).to_value("cm")
     log_l = np.log10(flux * 4 * np.pi * distance**2 * 1.3 ** (1.9 - 2))
-    assert log_l.mean() == pytest.approx(42.45, abs=4 * 0.7 / np.sqrt(len(flux)))
-    assert log_l.std() == pytest.approx(0.7, abs=4 * 0.7 / np.sqrt(2 * len(flux)))
+    median, dex = CENTRAL.central_log_l, CENTRAL.central_scatter_dex
+    assert log_l.mean() == pytest.approx(median, abs=4 * dex / np.sqrt(len(flux)))
+    assert log_l.std() == pytest.approx(dex, abs=4 * dex / np.sqrt(2 * len(flux)))
 
 
 def test_satellites_follow_mass_and_luminosity_function():
@@ -103,6 +105,25 @@ def test_satellites_follow_mass_and_luminosity_function():
     # NFW by hand: the mass within R500c in projection is more than that within it in 3D
     mass = np.log(1 + 2.5) - 2.5 / 3.5, np.log(1 + 10) - 10 / 11
     assert mass[0] / mass[1] < (radius < 1).mean() < 1.8 * mass[0] / mass[1]
+
+
+def test_satellites_are_seen_in_projection():
+    """The mean distance from a centre is pi/4 of that in space, whatever the profile."""
+    config = AgnConfig(central_duty_cycle=0, field_norm_deg2=0, satellites=2000)
+    halo = make_halo()
+    sources = draw_agn(halo, config, COSMO, 2.3, np.random.default_rng(5))
+    inside = (np.arange(20_000) + 0.5) / 20_000
+    radius = nfw_radii(inside, config.concentration, config.extent).mean() * halo.r500c
+    found = np.hypot(sources.x, sources.y)
+    error = found.std() / np.sqrt(len(found))
+    assert found.mean() == pytest.approx(np.pi / 4 * radius, abs=4 * error)
+
+
+def test_photon_indices_scatter():
+    config = AgnConfig(satellites=0, central_duty_cycle=0, photon_index_scatter=0.2)
+    index = draw_agn(make_halo(), config, COSMO, 2.3, np.random.default_rng(6)).photon_index
+    assert index.mean() == pytest.approx(config.photon_index, abs=4 * 0.2 / np.sqrt(len(index)))
+    assert index.std() == pytest.approx(0.2, rel=4 / np.sqrt(2 * len(index)))
 
 
 def test_field_sources_fill_the_map_evenly():

@@ -13,6 +13,7 @@ from icmass.survey.readers import duplicates
 from icmass.survey.readers.duplicates import SeenPhotons, is_new
 from icmass.survey.readers.esass import EventSource, open_events
 from icmass.survey.readers.event_binning import OUTCOMES
+from icmass.survey.readers.events import scan_event_file
 from icmass.survey.readers.sky_grid import MapGrid
 
 GRID = MapGrid(BANDS, 32)
@@ -120,6 +121,43 @@ def test_duplicates_within_a_file_without_times(tmp_path: Path) -> None:
         "counted": 500,
         "duplicate": 100,
     }
+
+
+def near(n: int, arcsec: float = 0.2, ev: float = 2.0) -> Columns:
+    """Return n photons of one module that are within reach of each other, but for their times."""
+    events = part(good(1, spread=0), np.zeros(n, int))
+    events["TIME"] = np.arange(n) * 10.0 + 1
+    events["DEC"] = events["DEC"] + np.arange(n) * arcsec / n / 3600
+    events["PI"] = (1500 + np.arange(n) * ev / n).astype("f4")
+    return events
+
+
+def test_photons_without_times_are_matched_one_to_one(tmp_path: Path) -> None:
+    three = near(3)
+    alone = tile(tmp_path / "a.fits", three, times=False)
+    assert tally_of([alone]) == {"counted": 3}  # of one file they differ in some digit
+    one = tile(tmp_path / "b.fits", part(three, [1]))
+    for files in ([alone, one], [one, alone]):
+        assert tally_of(files) == {"counted": 3, "duplicate": 1}
+    again = tile(tmp_path / "c.fits", three, "single", times=False)
+    assert tally_of([alone, again]) == {"counted": 3, "duplicate": 3}
+    assert tally_of([one, alone, again]) == {"counted": 3, "duplicate": 4}
+
+
+@pytest.mark.parametrize(("step", "precise"), [(1e-6, True), (0.02, False)])
+def test_times_as_scaled_integers(tmp_path: Path, step: float, precise: bool) -> None:
+    events = bright(500)
+    first = tile(tmp_path / "a.fits", events)
+    with fits.open(first) as hdus:
+        columns = [c for c in hdus["EVENTS"].columns if c.name not in ("TIME", "FLAG")]
+        whole = np.rint(events["TIME"] / step).astype("i4")
+        table = fits.BinTableHDU.from_columns(
+            [fits.Column("TIME", "J", "s", array=whole), *columns], name="EVENTS"
+        )
+        table.header.update({"TELESCOP": "eROSITA", "OBS_MODE": "POINTING", "TSCAL1": step})
+        fits.HDUList([hdus[0], table, *hdus[2:]]).writeto(tmp_path / "b.fits")
+    assert scan_event_file(tmp_path / "b.fits").has_precise_times == precise
+    assert tally_of([first, tmp_path / "b.fits"]) == {"counted": 500, "duplicate": 500}
 
 
 def test_times_in_single_precision_are_no_times(tmp_path: Path) -> None:

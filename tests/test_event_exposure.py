@@ -14,6 +14,7 @@ from icmass.errors import InputError
 from icmass.survey.readers.esass import open_events
 from icmass.survey.readers.events import EventCuts, scan_event_file
 from icmass.survey.readers.exposure import (
+    Exposure,
     header_exposure,
     read_exposure_maps,
     survey_factor,
@@ -283,6 +284,12 @@ def test_expected_background_by_hand(tmp_path: Path) -> None:
         sky, particles = background.rate(lo, hi)
         expected = (sky * 400 + particles * 500) * side**2
         np.testing.assert_allclose(found["background"][k], expected, rtol=1e-5)
+    soft = write(tmp_path / "s.fits", good(50))
+    how = {"seconds": 400.0, "cuts": EventCuts(light_leak="soft")}
+    found = read_one(open_events([soft], GRID, **how))
+    for k, (band, share) in enumerate(zip(BANDS, (5 / 7, 1, 1), strict=True)):
+        expected = sum(background.rate(*band)) * 400 * share * side**2
+        np.testing.assert_allclose(found["background"][k], expected, rtol=1e-5)
     alone = read_one(open_events([file], GRID, seconds=400.0))["background"]
     np.testing.assert_allclose(alone[0], sum(background.rate(*BANDS[0])) * 400 * side**2, rtol=1e-5)
 
@@ -304,6 +311,9 @@ def test_masked_points_expect_no_background() -> None:
     used = np.ones((64, 64), bool)
     used[:, :32] = False
     found = Backgrounds().expected(fine, 100.0 * used, used, np.array([1.0, 1.0, 0.5]))
+    assert not found[:, :, :16].any() and (found[:, :, 16:] > 0).all()
+    of_particles = Backgrounds(unvignetted=Exposure(seconds=100.0))
+    found = of_particles.expected(fine, 100.0 * used, used, np.ones(3))
     assert not found[:, :, :16].any() and (found[:, :, 16:] > 0).all()
 
 

@@ -220,6 +220,17 @@ def test_light_leak_policies(
     assert found["exposure"] == pytest.approx(1000 * modules / 7)
 
 
+def test_the_leak_ends_with_the_softest_band(tmp_path: Path) -> None:
+    events = good(4, spread=1e-3)
+    events["TM_NR"][:] = 5
+    events["PI"][:] = [600.0, 1199.9, 1200.0, 1500.0]
+    source = open_events(
+        [write(tmp_path / "a.fits", events)], GRID, cuts=EventCuts(light_leak="soft")
+    )
+    assert list(read_one(source)["maps"].sum((0, 2, 3))) == [0, 2, 0]
+    assert tally(source) == {"counted": 2, "outside the bands": 2}
+
+
 @pytest.mark.parametrize("bad", [{"flag": -1}, {"flag": 2**32}, {"pattern": 0}, {"pattern": 16}])
 def test_cuts_that_make_no_sense(bad: dict[str, int]) -> None:
     with pytest.raises(InputError, match="--"):

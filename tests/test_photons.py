@@ -282,9 +282,29 @@ def test_rate_of_faint_field_agn(folder):
     expected = rates * 60 * 2000 * side**2
     assert (np.abs(found - expected) < 5 * np.sqrt(expected * 3) + 0.01 * expected).all()
     # by hand: 151 deg^-2 per 1e-14, slope 1.58, from 2e-15 to 6.5e-15
-    assert unresolved_field_flux(config) == pytest.approx(
-        151 * 1e-14 * (0.65**0.42 - 0.2**0.42) / 0.42, rel=1e-3
+    by_hand = 151 * 1e-14 * (0.65**0.42 - 0.2**0.42) / 0.42
+    assert unresolved_field_flux(config) == pytest.approx(by_hand, rel=1e-3, abs=0)
+    assert unresolved_field_flux(AgnConfig()) == pytest.approx(
+        by_hand, rel=1e-3, abs=0
+    )  # others: masked
+    few = AgnConfig(field_flux_max=4e-15)
+    assert unresolved_field_flux(few) == pytest.approx(
+        151 * 1e-14 * (0.4**0.42 - 0.2**0.42) / 0.42, rel=1e-3, abs=0
     )
+    assert unresolved_field_flux(AgnConfig(field_flux_unresolved=1e-15)) == 0
+
+
+def test_cells_of_the_background_begin_anywhere(folder):
+    background = folder.instrument.background
+    grid, arcmin = Grid(40, 2.3, ((0.5, 1.2),)), 10 * background.cell_arcmin / 4.6
+    firsts = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        options = {"exposure": 1e6, "arcmin_per_mpc_h": arcmin, "coverage": None, "rng": rng}
+        profile = background_map(background, grid, **options)[0].sum(0, dtype=float)
+        jumps = np.abs(np.diff(profile))
+        firsts.add(int(np.argmax([jumps[k::4].sum() for k in range(4)])))  # cells of 4 pixels
+    assert len(firsts) > 1
 
 
 def observe_nothing(config: SurveyConfig, n: int, seed: int) -> np.ndarray:

@@ -96,6 +96,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory, toy_survey: xr.Dataset) -> Pat
     z = float(toy_survey["redshift"][CLUSTER])
     grid = MapGrid(bands=(), n_pixels=32)
     header = cluster_frame(RA, DEC, redshift=z, grid=grid).to_header()
+    header["TELESCOP"] = "eROSITA"
     maps = counts(toy_survey, np.array([CLUSTER]))[0]
     for name, plane in zip(["0500_1200", "1200_2000", "2000_7000"], maps, strict=True):
         fits.writeto(folder / f"img_{name}.fits", plane.astype("i4"), header)

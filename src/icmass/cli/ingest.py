@@ -71,7 +71,6 @@ def esass(
     targets = options.read_targets(table, ra, dec, redshift, nh, events=files[0])
     grid = MapGrid(tuple(parse_bands(bands)), pixels, half_width)
     source = options.open_event_source(files, grid, how)
-    options.print_notes(source.notes)
     failed: dict[str, InputError] = {}
     names: list[str] = []
     attrs: dict[str, Any] = survey_attrs(grid, preset="events", seed=0, facts=source.facts)
@@ -95,6 +94,7 @@ def esass(
         writer.attrs["names"] = json.dumps(names)
         if not names and len(targets) == 1:
             raise next(iter(failed.values()))
+    options.print_notes(source.notes)
     report_failed(failed, len(targets))
     typer.echo(f"{out}: {len(names)} clusters; events: {source.outcomes}")
 

@@ -290,11 +290,10 @@ def _of_events(
         else:
             clusters.append(values)
             names.append(target.name)
-    if not clusters:
-        options.print_notes(source.notes)
     if not clusters and len(targets) == 1:
         raise next(iter(failed.values()))
     if not clusters:
+        options.print_notes(source.notes)
         return Found(None, np.zeros(0, int), failed)
     attrs = survey_attrs(grid, preset="events", seed=0, facts=source.facts)
     survey = survey_in_memory(clusters, grid, {**attrs, "names": json.dumps(names)})

@@ -41,7 +41,7 @@ class SeenPhotons:
         self.time = np.zeros(2**15)
         self.place = np.zeros((2**15, 4), np.float32)
         self.module = np.zeros(2**15, np.uint8)
-        self.source = np.zeros(2**15, np.int32)
+        self.source = np.zeros((2**15, 2), np.int32)
 
     def reserve(self, n: int) -> None:
         """Make room for `n` more photons, the table a quarter full at most."""
@@ -159,6 +159,7 @@ def is_new(  # type: ignore[no-untyped-def]
     """Return whether a photon is none of the `size` seen; it is then written down as the next.
 
     `time` is NaN where it isn't known, `module` 0; `source` is the number of the file, from 1.
+    `sources` are the files that a photon came from and was matched with last.
     `place` is the unit vector of the direction, z first, and the energy [eV]; `cells` is scratch.
     """
     mask = np.uint64(len(table) - 1)
@@ -177,12 +178,12 @@ def is_new(  # type: ignore[no-untyped-def]
             distance = _distance(place, places[i])
             if distance == np.inf:
                 continue
-            if away <= TIME_S or (sources[i] == source and distance == 0):
+            if away <= TIME_S or (sources[i, 0] == source and distance == 0):
                 return False
-            if sources[i] != source and distance < best:
+            if sources[i, 1] != source and distance < best:
                 nearest, best = i, distance
     if nearest >= 0:
-        sources[nearest] = source
+        sources[nearest, 1] = source
         return False
     times[size], places[size], modules[size], sources[size] = time, place, module, source
     _insert(table, _key(cells, 0, by_time), size)

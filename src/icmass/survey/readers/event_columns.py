@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.survey.readers.duplicates import TIME_S
 from icmass.survey.readers.fits_stream import Hdu
 from icmass.survey.readers.sixte import grade_columns, is_sixte, pattern_of_grade, sixte_columns
 
@@ -28,7 +29,6 @@ _UNITS["DEC"] = _UNITS["RA"]
 _CHANNELS = {"chan", "chans", "channel", "channels", "ch", "adu", "adus", "pha", "bin", "bins"}
 _INTEGERS = ("TM_NR", "FLAG", "PAT_TYP")
 _ABSENT = {"TM_NR": 1, "FLAG": 0, "PAT_TYP": 1, "TIME": 0.0}
-_TIME_STEP = 0.01
 
 
 def event_columns(hdu: Hdu, *, is_erosita: bool) -> tuple[Columns, list[str]]:
@@ -78,11 +78,11 @@ def event_columns(hdu: Hdu, *, is_erosita: bool) -> tuple[Columns, list[str]]:
 
 
 def has_precise_times(hdu: Hdu, columns: Columns) -> bool:
-    """Say whether photons can be recognised by TIME: it is there, and not in single precision."""
+    """Say whether photons can be recognised by TIME: it is there, and precise enough."""
     if "TIME" not in columns:
         return False
     column = hdu.columns[columns["TIME"][0]]
-    return column.code == "D" or (column.code in "JK" and abs(column.scale) <= _TIME_STEP)
+    return column.code == "D" or (column.code in "JK" and abs(column.scale) <= TIME_S)
 
 
 def decode_events(
@@ -109,8 +109,6 @@ def decode_events(
             continue
         name, factor = columns[role]
         values = _integers(stored[name]) if is_integer else stored[name].astype("f8", copy=False)
-        if role == "FLAG":
-            values = values & 0xFFFFFFFF
         with np.errstate(invalid="ignore", over="ignore"):
             events[role] = values if factor == 1 else values * factor
     if "PAT_TYP" not in columns and ("TYPE" in columns or "NPIXELS" in columns):
