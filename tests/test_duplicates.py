@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from event_files import BANDS, Columns, draw, good, part, read_one, write
-from icmass.survey.readers import duplicates
+from event_files import BANDS, DEC, RA, Columns, draw, good, part, read_one, write
+from icmass.errors import InputError
+from icmass.survey.readers import duplicates, esass
 from icmass.survey.readers.duplicates import SeenPhotons, is_new
 from icmass.survey.readers.esass import EventSource, open_events
 from icmass.survey.readers.event_binning import OUTCOMES
 from icmass.survey.readers.events import scan_event_file
+from icmass.survey.readers.observed import Target
 from icmass.survey.readers.sky_grid import MapGrid
 
 GRID = MapGrid(BANDS, 32)
@@ -234,3 +236,35 @@ def test_room_is_made_for_many(tmp_path: Path) -> None:
     twice = [write(tmp_path / f"{name}.fits", events) for name in "ab"]
     found = tally_of(twice)
     assert found["counted"] == found["duplicate"] > 2**15
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_clusters_of_later_reads_have_the_same_photons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: bool
+) -> None:
+    """Each of a few clusters at a time: its own maps, and its own photons outside the bands."""
+    events = bright(2000)
+    hard = good(70, 1, ra=RA + 2, spread=1e-3)
+    hard["PI"][:] = np.linspace(8000, 9000, 70)
+    both = {name: np.concatenate([events[name], hard[name]]) for name in events}
+    files = [
+        tile(tmp_path / "a.fits", both, times=times),
+        tile(tmp_path / "b.fits", part(events, slice(1000, None)), "single", times=times),
+    ]
+    targets = [Target(str(k), RA + 0.02 * k, DEC, 0.3) for k in range(4)]
+    targets.insert(3, Target("hard", RA + 2, DEC, 0.3))
+    maps, told = [], []
+    for at_once in (1000, 2, 1):
+        monkeypatch.setattr(esass, "AT_ONCE", at_once)
+        source = open_events(files, GRID, seconds=1000.0)
+        found = {target.name: values for target, values in source.read(targets)}
+        error = found.pop("hard")
+        assert isinstance(error, InputError)
+        assert "all 70 photons within" in str(error) and "8 to 9 keV" in str(error)
+        maps.append(np.array([found[str(k)]["maps"] for k in range(4)]))
+        told.append(tally(source))
+    assert told[0] == told[1] == told[2] and told[0]["duplicate"] > 500
+    assert told[0]["outside the bands"] == 70
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_array_equal(maps[0], maps[2])
+    assert all(len(np.unique(m)) > 1 for m in maps[0])

@@ -108,7 +108,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "bad TFORM": (recard(b"TFORM3  =", b"TFORM3  = 'ZZ'"), "TFORM3: 'ZZ' makes no sense"),
     "other TFORM": (recard(b"TFORM3  =", b"TFORM3  = '1E'"), "NAXIS1: .* makes no sense"),
     "NaN TSCAL": (recard(b"TTYPE3", b"TSCAL3  = 'NaN'"), "TSCAL3: 'NaN' makes no sense"),
-    "huge TSCAL": (recard(b"TTYPE1 ", b"TSCAL3  = " + b"9" * 60), "column|NAXIS1|none of its"),
+    "huge TSCAL": (recard(b"TTYPE2 ", b"TSCAL3  = " + b"9" * 60), "column|NAXIS1|none of its"),
     "negative rows": (recard(b"NAXIS2  =", b"NAXIS2  = -5"), "NAXIS2: -5 makes no sense"),
     "many rows": (recard(b"NAXIS2  =", b"NAXIS2  = 999999999999"), "EVENTS: ends after .*trunc"),
     "more rows": (recard(b"NAXIS2  =", b"NAXIS2  = " + b"9" * 40), "NAXIS2: 9+ makes no"),
