@@ -34,7 +34,7 @@ class CatalogueConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    norm: float = Field(0.70, gt=0, lt=2)
+    norm: float = Field(0.67, gt=0, lt=2)
     norm_slope: float = 0.08
     norm_evolution: float = 0.5
     excess: float = Field(0.08, ge=0, lt=2)
@@ -42,7 +42,7 @@ class CatalogueConfig(BaseModel):
     outlier_fraction: float = Field(0.06, ge=0, le=0.5)
     outlier_slope: float = 0.6
     outlier_least: float = Field(0.75, ge=0)
-    outlier_scale: float = Field(0.95, gt=0)
+    outlier_scale: float = Field(1.05, gt=0)
     outlier_most: float = Field(3.7, gt=0)
 
 

@@ -85,7 +85,7 @@ class GasConfig(BaseModel):
         `beta_scatter`: gas nearer to the centre shines more.
     clumping_scatter : float
         Scatter of ln L_X at fixed mass, gas mass, core share and slope: clumps too small to be
-        seen. With `slope_emission` 0.07, as 81 clusters of Magneticum have it in their photons
+        seen. With `slope_emission` 0.06, as 81 clusters of Magneticum have it in their photons
         (0.086 at fixed gas mass, with projections).
     axis_q, axis_s, axis_scatter : float
         Mean intermediate and minor axis over the major one, and their scatter.
@@ -140,12 +140,12 @@ class GasConfig(BaseModel):
     abundance_radius: float = Field(0.08, gt=0, lt=1)
     abundance_scatter: float = Field(0.17, ge=0, lt=1)
     abundance_scatter_slope: float = -0.18
-    clumping: float = Field(0.06, gt=-2, lt=2)
+    clumping: float = Field(0.10, gt=-2, lt=2)
     clumping_slope: float = 0.03
     clumping_evolution: float = 0.0
-    core_emission: float = Field(0.18, gt=-2, lt=2)
-    slope_emission: float = Field(0.05, ge=0, lt=0.5)
-    clumping_scatter: float = Field(0.05, ge=0, lt=1)
+    core_emission: float = Field(0.165, gt=-2, lt=2)
+    slope_emission: float = Field(0.045, ge=0, lt=0.5)
+    clumping_scatter: float = Field(0.04, ge=0, lt=1)
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
     axis_scatter: float = Field(0.07, ge=0, lt=0.3)
