@@ -117,7 +117,7 @@ class GasConfig(BaseModel):
     phases: float = Field(0.30, ge=0, lt=1)
     phases_scatter: float = Field(0.35, ge=0, lt=1.5)
     core_share: float = Field(-0.82, gt=-4, lt=3)
-    core_share_width: float = Field(0.52, ge=0, lt=2)
+    core_share_width: float = Field(0.47, ge=0, lt=2)
     core_share_width_slope: float = -0.22
     cusp_share: float = Field(0.3, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
