@@ -1,3 +1,3 @@
 """icmass: galaxy cluster masses from X-ray photons."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
