@@ -175,7 +175,7 @@ _TWISTS = (
         "few-cool-cores",
         "28 per cent of halos have a cool core, as in a Planck sample (by concentration)",
         "Andrade-Santos et al. 2017, arXiv:1703.08690; Rossetti et al. 2017, arXiv:1702.06961",
-        {"gas": {"core_share": -0.96}},
+        {"gas": {"core_share": -0.90}},
     ),
     Variant(
         "clumpy",
