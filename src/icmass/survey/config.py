@@ -20,6 +20,7 @@ from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import HaloConfig
 from icmass.universe.neighbours import NeighbourConfig
 from icmass.universe.substructure import SubstructureConfig
+from icmass.universe.twins import TwinConfig
 
 
 class ObserveConfig(BaseModel):
@@ -102,6 +103,8 @@ class SurveyConfig(BaseModel):
     physics : PhysicsPrior or None
         Universes of different physics: of gas and AGN, what the prior draws is then that of each
         cluster's universe, not what stands here. None: one universe, with the physics given here.
+    twins : TwinConfig or None
+        The halos are those of a table (``icmass simulate --catalogue``), which the survey keeps.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -120,19 +123,22 @@ class SurveyConfig(BaseModel):
     observe: ObserveConfig = ObserveConfig()
     detection: DetectionConfig | None = None
     physics: PhysicsPrior | None = None
+    twins: TwinConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.detection is not None and self.halos.redshift_range is None:
             raise ValueError("detection needs a light-cone: set halos.redshift_range")
+        if self.twins is not None and (self.detection is not None or self.physics is not None):
+            raise ValueError("twins of a table allow neither detection nor a prior of the physics")
         return self
 
 
 #: Gas whose L(0.5-2 keV)/E^2 = 0.43e44 (M/2e14 Msun/h)^1.55 erg/s is that of the eFEDS clusters
 #: (Liu et al. 2022, A&A 661, A2) at the masses of Chiu et al. 2023, MNRAS 522, 1601, and whose
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
-#: Cores are less compact than Magneticum's: a third of Planck's clusters have a concentration within
-#: 40 of 400 kpc above 0.075 (Andrade-Santos et al. 2017, ApJ 843, 76).
+#: Cores are less compact than Magneticum's: a third of Planck's clusters have a concentration
+#: within 40 of 400 kpc above 0.075 (Andrade-Santos et al. 2017, ApJ 843, 76).
 EFEDS_GAS = {
     "f_gas": 0.087,
     "f_gas_slope": 0.27,
