@@ -24,7 +24,7 @@ MOST_SLOPE = 3.0
 LEAST_OWN = 0.3
 """Least part of the luminosity that is the cluster's own, not its substructures'."""
 _ROUNDS = 8
-_CLOSE = 1e-5
+_CLOSE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def settled(
     if not wants_light and not wants_core:
         return scene
     others, others_core = _light_of_others(scene, table, target.soft)
-    halo = scene.halo
+    halo, track = scene.halo, _Track()
     for _ in range(_ROUNDS):
         shells = gas_light(make_gas(halo, config, cosmology), table, target.soft)
         own = float(shells[INSIDE].sum())
@@ -114,19 +114,39 @@ def settled(
             off = np.log(max(total - others, LEAST_OWN * total) / own)
             changed |= _with_excess(halo, off, config)
         if wants_core:
-            changed |= _with_share(
-                halo, (target.core_share * (own + others) - others_core) / own, shells, config
-            )
+            wanted = (target.core_share * (own + others) - others_core) / own
+            off = logit(np.clip(wanted, *SHARES)) - logit(core_light_share(shells))
+            changed["core_share"] = track.next(halo, float(off), config)
         far = max(abs(changed[name] - halo.latents[name]) for name in changed)
-        halo = replace(halo, latents=halo.latents | changed)
         if far < _CLOSE:
             break
+        halo = replace(halo, latents=halo.latents | changed)
     gas = make_gas(
         halo, config, cosmology, clump_gas_mass(scene.substructures, halo, config, cosmology)
     )
     clumps = [scene.substructures, scene.neighbours.clumps]
     atmosphere = make_atmosphere(halo, gas, clumps, config, cosmology)
     return replace(scene, halo=halo, gas=gas, atmosphere=atmosphere)
+
+
+class _Track:
+    """Finds the latent core share of a core's light, by secants."""
+
+    def __init__(self) -> None:
+        self.before: tuple[float, float] | None = None
+
+    def next(self, halo: Halo, off: float, config: GasConfig) -> float:
+        """Return the next latent to try; `off` is how much the logit of the share has to rise."""
+        now, width = halo.latents["core_share"], core_share_width(halo.m500c, config)
+        if not width:
+            return now
+        rise = width
+        if self.before is not None and abs(now - self.before[0]) > _CLOSE:
+            rise = (self.before[1] - off) / (now - self.before[0])
+            rise = float(np.clip(rise, width / 3, width * 3))
+        self.before = (now, off)
+        low, high = (logit(np.array(SHARES)) - config.core_share) / width
+        return float(np.clip(now + off / rise, low, high))
 
 
 def _light_of_others(scene: Scene, table: PlasmaTable, soft: bool) -> tuple[float, float]:
@@ -145,16 +165,3 @@ def _with_excess(halo: Halo, off: float, config: GasConfig) -> dict[str, float]:
     now = config.slope_emission * slope + config.clumping_scatter * clumping
     slope, clumping = split_excess(now + off, slope, clumping, config)
     return {"slope": slope, "clumping": clumping}
-
-
-def _with_share(
-    halo: Halo, wanted: float, shells: np.ndarray, config: GasConfig
-) -> dict[str, float]:
-    """Return the latent that brings the own gas' core share to about `wanted`."""
-    width = core_share_width(halo.m500c, config)
-    if not width:
-        return {"core_share": halo.latents["core_share"]}
-    bounds = (logit(np.array(SHARES)) - config.core_share) / width
-    aim = logit(np.clip(wanted, *SHARES)) - logit(core_light_share(shells))
-    moved = halo.latents["core_share"] + aim / width
-    return {"core_share": float(np.clip(moved, *bounds))}
