@@ -84,6 +84,9 @@ class Simulator:
     """
 
     def __init__(self, config: SurveyConfig, seed: int, rows: TwinRows | None = None) -> None:
+        if (rows is None) != (config.twins is None):
+            what = "needs a table of halos" if rows is None else "takes no table of halos"
+            raise InputError(what, field="twins", mend="give --catalogue, which sets them")
         self.config, self.seed = config, seed
         self.observatory = Observatory(config)
         self.twins = None if rows is None else twins_of(rows, config, seed)

@@ -10,24 +10,23 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.plasma.emissivity import PlasmaTable
-from icmass.survey.catalog import variable_of
+from icmass.survey.catalog import read_values, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.universe.catalogue import CatalogueExcess
 from icmass.universe.scene import Scene, luminosities
 from icmass.universe.twin_light import settled
 from icmass.universe.twin_population import TwinPopulation
 from icmass.universe.twin_rows import COLUMNS, TwinRows
+from icmass.universe.twins import TwinConfig
 
 ROWS = "twin_rows"
 
 
 def twins_of(rows: TwinRows, config: SurveyConfig, seed: int) -> TwinPopulation:
     """Return the halos of a table under a configuration."""
-    if config.twins is None:
-        raise InputError("holds a table", field="survey", mend="configure twins")
     return TwinPopulation(
         rows,
-        config.twins,
+        config.twins or TwinConfig(),
         halos=config.halos,
         gas=config.gas,
         galaxies=config.galaxies,
@@ -68,12 +67,9 @@ def rows_of(survey: xr.Dataset) -> TwinRows | None:
     Raises
     ------
     InputError
-        If the survey should have one and has not, or it is of other columns.
+        If it has columns that this version does not know.
     """
     if ROWS not in survey:
-        config = str(survey.attrs.get("config", ""))
-        if '"twins":{' in config.replace(" ", ""):
-            raise InputError("is missing", field=f"variable {ROWS}", mend="make the survey again")
         return None
     values = survey[ROWS].transpose("twin_row", "twin_column")
     names = [str(name) for name in values["twin_column"].values]
@@ -83,4 +79,4 @@ def rows_of(survey: xr.Dataset) -> TwinRows | None:
             field=f"variable {ROWS}",
             mend="make the survey again",
         )
-    return TwinRows.from_table(values.values)
+    return TwinRows.from_table(read_values(values))

@@ -21,13 +21,14 @@ from icmass.universe.twin_light import LightTarget, gas_light
 from icmass.universe.twin_rows import TwinRows
 from icmass.universe.twins import (
     FEWEST,
+    MOST_SIGMAS,
     SHARES,
     TwinConfig,
     body_trend,
     conditioned,
     given_latents,
     history_covariance,
-    standardised,
+    own_relation,
 )
 
 _NAMES = (*LATENTS, *SHAPES)
@@ -90,7 +91,11 @@ class TwinPopulation:
         self.given = given_latents(
             given, m500c, redshift, efunc, halos=halos, gas=gas, galaxies=galaxies
         )
-        self._said = np.stack([standardised(x, self._design) for x in self.given.T], axis=1)
+        own = [own_relation(latent, self._design) for latent in self.given.T]
+        self._centre = np.stack([trend for trend, _ in own], axis=1)
+        self._width = np.array([width for _, width in own])
+        said = (self.given - self._centre) / self._width
+        self._said = np.clip(said, -MOST_SIGMAS, MOST_SIGMAS)
         self._history_rows = _grouped(rows["history"].astype(int), redshift)
         self._history = lru_cache(maxsize=8192)(self._draw_history)
         self.soft = rows.has("L_X_soft") and not rows.has("L_X")
@@ -150,7 +155,7 @@ class TwinPopulation:
         ln_norm = np.log(config.norm) + config.norm_slope * np.log(ratio)
         ln_norm = (ln_norm + config.norm_evolution * np.log(efunc)) * in_catalogue
         ln_light = np.log(light) - ln_norm - self._tail * (1 - np.log(2))
-        known = np.where(np.isfinite(self.given), self.given, 0.0)
+        known = np.where(np.isfinite(self.given), self.given, self._centre)
         self._base = self._ln_gas_light(m500c, efunc, known[:, _GAS], known[:, _CORE])
         self.excess = ln_light - self._base
         self._trend = np.zeros(len(m500c))
@@ -210,7 +215,8 @@ class TwinPopulation:
             rows, np.atleast_1d(times), latents[:, : len(LATENTS)], excess + tail
         )
         given = self.given[rows]
-        latents[:, : len(LATENTS)] = np.where(np.isfinite(given), given, latents[:, : len(LATENTS)])
+        drawn = self._centre[rows] + self._width * latents[:, : len(LATENTS)]
+        latents[:, : len(LATENTS)] = np.where(np.isfinite(given), given, drawn)
         for i, row in enumerate(rows):
             if np.isfinite(self.excess[row]) and not self.outlier[row]:
                 left = self._left(row, latents[i])
@@ -256,7 +262,7 @@ class TwinPopulation:
         weights[_GAS] = 2 * gas_mass_scatter(mass, gas)
         inwards = 1 - expit(gas.core_share)
         weights[_CORE] = gas.core_emission * core_share_width(mass, gas) * inwards
-        return weights
+        return weights * self._width
 
     def _left(self, row: int, latents: np.ndarray) -> float:
         """Return the excess of ln L_X that gas mass and core share, now drawn, leave."""

@@ -174,10 +174,8 @@ def body_trend(values: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, floa
     return trend, width
 
 
-def standardised(latents: np.ndarray, design: np.ndarray) -> np.ndarray:
-    """Return residuals about the table's own relation in units of its width.
-
-    Of fewer than `FEWEST` values, they are returned as they are; none beyond `MOST_SIGMAS`.
+def own_relation(latents: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return mean relation (n,) and width of what a table gives; 0 and 1 of fewer than `FEWEST`.
 
     Parameters
     ----------
@@ -185,10 +183,10 @@ def standardised(latents: np.ndarray, design: np.ndarray) -> np.ndarray:
         Residuals about the configuration's relation over its scatter; NaN where missing.
     design : ndarray, shape (n, k)
     """
-    if np.isfinite(latents).sum() >= FEWEST:
-        trend, width = body_trend(latents, design)
-        latents = (latents - trend) / max(width, 1e-6)
-    return np.clip(latents, -MOST_SIGMAS, MOST_SIGMAS)
+    if np.isfinite(latents).sum() < FEWEST:
+        return np.zeros(len(latents)), 1.0
+    trend, width = body_trend(latents, design)
+    return trend, max(width, 1e-6)
 
 
 def given_latents(

@@ -127,9 +127,14 @@ class Named:
 
 
 def find_quantity(columns: Columns, kind: Kind) -> Named | None:
-    """Return the column of a quantity, by the first of its names that is there."""
+    """Return the column of a quantity, by the first of its names that is there.
+
+    Of several with the same name, the first that has a unit.
+    """
     found = [(rank, one) for column in columns.values() for rank, one in _readings(column, kind)]
-    return min(found, key=lambda pair: pair[0])[1] if found else None
+    if not found:
+        return None
+    return min(found, key=lambda pair: (pair[0], not (pair[1].own_unit or pair[1].unit)))[1]
 
 
 def _readings(column: TableColumn, kind: Kind) -> list[tuple[int, Named]]:
