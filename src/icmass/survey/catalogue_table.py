@@ -153,13 +153,13 @@ def _found(columns: Columns) -> dict[str, Named]:
 def _used(columns: Columns, found: dict[str, Named]) -> str:
     used = {one.column.name for one in found.values()}
     rest = [column.name for column in columns.values() if column.name not in used]
-    words = [f"{name} of {one.column.name}{_reading(one)}" for name, one in found.items()]
+    words = [f"{name} of {one.column.name}{_reading(name, one)}" for name, one in found.items()]
     line = "reads " + ", ".join(words)
     return line + (f"; not used: {', '.join(rest)}" if rest else "")
 
 
-def _reading(one: Named) -> str:
-    unit = one.own_unit or one.unit
+def _reading(name: str, one: Named) -> str:
+    unit = one.own_unit or one.unit or ("erg/s" if KINDS[name].unit == "1e44 erg/s" else "")
     factor = f"{one.factor:g} " if one.factor != 1 else ""
     text = f"{factor}{unit}".strip()
     inside = f"log10 {text}".strip() if one.is_log else text
