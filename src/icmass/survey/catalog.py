@@ -2,7 +2,8 @@
 
 Dimensions are ``cluster``, ``component``, ``band``, ``y``, ``x`` (and ``axis`` for positions), and
 ``galaxy`` for the galaxies of all clusters, one cluster after the other (``galaxy_offset``);
-``universes`` and ``parameter`` where clusters are of several universes.
+``universes`` and ``parameter`` where clusters are of several universes, ``twin_row`` and
+``twin_column`` where they are twins of a table's.
 Every variable has ``units`` and ``long_name``.
 """
 
@@ -86,6 +87,9 @@ VARIABLES: dict[str, Variable] = {
     "physics": Variable(
         ("universes", "parameter"), "f8", "see parameter_unit", "parameters of each universe"
     ),
+    "twin_rows": Variable(
+        ("twin_row", "twin_column"), "f8", "see twin_unit", "the table whose halos were made"
+    ),
     "position": Variable(
         ("cluster", "axis"), "f8", "Mpc/h comoving", "position in the simulation box"
     ),
@@ -101,6 +105,12 @@ VARIABLES: dict[str, Variable] = {
     ),
     "L_X_emitted": _scalar(
         "1e44 erg/s", "bolometric X-ray luminosity inside R500c of the gas whose photons are drawn"
+    ),
+    "L_X_emitted_ce": _scalar(
+        "1e44 erg/s", "L_X_emitted without what is within 0.15 R500c in projection"
+    ),
+    "L_X_soft_ce": _scalar(
+        "1e44 erg/s", "L_X_soft without what is within 0.15 R500c in projection"
     ),
     "L_X_soft": _scalar(
         "1e44 erg/s", "X-ray luminosity of the gas inside R500c, rest-frame 0.5-2 keV"

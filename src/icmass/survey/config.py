@@ -20,6 +20,7 @@ from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import HaloConfig
 from icmass.universe.neighbours import NeighbourConfig
 from icmass.universe.substructure import SubstructureConfig
+from icmass.universe.twins import TwinConfig
 
 
 class ObserveConfig(BaseModel):
@@ -102,6 +103,8 @@ class SurveyConfig(BaseModel):
     physics : PhysicsPrior or None
         Universes of different physics: of gas and AGN, what the prior draws is then that of each
         cluster's universe, not what stands here. None: one universe, with the physics given here.
+    twins : TwinConfig or None
+        The halos are those of a table (``icmass simulate --catalogue``), which the survey keeps.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -120,11 +123,14 @@ class SurveyConfig(BaseModel):
     observe: ObserveConfig = ObserveConfig()
     detection: DetectionConfig | None = None
     physics: PhysicsPrior | None = None
+    twins: TwinConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.detection is not None and self.halos.redshift_range is None:
             raise ValueError("detection needs a light-cone: set halos.redshift_range")
+        if self.twins is not None and (self.detection is not None or self.physics is not None):
+            raise ValueError("twins of a table allow neither detection nor a prior of the physics")
         return self
 
 

@@ -73,6 +73,7 @@ def resolve_config(
     *,
     physics: str | None = None,
     universes: int | None = None,
+    twins: bool = False,
 ) -> SurveyConfig:
     """Build a configuration: a preset, physics variants, a YAML file, then ``key=value`` texts.
 
@@ -87,6 +88,8 @@ def resolve_config(
         Universes with physics drawn from a prior, see `icmass.survey.physics_prior`.
     universes : int, optional
         How many; needs the prior.
+    twins : bool
+        The halos are those of a table: all are made, whether or not the preset would detect them.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def resolve_config(
         if physics != "prior":
             raise InputError(f"unknown physics {physics!r}", field="--physics", mend="use prior")
         tree["physics"] = {}
+    if twins:
+        tree |= {"twins": {}, "detection": None}
     _merge(tree, {**from_file, "variants": named})
     keys = []
     for text in assignments:

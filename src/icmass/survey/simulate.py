@@ -17,6 +17,7 @@ from icmass.observe.photons import Photons, gas_photons
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.survey.selection import Selection
+from icmass.survey.twins import rows_of, twin_scene, twins_of
 from icmass.survey.universes import Universes
 from icmass.universe.agn import draw_agn
 from icmass.universe.catalogue import draw_excess
@@ -26,6 +27,7 @@ from icmass.universe.gas import make_gas
 from icmass.universe.halos import LATENTS, SHAPES, Halo, latent_correlation, with_temperature
 from icmass.universe.population import HaloPopulation
 from icmass.universe.scene import Scene, build_scene, luminosities
+from icmass.universe.twin_rows import TwinRows
 
 #: What made the gas of the cluster, kept as latents beside those of the halo.
 GAS_SHAPE = (
@@ -66,6 +68,8 @@ class Simulator:
     config : SurveyConfig
     seed : int
         Seed of the survey.
+    rows : TwinRows, optional
+        The table whose halos are made, see `icmass.universe.twin_population`.
 
     Notes
     -----
@@ -79,10 +83,14 @@ class Simulator:
     are those of the same survey without the prior, but for their latent temperature.
     """
 
-    def __init__(self, config: SurveyConfig, seed: int) -> None:
+    def __init__(self, config: SurveyConfig, seed: int, rows: TwinRows | None = None) -> None:
+        if (rows is None) != (config.twins is None):
+            what = "needs a table of halos" if rows is None else "takes no table of halos"
+            raise InputError(what, field="twins", mend="give --catalogue, which sets them")
         self.config, self.seed = config, seed
         self.observatory = Observatory(config)
-        self.population = HaloPopulation(config.halos, config.cosmology, seed)
+        self.twins = None if rows is None else twins_of(rows, config, seed)
+        self.population = self.twins or HaloPopulation(config.halos, config.cosmology, seed)
         self.universes = None if config.physics is None else Universes(config, seed)
         self.selection = None
         if config.detection is not None:
@@ -99,6 +107,7 @@ class Simulator:
         names += ["galaxy_m_star", "galaxy_member"]
         names += [f"latent_{name}" for name in (*LATENTS, *SHAPES, *GAS_SHAPE)]
         names += [] if self.universes is None else ["universe"]
+        names += [] if self.twins is None else ["L_X_emitted_ce", "L_X_soft_ce"]
         names += ["ra", "dec"] if self.config.observe.sky else []
         names += ["coverage"] if self.config.observe.coverage else []
         return names
@@ -127,7 +136,7 @@ class Simulator:
         """Return a cluster and its surroundings, without observing them."""
         streams = self.streams(cluster)
         halo, _ = self._target(cluster, streams)
-        return _scene(halo, self.config_of(cluster), streams["surroundings"])
+        return self._scene(cluster, halo, streams["surroundings"])
 
     def halo(self, cluster: int) -> Halo:
         """Return the halo of a cluster."""
@@ -143,7 +152,7 @@ class Simulator:
         """
         streams = self.streams(cluster)
         halo, sight = self._target(cluster, streams)
-        scene = _scene(halo, self.config_of(cluster), streams["surroundings"])
+        scene = self._scene(cluster, halo, streams["surroundings"])
         photons = gas_photons(
             scene.atmosphere,
             halo.redshift,
@@ -206,8 +215,8 @@ class Simulator:
         """Simulate one cluster: a value for each of `variables`."""
         config, streams = self.config_of(cluster), self.streams(cluster)
         halo, sight = self._target(cluster, streams)
-        scene = _scene(halo, config, streams["surroundings"])
-        gas = scene.gas
+        scene = self._scene(cluster, halo, streams["surroundings"])
+        halo, gas = scene.halo, scene.gas
         sources = draw_agn(
             halo,
             config.agn,
@@ -245,26 +254,25 @@ class Simulator:
         values |= {f"latent_{name}": value for name, value in halo.latents.items()}
         values |= {f"latent_{name}": gas.shape[name] for name in GAS_SHAPE}
         values |= {} if self.universes is None else {"universe": self.universe(cluster)}
+        values |= {} if self.twins is None else self.twins.kept(cluster)
         return values if coverage is None else {**values, "coverage": coverage}
 
     def luminosities(self, scene: Scene, cluster: int) -> dict[str, Any]:
         """Return the luminosities of a cluster as a catalogue has them, and as its photons do.
 
-        Besides `variables`, ``L_X_soft_ce``: ``L_X_soft`` without the core.
+        Besides `variables`, ``L_X_emitted_ce`` and ``L_X_soft_ce``, both without the core.
         """
         emitted = luminosities(scene, self.observatory.table)
         halo, config = scene.halo, self.config
         efunc = float(config.cosmology.efunc(halo.redshift))
         rng = self.streams(cluster)["catalogue"]
-        excess = draw_excess(halo.m500c, efunc, config.catalogue, rng)
+        excess = scene.excess or draw_excess(halo.m500c, efunc, config.catalogue, rng)
         factor = np.exp(excess.ln_luminosity)
         return {
             "L_X": factor * emitted["L_X_emitted"],
             "L_X_outlier": excess.outlier,
             "L_X_ce": factor * emitted["L_X_emitted_ce"],
-            "L_X_emitted": emitted["L_X_emitted"],
-            "L_X_soft": emitted["L_X_soft"],
-            "L_X_soft_ce": emitted["L_X_soft_ce"],
+            **emitted,
         }
 
     def _galaxies(self, scene: Scene, rng: np.random.Generator) -> dict[str, Any]:
@@ -291,6 +299,21 @@ class Simulator:
             "galaxy_member": drawn.member,
         }
 
+    def _scene(self, cluster: int, halo: Halo, rng: np.random.Generator) -> Scene:
+        config = self.config_of(cluster)
+        scene = build_scene(
+            halo,
+            config.gas,
+            config.substructure,
+            config.neighbours,
+            config.cosmology,
+            half_width=config.observe.half_width_mpc_h,
+            rng=rng,
+        )
+        if self.twins is None:
+            return scene
+        return twin_scene(scene, self.twins, cluster, self.observatory.table)
+
     def _field(self, scene: Scene, rng: np.random.Generator) -> BrightnessField | None:
         config = self.config
         return draw_brightness_field(
@@ -303,22 +326,10 @@ class Simulator:
         )
 
 
-def _scene(halo: Halo, config: SurveyConfig, rng: np.random.Generator) -> Scene:
-    return build_scene(
-        halo,
-        config.gas,
-        config.substructure,
-        config.neighbours,
-        config.cosmology,
-        half_width=config.observe.half_width_mpc_h,
-        rng=rng,
-    )
-
-
 @lru_cache(maxsize=2)
-def simulator(config_json: str, seed: int) -> Simulator:
+def simulator(config_json: str, seed: int, rows: TwinRows | None = None) -> Simulator:
     """Return the simulator of a configuration, kept between the chunks that a worker makes."""
-    return Simulator(SurveyConfig.model_validate_json(config_json), seed)
+    return Simulator(SurveyConfig.model_validate_json(config_json), seed, rows)
 
 
 def simulator_of(survey: xr.Dataset) -> Simulator:
@@ -332,7 +343,8 @@ def simulator_of(survey: xr.Dataset) -> Simulator:
     if not any(str(name).startswith("latent_") for name in survey.data_vars):
         raise InputError("was not simulated", field="survey", mend="give one of `icmass simulate`")
     try:
-        return simulator(str(survey.attrs["config"]), int(survey.attrs["seed"]))
+        rows = rows_of(survey)
+        return simulator(str(survey.attrs["config"]), int(survey.attrs["seed"]), rows)
     except (ValidationError, KeyError) as error:
         field = "attribute config"
         if isinstance(error, ValidationError):

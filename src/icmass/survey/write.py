@@ -6,6 +6,7 @@ done when its file in ``parts/`` exists: that file holds all of the chunk but it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -28,8 +29,10 @@ from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.twins import ROWS, rows_of, rows_variable
 from icmass.survey.universes import Universes
 from icmass.survey.whole import WHOLE, every_chunk
+from icmass.universe.twin_rows import TwinRows
 
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the simulation takes.
@@ -52,6 +55,8 @@ def simulate_survey(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    rows: TwinRows | None = None,
+    about_rows: dict[str, Any] | None = None,
 ) -> Path:
     """Simulate a survey to a Zarr store.
 
@@ -74,6 +79,10 @@ def simulate_survey(
         Replace a finished store.
     progress : callable, optional
         Called with the number of clusters done and in all.
+    rows : TwinRows, optional
+        The halos to make, if the configuration has ``twins``; the first `n_clusters` are made.
+    about_rows : dict, optional
+        Attributes of the variable that keeps them.
     """
     if out.suffix != ".zarr":
         raise InputError("must end in .zarr", file=out, field="--out")
@@ -94,8 +103,10 @@ def simulate_survey(
         "n_clusters": n_clusters,
         "chunk": chunk,
         "version": __version__,
+        "rows": None if rows is None else hashlib.sha256(rows.content).hexdigest(),
     }
-    _start(partial, plan, resume)
+    table = None if rows is None else rows_variable(rows, about_rows or {})
+    _start(partial, plan, resume, table)
     todo = [s for s in range(0, n_clusters, chunk) if not _part(partial, s).exists()]
     done = n_clusters - sum(min(chunk, n_clusters - s) for s in todo)
     for count in _run(partial, plan, todo, workers, scheduler):
@@ -113,7 +124,7 @@ def _part(partial: Path, start: int) -> Path:
     return partial / "parts" / f"{start:09d}.npz"
 
 
-def _start(partial: Path, plan: dict[str, Any], resume: bool) -> None:
+def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray | None) -> None:
     """Make the empty store, or check that the unfinished one is of the same plan."""
     note = partial / "parts" / "plan.json"
     if partial.exists():
@@ -137,18 +148,22 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool) -> None:
                     )
             return
         shutil.rmtree(partial)
-    Simulator(SurveyConfig.model_validate_json(plan["config"]), plan["seed"])  # fails early
+    twins = {} if rows is None else {ROWS: rows}
+    make = Simulator(
+        SurveyConfig.model_validate_json(plan["config"]), plan["seed"], rows_of(xr.Dataset(twins))
+    )
     partial.parent.mkdir(parents=True, exist_ok=True)
-    template, encoding = _template(plan)
+    template, encoding = _template(plan, make.variables)
+    template = template.assign(twins)
     with every_chunk():
         template.to_zarr(partial, compute=False, encoding=encoding, consolidated=False)
     note.parent.mkdir()
     note.write_text(json.dumps(plan))
 
 
-def _template(plan: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+def _template(plan: dict[str, Any], variables: list[str]) -> tuple[xr.Dataset, dict[str, Any]]:
     config = SurveyConfig.model_validate_json(plan["config"])
-    names = [n for n in Simulator(config, plan["seed"]).variables if not is_ragged(n)]
+    names = [name for name in variables if not is_ragged(name)]
     small = blank_survey(
         names,
         n_clusters=1,
@@ -201,7 +216,7 @@ def _is_image(name: str) -> bool:
 
 def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
     """Simulate one chunk and write it; its part file comes last. Return the clusters made."""
-    make = simulator(plan["config"], plan["seed"])
+    make = simulator(plan["config"], plan["seed"], _rows(partial, plan))
     stop = min(start + plan["chunk"], plan["n_clusters"])
     clusters = [make.cluster(i) for i in range(start, stop)]
     kept = {}
@@ -223,6 +238,13 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
         os.fsync(stream.fileno())
     draft.replace(path)
     return stop - start
+
+
+def _rows(partial: str, plan: dict[str, Any]) -> TwinRows | None:
+    """Return the table that an unfinished store keeps, if it is of twins."""
+    if plan.get("rows") is None:
+        return None
+    return TwinRows.from_table(np.asarray(zarr.open_group(partial, mode="r")[ROWS][:]))  # type: ignore[index]
 
 
 def _attempt(partial: str, plan: dict[str, Any], start: int) -> int | Exception:

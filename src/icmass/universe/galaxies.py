@@ -160,10 +160,17 @@ def ideal_m_star(halo: Halo, config: GalaxyConfig) -> float:
     It follows the halo's mass, redshift and latent ``stellar_mass``; the galaxies of
     `draw_galaxies` are drawn apart from it and do not add up to it.
     """
-    exponent = config.m_star_slope * np.log(halo.m500c / _PIVOT_STARS)
-    exponent += config.m_star_evolution * (halo.redshift - 0.2)
-    exponent += config.m_star_scatter * halo.latents["stellar_mass"]
-    return float(config.m_star_fraction * _PIVOT_STARS * np.exp(exponent))
+    mean = mean_m_star(halo.m500c, halo.redshift, config)
+    return float(mean * np.exp(config.m_star_scatter * halo.latents["stellar_mass"]))
+
+
+def mean_m_star(
+    m500c: np.ndarray | float, redshift: np.ndarray | float, config: GalaxyConfig
+) -> np.ndarray:
+    """Return the stellar mass inside R500c at a mass, both [Msun/h], at latent 0."""
+    exponent = config.m_star_slope * np.log(np.asarray(m500c) / _PIVOT_STARS)
+    exponent = exponent + config.m_star_evolution * (np.asarray(redshift) - 0.2)
+    return config.m_star_fraction * _PIVOT_STARS * np.exp(exponent)
 
 
 def satellite_number(

@@ -81,7 +81,10 @@ def gas_mass_scatter(m500c: np.ndarray | float, config: GasConfig) -> np.ndarray
 
 
 def gas_mass(
-    m500c: np.ndarray | float, efunc: float, config: GasConfig, residual: float = 0.0
+    m500c: np.ndarray | float,
+    efunc: np.ndarray | float,
+    config: GasConfig,
+    residual: float = 0.0,
 ) -> np.ndarray:
     """Return the gas mass inside R500c [Msun/h]; `residual` in units of the scatter."""
     mass = np.asarray(m500c)
@@ -94,7 +97,10 @@ def gas_mass(
 
 
 def gas_temperature(
-    m500c: np.ndarray | float, efunc: float, config: GasConfig, residual: float = 0.0
+    m500c: np.ndarray | float,
+    efunc: np.ndarray | float,
+    config: GasConfig,
+    residual: float = 0.0,
 ) -> np.ndarray:
     """Return the mass-weighted temperature inside R500c [keV]; `residual` as in `gas_mass`."""
     ln_mass = np.log(np.asarray(m500c) / PIVOT)

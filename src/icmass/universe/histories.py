@@ -84,7 +84,7 @@ def grow_box(config: HaloConfig, cosmology: Cosmology, rng: np.random.Generator)
     halo, snapshot = halo[shuffled], snapshot[shuffled]
     seen, row = np.unique(halo, return_inverse=True)
     position = rng.random((len(seen), 3)) * config.box_mpc_h
-    latents = _evolve(innovations[seen], times, config, rng)
+    latents = evolve(innovations[seen], times, config, rng)
     return Box(
         halo=halo,
         snapshot=snapshot,
@@ -117,7 +117,7 @@ def _grow(
     return log_mass, normals
 
 
-def _evolve(
+def evolve(
     innovations: np.ndarray, times: np.ndarray, config: HaloConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """Return the latents (halo, snapshot, latent), stationary in time.

@@ -9,6 +9,7 @@ import numpy as np
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import PlasmaTable
 from icmass.universe.atmosphere import Atmosphere, clump_gas_mass, clump_luminosity, make_atmosphere
+from icmass.universe.catalogue import CatalogueExcess
 from icmass.universe.cores import CORE, MIDDLE, projected_share
 from icmass.universe.gas import Gas, make_gas
 from icmass.universe.gas_config import GasConfig
@@ -30,6 +31,8 @@ class Scene:
     neighbours : Neighbours
     atmosphere : Atmosphere
         All the gas.
+    excess : CatalogueExcess or None
+        What a given catalogue says of the luminosity, over what is emitted; None: none is given.
     """
 
     halo: Halo
@@ -37,6 +40,7 @@ class Scene:
     substructures: Clumps
     neighbours: Neighbours
     atmosphere: Atmosphere
+    excess: CatalogueExcess | None = None
 
 
 def build_scene(

@@ -14,6 +14,7 @@ from icmass.plasma.abundances import electron_content
 from icmass.proxies.names import read_scalar
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator
+from icmass.survey.twins import rows_of
 from icmass.universe.gas import Gas, r500c_cm
 from icmass.universe.halos import Halo
 from icmass.universe.profiles import vikhlinin_density
@@ -138,7 +139,7 @@ def gas_profiles(survey: xr.Dataset, config: SurveyConfig) -> list[GasProfiles]:
         If configuration and seed do not give the survey's clusters, as for a part of a survey.
     """
     mass, redshift = read_scalar(survey, "m500c"), read_scalar(survey, "redshift")
-    simulator = Simulator(config, int(survey.attrs["seed"]))
+    simulator = Simulator(config, int(survey.attrs["seed"]), rows_of(survey))
     groups = []
     for chosen in mass_groups(mass):
         scenes = [simulator.scene(int(cluster)) for cluster in chosen]

@@ -28,8 +28,10 @@ from icmass.proxies.names import read_scalar
 from icmass.survey.catalog import survey_config
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator
+from icmass.survey.twins import rows_of
 from icmass.telescope.instrument import load_instrument
 from icmass.universe.halos import Halo
+from icmass.universe.twin_rows import TwinRows
 
 N_CLUSTERS = 200
 REDSHIFTS = (0.09, 0.30)
@@ -131,7 +133,7 @@ def simulated_images(survey: xr.Dataset, n_clusters: int = N_CLUSTERS) -> ImageS
     )
     if len(chosen) < 30:
         return f"fewer than 30 of its clusters are at redshifts {REDSHIFTS[0]} to {REDSHIFTS[1]}"
-    return image_sample(config, int(survey.attrs["seed"]), chosen)
+    return image_sample(config, int(survey.attrs["seed"]), chosen, rows_of(survey))
 
 
 def choose_clusters(m500c: np.ndarray, redshift: np.ndarray, n: int) -> np.ndarray:
@@ -152,7 +154,9 @@ def choose_clusters(m500c: np.ndarray, redshift: np.ndarray, n: int) -> np.ndarr
     return np.sort(np.array(chosen, int))
 
 
-def image_sample(config: SurveyConfig, seed: int, clusters: Iterable[int]) -> ImageSample:
+def image_sample(
+    config: SurveyConfig, seed: int, clusters: Iterable[int], rows: TwinRows | None = None
+) -> ImageSample:
     """Simulate the gas of some clusters again, deep, and measure images of it.
 
     Parameters
@@ -162,11 +166,13 @@ def image_sample(config: SurveyConfig, seed: int, clusters: Iterable[int]) -> Im
         Seed of the survey.
     clusters : iterable of int
         Which of its clusters.
+    rows : TwinRows, optional
+        The table whose halos they are.
     """
     ideal: dict[str, Any] = dict.fromkeys(("arf", "rmf", "sky", "coverage"))
     ideal |= {"instrument": "erosita", "vignetting": "onaxis", "exposure_s": EXPOSURE}
     observe = config.observe.model_copy(update=ideal)
-    simulator = Simulator(config.model_copy(update={"observe": observe}), seed)
+    simulator = Simulator(config.model_copy(update={"observe": observe}), seed, rows)
     survey, onaxis = (load_instrument("erosita", vignetting=v) for v in ("survey", "onaxis"))
     ratio = float(survey.area_cm2(_ENERGY_OF_AREA) / onaxis.area_cm2(_ENERGY_OF_AREA))
     thinned = ratio * _EROSITA_EXPOSURE / EXPOSURE

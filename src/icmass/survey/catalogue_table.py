@@ -1,0 +1,336 @@
+"""A user's table of halos: what of it can be used, in our units, and what cannot and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icmass.cosmology import Cosmology
+from icmass.errors import InputError
+from icmass.survey.config import SurveyConfig
+from icmass.survey.readers.halo_columns import KINDS, Named, find_quantity, quantity_values
+from icmass.survey.readers.sky_table import Columns, read_columns
+from icmass.universe.halo_matching import in_order, match_histories
+from icmass.universe.twin_rows import TwinRows
+from icmass.universe.twins import SHARES, TwinConfig
+
+LOG_M500C = (12.5, 15.8)
+"""Range of log10 M500c [Msun/h] that can be made."""
+REDSHIFTS = (0.01, 2.0)
+"""Range of redshifts that can be made."""
+MOST_LISTED = 20
+FAR_MPC_H = 5.0
+"""Ids whose halos are typically farther apart from one snapshot to another are not of histories."""
+PER_SNAPSHOT = 3
+"""Redshifts are those of snapshots if they hold so many halos each, on average."""
+_SAME_REDSHIFT = 1e-5
+
+
+@dataclass(frozen=True)
+class HaloTable:
+    """What is used of a table, and what is told about it.
+
+    Attributes
+    ----------
+    rows : TwinRows
+    box_mpc_h : float or None
+        Side of the box that the table names [comoving Mpc/h].
+    redshifts : tuple of float
+        Of the snapshots, ascending; empty on a light-cone.
+    notes : tuple of str
+        One line each: columns used and not, rows left out, values that cannot be, histories.
+    about : dict
+        File and columns, for the survey's attributes.
+    """
+
+    rows: TwinRows
+    box_mpc_h: float | None
+    redshifts: tuple[float, ...]
+    notes: tuple[str, ...]
+    about: dict[str, Any]
+
+
+def read_halo_table(
+    file: str | Path, config: TwinConfig, cosmology: Cosmology, box_mpc_h: float
+) -> HaloTable:
+    """Read a table of halos.
+
+    Parameters
+    ----------
+    file : path
+        FITS, ECSV, CSV or VOTable with M500c and redshift, see `halo_columns.KINDS`.
+    config : TwinConfig
+    cosmology : Cosmology
+        Its h turns Msun and Mpc into Msun/h and Mpc/h.
+    box_mpc_h : float
+        Side of the box where the table names none [comoving Mpc/h].
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks M500c or redshift, has a unit that isn't known, has no
+        usable row, or positions outside of the box.
+    """
+    file = Path(file)
+    columns = read_columns(file)
+    found = _found(columns)
+    for name, called in (("m500c", "M500c"), ("redshift", "REDSHIFT")):
+        if name not in found:
+            have = ", ".join([column.name for column in columns.values()][:30]) or "none"
+            raise InputError(f"has no column {called}", file=file, field="--catalogue",
+                             mend=f"it has {have}")  # fmt: skip
+    values = {
+        name: quantity_values(one, KINDS[name], cosmology.h)
+        for name, one in found.items()
+        if name != "halo_id"
+    }
+    notes = [_used(columns, found)]
+    ids = found.get("halo_id")
+    labels = None if ids is None else np.array(ids.column.labels())
+    usable, left_out = _usable(values)
+    if not usable.any():
+        what = "has no rows" if not len(usable) else f"has no usable row: {left_out[0]}"
+        raise InputError(what, file=file, field="--catalogue")
+    if left_out:
+        notes.append(f"{len(left_out)} rows left out: {_listed(left_out)}")
+    row = np.flatnonzero(usable)
+    values = {name: column[row] for name, column in values.items()}
+    notes += _remove_impossible(values, row, found)
+    box = _box(values, file)
+    _join(values)
+    side = box or box_mpc_h
+    notes += _places(values, side, box is None, file)
+    redshifts, snapshot = _snapshots(values["redshift"])
+    labels = None if labels is None else labels[row]
+    history, how = _histories(labels, values, snapshot, side, config)
+    notes.append(how)
+    values |= {"row": row + 1, "snapshot": snapshot, "history": history}
+    values["halo_id"] = _numbers(labels, history)
+    about = {
+        "file": file.name,
+        "columns": [f"{k} of {one.column.name}" for k, one in found.items()],
+    }
+    return HaloTable(TwinRows.of(values), box, redshifts, tuple(notes), about)
+
+
+def with_table(config: SurveyConfig, table: HaloTable) -> SurveyConfig:
+    """Return a configuration whose snapshots (or light-cone) and box are those of a table."""
+    redshift = table.rows["redshift"]
+    changes: dict[str, Any] = {"redshift_range": None}
+    if table.redshifts:
+        changes["redshifts"] = table.redshifts
+    else:
+        changes["redshift_range"] = (float(redshift.min()), float(redshift.max()))
+    if table.box_mpc_h is not None:
+        changes["box_mpc_h"] = table.box_mpc_h
+    tree = config.model_dump()
+    tree["halos"] |= changes
+    return SurveyConfig.model_validate(tree)
+
+
+def _found(columns: Columns) -> dict[str, Named]:
+    found = {name: find_quantity(columns, kind) for name, kind in KINDS.items()}
+    named = {name: one for name, one in found.items() if one is not None}
+    if "z" in named and "redshift" in named and named["z"].column is named["redshift"].column:
+        is_length = bool(named["z"].own_unit or named["z"].unit)
+        del named["redshift" if is_length else "z"]
+    pairs = (("M_gas", "f_gas"), ("M_star", "f_star"), ("L_X", "L_X_soft"), ("disturbance", "w"))
+    for better, other in pairs:
+        if better in named:
+            named.pop(other, None)
+    if "L_X_soft" not in named:
+        named.pop("L_X_soft_ce", None)
+    else:
+        named.pop("L_X_ce", None)
+    if not {"x", "y", "z"} <= set(named):
+        named = {name: one for name, one in named.items() if name not in ("x", "y", "z")}
+    return named
+
+
+def _used(columns: Columns, found: dict[str, Named]) -> str:
+    used = {one.column.name for one in found.values()}
+    rest = [column.name for column in columns.values() if column.name not in used]
+    words = [f"{name} of {one.column.name}{_reading(name, one)}" for name, one in found.items()]
+    line = "reads " + ", ".join(words)
+    return line + (f"; not used: {', '.join(rest)}" if rest else "")
+
+
+def _reading(name: str, one: Named) -> str:
+    unit = one.own_unit or one.unit or ("erg/s" if KINDS[name].unit == "1e44 erg/s" else "")
+    factor = f"{one.factor:g} " if one.factor != 1 else ""
+    text = f"{factor}{unit}".strip()
+    inside = f"log10 {text}".strip() if one.is_log else text
+    return f" [{inside}]" if inside else ""
+
+
+def _usable(values: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
+    """Return which rows can be made, boolean (n,), and what is wrong with the others."""
+    mass, redshift = values["m500c"], values["redshift"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_mass = np.log10(mass)
+    edge = 1e-9
+    good = (log_mass >= LOG_M500C[0] - edge) & (log_mass <= LOG_M500C[1] + edge)
+    near = (redshift >= REDSHIFTS[0]) & (redshift <= REDSHIFTS[1])
+    wrong = []
+    for row in np.flatnonzero(~(good & near)):
+        if not good[row]:
+            limits = f"10^{LOG_M500C[0]:g} to 10^{LOG_M500C[1]:g}"
+            wrong.append(f"row {row + 1} has M500c {mass[row]:.4g} Msun/h, not {limits}")
+        else:
+            limits = f"{REDSHIFTS[0]:g} to {REDSHIFTS[1]:g}"
+            wrong.append(f"row {row + 1} has redshift {redshift[row]:.4g}, not {limits}")
+    return good & near, wrong
+
+
+def _listed(lines: list[str]) -> str:
+    more = len(lines) - MOST_LISTED
+    return "; ".join(lines[:MOST_LISTED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _remove_impossible(
+    values: dict[str, np.ndarray], row: np.ndarray, found: dict[str, Named]
+) -> list[str]:
+    """Make values that cannot be NaN; return a note of them."""
+    wrong = []
+    for name, column in values.items():
+        if name in ("m500c", "redshift", "box"):
+            continue
+        kind = KINDS[name]
+        least = kind.low if kind.low < 0 else np.nextafter(kind.low, 1)
+        bad = ~np.isnan(column) & ~((column >= least) & (column <= kind.high))
+        called = found[name].column.name
+        wrong += [f"row {row[i] + 1} has {called} {column[i]:.4g}" for i in np.flatnonzero(bad)]
+        column[bad] = np.nan
+    if not wrong:
+        return []
+    return [f"{len(wrong)} values cannot be and are drawn instead: {_listed(wrong)}"]
+
+
+def _box(values: dict[str, np.ndarray], file: Path) -> float | None:
+    sides = values.pop("box", np.zeros(0))
+    sides = sides[np.isfinite(sides)]
+    if not len(sides):
+        return None
+    if np.ptp(sides) > 1e-6 * sides.max() or sides.min() <= 0:
+        raise InputError(f"is {sides.min():g} to {sides.max():g} Mpc/h", file=file,
+                         field="side of the box", mend="give one side")  # fmt: skip
+    return float(sides[0])
+
+
+def _join(values: dict[str, np.ndarray]) -> None:
+    """Turn fractions into masses, and luminosities without the core into core shares."""
+    for fraction, mass in (("f_gas", "M_gas"), ("f_star", "M_star")):
+        if fraction in values:
+            values[mass] = values.pop(fraction) * values["m500c"]
+    for whole, excised in (("L_X", "L_X_ce"), ("L_X_soft", "L_X_soft_ce")):
+        if excised not in values or whole not in values:
+            continue
+        share = 1 - values[excised] / values[whole]
+        values[excised] = np.where(share > 0, values[excised], np.nan)
+        derived = np.where((share > 0) & (share < 1), share, np.nan)
+        told = values.get("core_share", np.full(len(share), np.nan))
+        values["core_share"] = np.where(np.isfinite(told), told, derived)
+    values.pop("L_X_soft_ce", None)
+
+
+def _places(values: dict[str, np.ndarray], side: float, assumed: bool, file: Path) -> list[str]:
+    notes = []
+    share = values.get("core_share", np.zeros(0))
+    outside = int(((share < SHARES[0]) | (share > SHARES[1])).sum())
+    if outside:
+        limits = f"{SHARES[0]:g} to {SHARES[1]:g}"
+        notes.append(f"{outside} core shares lie outside {limits}: the gas has the nearest")
+    if "x" not in values:
+        return [*notes, "no positions: drawn evenly in the box, one for each halo"]
+    places = np.stack([values[name] for name in "xyz"])
+    known = np.isfinite(places).all(0)
+    if known.any():
+        least, most = places[:, known].min(), places[:, known].max()
+        if most > side * 1.0001 or least < -0.5001 * side or most - least > side * 1.0001:
+            raise InputError(
+                f"reach from {least:.6g} to {most:.6g} comoving Mpc/h, the box has {side:g}",
+                file=file, field="positions", mend="give --set halos.box_mpc_h=SIDE",
+            )  # fmt: skip
+        for name, column in zip("xyz", np.mod(places, side), strict=True):
+            values[name] = column
+        if assumed:
+            notes.append(f"the box is taken to have {side:g} comoving Mpc/h (halos.box_mpc_h)")
+    if not known.all():
+        notes.append(f"{int((~known).sum())} rows without a position: drawn evenly in the box")
+    return notes
+
+
+def _snapshots(redshift: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
+    """Return the redshifts of the snapshots and each row's index; none and -1 on a light-cone."""
+    found = np.unique(redshift)
+    found = found[np.append(True, np.diff(found) > _SAME_REDSHIFT)]
+    if len(found) > 1 and len(redshift) < PER_SNAPSHOT * len(found):
+        return (), np.full(len(redshift), -1)
+    index = np.searchsorted(found, redshift + _SAME_REDSHIFT / 2, side="right") - 1
+    return tuple(found.tolist()), index
+
+
+def _histories(
+    labels: np.ndarray | None,
+    values: dict[str, np.ndarray],
+    snapshot: np.ndarray,
+    side: float,
+    config: TwinConfig,
+) -> tuple[np.ndarray, str]:
+    """Return the number of each row's halo, and how it was found."""
+    n = len(snapshot)
+    has_place = "x" in values and all(np.isfinite(values[name]).all() for name in "xyz")
+    place = np.stack([values[name] for name in "xyz"], axis=1) if has_place else None
+    why = "no ids"
+    if labels is not None:
+        named = np.array([label or f"\0{i}" for i, label in enumerate(labels)])
+        why = _why_no_histories(named, values["redshift"], place, side)
+        if not why:
+            history = in_order(named)
+            return history, f"{history.max() + 1} halos by their ids, in {n} rows"
+    if place is None or snapshot.max() < 1:
+        return np.arange(n), f"{why}: every row is a halo of its own"
+    history = match_histories(
+        place, values["m500c"], snapshot, side,
+        radius=config.match_mpc_h, factor=config.match_factor,
+    )  # fmt: skip
+    return history, (
+        f"{why}: {history.max() + 1} halos in {n} rows, matched between snapshots within "
+        f"{config.match_mpc_h:g} Mpc/h and a factor of {config.match_factor:g} in mass"
+    )
+
+
+def _why_no_histories(
+    labels: np.ndarray, redshift: np.ndarray, place: np.ndarray | None, side: float
+) -> str:
+    """Return why ids do not say which rows are one halo; empty if they do."""
+    order = np.lexsort((redshift, labels))
+    a, b = order[:-1], order[1:]
+    same = labels[a] == labels[b]
+    if not same.any():
+        return "no id is there twice"
+    if (np.abs(redshift[a] - redshift[b])[same] <= _SAME_REDSHIFT).any():
+        return "ids are there twice at one redshift"
+    if place is not None:
+        apart = place[a[same]] - place[b[same]]
+        apart -= side * np.round(apart / side)
+        far = float(np.median(np.linalg.norm(apart, axis=1)))
+        if far > FAR_MPC_H:
+            return f"ids are of halos {far:.0f} Mpc/h apart"
+    return ""
+
+
+def _numbers(labels: np.ndarray | None, history: np.ndarray) -> np.ndarray:
+    """Return the id of each history: the table's where it is a whole number of its own."""
+    if labels is not None:
+        try:
+            numbers = np.array([int(label) for label in labels])
+        except ValueError:
+            return history
+        pairs = {(int(a), int(b)) for a, b in zip(numbers, history, strict=True)}
+        if len(pairs) == len(set(history.tolist())) == len(set(numbers.tolist())):
+            return np.where(np.abs(numbers) < 2**53, numbers, history)
+    return history
