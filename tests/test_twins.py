@@ -13,6 +13,7 @@ from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.presets import resolve_config
 from icmass.survey.simulate import Simulator
 from icmass.survey.twins import twins_of
+from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.gas import core_share_width
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halo_matching import match_histories
@@ -267,8 +268,9 @@ def test_a_catalogues_tail_is_not_all_in_the_photons() -> None:
     )
     rng = np.random.default_rng(1)
     truth = np.median(emitted) * np.exp(0.07 * rng.normal(size=n))
-    norm = 0.7 * COSMO.efunc(0.2) ** 0.5
-    catalogue = norm * truth * np.exp(0.08 * (rng.standard_exponential(n) - np.log(2)))
+    model = CatalogueConfig()
+    norm = model.norm * COSMO.efunc(0.2) ** model.norm_evolution
+    catalogue = norm * truth * np.exp(model.excess * (rng.standard_exponential(n) - np.log(2)))
     table = rows(mass, M_gas=0.09 * mass, core_share=0.3, L_X=catalogue)
     twins = twin_simulator(table, "twins.light=catalogue").twins
     photons = np.array([twins.target(i).ln_light for i in range(n)])
