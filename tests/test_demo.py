@@ -8,8 +8,8 @@ from icmass.cli import demo
 
 
 def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "EPOCHS", 1)
-    monkeypatch.setattr(demo, "N_EXPLAINED", 8)
+    for name, value in (("EPOCHS", 1), ("FOLDS", 2), ("N_EXPLAINED", 8), ("NETWORKS", "icm-3band")):
+        monkeypatch.setattr(demo, name, value)
     out = tmp_path / "demo"
     first = run_cli("demo", "--out", out, "--n", "200")
     assert first.returncode == 0, first.stderr

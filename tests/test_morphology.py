@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import timeit
 from dataclasses import fields
 from typing import Any
 
@@ -201,11 +200,3 @@ def test_published_values_are_of_our_statistics() -> None:
         assert each.statistic in INVARIANT
         assert 0 < each.threshold < 1
         assert 0 < each.fraction < 1
-
-
-def test_a_map_takes_milliseconds() -> None:
-    """1.4 ms on an idle core; the bound is for a busy one."""
-    images = np.random.default_rng(1).poisson(1000 * beta_model(128, 0.1) + 0.1, (20, 128, 128))
-    measure(images[:1], background=0.1)
-    best = min(timeit.repeat(lambda: measure(images, background=0.1), number=1, repeat=5)) / 20
-    assert best < 6e-3

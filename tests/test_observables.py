@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import timeit
 
 import numpy as np
 import pytest
@@ -78,13 +77,6 @@ def test_large_counts_do_not_overflow() -> None:
 def test_bad_input(shape: tuple[int, ...], radius: float) -> None:
     with pytest.raises(InputError):
         photon_counts(np.ones(shape, "u2"), radius, half_width=1.0)
-
-
-def test_speed() -> None:
-    maps = np.random.default_rng(0).poisson(0.3, (1, 3, 128, 128)).astype("u2")
-    photon_counts(maps, 0.8, half_width=2.3)
-    seconds = min(timeit.repeat(lambda: photon_counts(maps, 0.8, half_width=2.3), number=20)) / 20
-    assert seconds < 1e-3  # 0.13 ms on a quiet core
 
 
 def symmetric_maps(r500c: np.ndarray, background: float) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_same_survey_for_any_number_of_workers(reference, tmp_path):
     xr.testing.assert_identical(reference, make(tmp_path / "b.zarr", workers=2, chunk=4).load())
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(chunk=st.integers(1, 13))
 def test_same_survey_for_any_chunk(reference, tmp_path_factory, chunk):
     out = tmp_path_factory.mktemp("chunk") / "b.zarr"

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import load_plasma_table
-from icmass.universe.atmosphere import CLUMP_EDGES, Atmosphere, make_atmosphere
+from icmass.universe.atmosphere import CLUMP_EDGES, Atmosphere, clump_gas, make_atmosphere
 from icmass.universe.gas import make_gas
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo
@@ -321,14 +321,14 @@ def test_atmosphere_is_the_sum_of_its_parts():
     for part in parts:
         for i in range(len(part)):
             one = Clumps(*(values[i : i + 1] for values in vars(part).values()))
-            alone = make_atmosphere(halo, scene.gas, [one], config, COSMO)
+            alone = make_atmosphere(halo, scene.gas, clump_gas([one], halo, config, COSMO), config)
             total += alone.emission_measure[alone.body == 1].sum()
     assert atmosphere.emission_measure.sum() == pytest.approx(total, rel=1e-9)
     assert len(atmosphere.axes) == 1 + sum(map(len, parts))
     n = len(atmosphere.emission_measure)
     for name in ("kt_kev", "abundance", "cubes", "body", "centre", "in_r500"):
         assert len(getattr(atmosphere, name)) == n
-    bare = make_atmosphere(halo, scene.gas, [], config, COSMO)
+    bare = make_atmosphere(halo, scene.gas, clump_gas([], halo, config, COSMO), config)
     np.testing.assert_array_equal(bare.emission_measure, scene.gas.emission_measure)
 
 
@@ -354,7 +354,7 @@ def test_neighbours_have_the_gas_of_their_mass():
     config = GasConfig(hot_fraction=1.0, clumping=0, clumping_slope=0, clumping_evolution=0)
     one = Clumps(np.array([[0.0, 3.0, 20.0]]), np.array([5e13]), np.ones(1), np.full(1, np.inf))
     gas = make_gas(halo, config, COSMO)
-    atmosphere = make_atmosphere(halo, gas, [one], config, COSMO)
+    atmosphere = make_atmosphere(halo, gas, clump_gas([one], halo, config, COSMO), config)
     shells = atmosphere.body == 1
     inner, outer = np.cbrt(atmosphere.cubes[shells]).T
     volume = 4 * np.pi / 3 * np.diff(atmosphere.cubes[shells], axis=1)[:, 0]
@@ -394,7 +394,9 @@ def test_clumping_of_clumps_is_the_populations():
     light = []
     for changes in ({"clumping": 0.0}, {"clumping": 0.2}, {"clumping": 0.0, "clumping_slope": 0.1}):
         config = GasConfig(**{"clumping_slope": 0.0, "clumping_evolution": 0.0, **changes})
-        made = make_atmosphere(halo, make_gas(halo, config, COSMO), [one], config, COSMO)
+        made = make_atmosphere(
+            halo, make_gas(halo, config, COSMO), clump_gas([one], halo, config, COSMO), config
+        )
         light.append(made.emission_measure[made.body == 1].sum())
     assert light[1] / light[0] == pytest.approx(np.exp(0.2), rel=1e-9)
     assert light[2] / light[0] == pytest.approx(0.25**0.1, rel=1e-9)
@@ -407,7 +409,7 @@ def test_half_the_gas_shines_a_quarter():
 
     def emission(kept: float, reach: float) -> Atmosphere:
         one = Clumps(place, mass, whole * kept, whole * reach)
-        return make_atmosphere(halo, gas, [one], config, COSMO)
+        return make_atmosphere(halo, gas, clump_gas([one], halo, config, COSMO), config)
 
     full, half = (emission(kept, 1.0) for kept in (1.0, 0.5))
     shells = full.body == 1

@@ -24,7 +24,7 @@ from icmass.explain.interventions import (
 from icmass.observe.photons import gas_photons
 from icmass.survey.config import SurveyConfig
 from icmass.survey.simulate import Simulator, simulator_of
-from icmass.universe.atmosphere import clump_gas_mass, clump_luminosity, make_atmosphere
+from icmass.universe.atmosphere import clump_gas, make_atmosphere
 from icmass.universe.fluctuations import draw_brightness_field
 from icmass.universe.gas import make_gas, mirrored_core
 from icmass.universe.scene import Scene
@@ -163,7 +163,9 @@ def _inside_alone(without: Scene, made: Scene, config: SurveyConfig) -> Scene:
         for shells, excess in ((old.emission_measure, old.clumping), (emission, clumping))
     )
     halo = without.halo
-    clumped = clump_gas_mass(without.substructures, halo, config.gas, config.cosmology)
+    clumps = [made.substructures, made.neighbours.clumps]
+    theirs = clump_gas(clumps, halo, config.gas, config.cosmology)
+    clumped = theirs.mass_within(len(made.substructures), config.gas)
     smooth = max(old.m_gas - clumped, 0.5 * old.m_gas)
     mean_before = np.average(old.kt_kev[within], weights=mass_before)
     mean = np.average(kt[within], weights=mass)
@@ -176,8 +178,7 @@ def _inside_alone(without: Scene, made: Scene, config: SurveyConfig) -> Scene:
         m_gas=old.m_gas + smooth * float(mass.sum() / mass_before.sum() - 1),
         t_mass_weighted=old.t_mass_weighted * float(mean / mean_before),
     )
-    clumps = [made.substructures, made.neighbours.clumps]
-    atmosphere = make_atmosphere(halo, gas, clumps, config.gas, config.cosmology)
+    atmosphere = make_atmosphere(halo, gas, theirs, config.gas)
     return replace(made, gas=gas, atmosphere=atmosphere)
 
 
@@ -188,9 +189,10 @@ def _with_core(survey: SurveyConfig, scene: Scene, cool: bool) -> Scene:
     if bool(scene.gas.shape["cool_core"]) != cool:
         halo = replace(halo, latents=halo.latents | {"core_share": mirrored_core(halo, config)})
     clumps = [scene.substructures, scene.neighbours.clumps]
-    own = (scene.substructures, halo, config, cosmology)
-    gas = make_gas(halo, config, cosmology, clump_gas_mass(*own), clump_luminosity(*own))
-    atmosphere = make_atmosphere(halo, gas, clumps, config, cosmology)
+    n, theirs = len(scene.substructures), clump_gas(clumps, halo, config, cosmology)
+    held, light = theirs.mass_within(n, config), theirs.light_within(n, config)
+    gas = make_gas(halo, config, cosmology, held, light)
+    atmosphere = make_atmosphere(halo, gas, theirs, config)
     return replace(scene, halo=halo, gas=gas, atmosphere=atmosphere)
 
 

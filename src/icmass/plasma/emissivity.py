@@ -50,6 +50,10 @@ class PlasmaTable:
     bolometric_metals: np.ndarray
 
     @cached_property
+    def _bands(self) -> dict[tuple[float, float], tuple[np.ndarray, np.ndarray]]:
+        return {}
+
+    @cached_property
     def energy_kev(self) -> np.ndarray:
         """Centres of the rest-frame energy bins [keV], shape (n_e,)."""
         return 0.5 * (self.energy_edges_kev[1:] + self.energy_edges_kev[:-1])
@@ -77,7 +81,7 @@ class PlasmaTable:
                 field="kt",
             )
         grid = self.kt_kev
-        row = np.clip(np.searchsorted(grid, kt, side="right") - 1, 0, grid.size - 2)
+        row = np.minimum(np.searchsorted(grid, kt, side="right") - 1, grid.size - 2)
         return row, (kt - grid[row]) / (grid[row + 1] - grid[row])
 
     def spectrum(self, kt: float, abundance: float) -> np.ndarray:
@@ -107,6 +111,13 @@ class PlasmaTable:
         lo_kev, hi_kev : float
             The band [keV]; bins that it cuts count in part.
         """
+        return self._interpolate(kt, abundance, *self._in_band(lo_kev, hi_kev))
+
+    def _in_band(self, lo_kev: float, hi_kev: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the energy of the rows in a band, kept between calls [erg cm^3 s^-1]."""
+        kept = self._bands.get((lo_kev, hi_kev))
+        if kept is not None:
+            return kept
         edges = self.energy_edges_kev
         if not edges[0] <= lo_kev < hi_kev <= edges[-1]:
             raise InputError(
@@ -116,7 +127,8 @@ class PlasmaTable:
         inside = np.clip(edges, lo_kev, hi_kev)
         part = np.diff(inside) / np.diff(edges)
         erg = part * 0.5 * (inside[1:] + inside[:-1]) * ERG_PER_KEV
-        return self._interpolate(kt, abundance, self.hhe @ erg, self.metals @ erg)
+        self._bands[lo_kev, hi_kev] = self.hhe @ erg, self.metals @ erg
+        return self._bands[lo_kev, hi_kev]
 
     def bolometric_cooling_function(
         self, kt: np.ndarray | float, abundance: np.ndarray | float

@@ -60,6 +60,22 @@ _STREAMS = (
 )
 
 
+class Streams(dict[str, np.random.Generator]):
+    """The random streams of one cluster by what is drawn from them, each made when asked for."""
+
+    def __init__(self, seed: int, cluster: int) -> None:
+        super().__init__()
+        self._seed, self._cluster = seed, cluster
+
+    def __missing__(self, name: str) -> np.random.Generator:
+        key = (self._cluster, _STREAMS.index(name))
+        made = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence(self._seed, spawn_key=key))
+        )
+        self[name] = made
+        return made
+
+
 class Simulator:
     """Makes clusters of one survey; the same cluster whatever was made before.
 
@@ -124,13 +140,9 @@ class Simulator:
             return self.config
         return self.universes.config(self.universe(cluster))
 
-    def streams(self, cluster: int) -> dict[str, np.random.Generator]:
+    def streams(self, cluster: int) -> Streams:
         """Return the random streams of a cluster, by what is drawn from them."""
-        children = np.random.SeedSequence(self.seed, spawn_key=(cluster,)).spawn(len(_STREAMS))
-        return {
-            name: np.random.Generator(np.random.PCG64(child))
-            for name, child in zip(_STREAMS, children, strict=True)
-        }
+        return Streams(self.seed, cluster)
 
     def scene(self, cluster: int) -> Scene:
         """Return a cluster and its surroundings, without observing them."""
@@ -171,9 +183,7 @@ class Simulator:
         wanted = latent_correlation(self.config_of(cluster).halos, "temperature", "gas_mass")
         return with_temperature(halo, self.config.halos, wanted)
 
-    def _target(
-        self, cluster: int, streams: dict[str, np.random.Generator]
-    ) -> tuple[Halo, dict[str, float]]:
+    def _target(self, cluster: int, streams: Streams) -> tuple[Halo, dict[str, float]]:
         """Return the next halo that is selected, and its exposure, column density and place."""
         config = self.config_of(cluster)
         for _ in range(_MOST_TRIALS):

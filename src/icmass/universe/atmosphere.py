@@ -30,6 +30,7 @@ CLUMP_EDGES = np.concatenate(
 _MIDDLE = (CLUMP_EDGES[1:] + CLUMP_EDGES[:-1]) / 2
 _VOLUME = 4 * np.pi / 3 * np.diff(CLUMP_EDGES**3)
 _INSIDE = CLUMP_EDGES[1:] <= 1 + 1e-9
+_CUBES = np.stack([CLUMP_EDGES[:-1], CLUMP_EDGES[1:]], axis=1) ** 3
 
 
 @dataclass(frozen=True)
@@ -65,63 +66,100 @@ class Atmosphere:
     in_r500: np.ndarray
 
 
-def clump_gas_mass(clumps: Clumps, halo: Halo, config: GasConfig, cosmology: Cosmology) -> float:
-    """Return the gas mass that clumps within R500c hold [Msun/h]."""
-    near = np.linalg.norm(clumps.offset, axis=1) < halo.r500c
-    weight = _profile(config) * _VOLUME
-    enclosed = np.interp(clumps.reach[near], CLUMP_EDGES, np.concatenate([[0], np.cumsum(weight)]))
-    share = enclosed / weight[_INSIDE].sum()
-    mass = gas_mass(clumps.m500c[near], float(cosmology.efunc(halo.redshift)), config)
-    return float(np.sum(mass * clumps.gas_kept[near] * share))
+@dataclass(frozen=True)
+class ClumpGas:
+    """The gas of m clumps in k shells each, isothermal spheres of the gas model's mean profile.
 
+    What differs between them is mass, temperature, and how much gas is left to what radius.
 
-def clump_luminosity(clumps: Clumps, halo: Halo, config: GasConfig, cosmology: Cosmology) -> float:
-    """Return the bolometric luminosity of the clumps within R500c [erg/s]."""
-    near = np.linalg.norm(clumps.offset, axis=1) < halo.r500c
-    inside = Clumps(
-        clumps.offset[near], clumps.m500c[near], clumps.gas_kept[near], clumps.reach[near]
-    )
-    emission, kt, _ = _clump_shells(inside, halo, config, cosmology)
-    table = load_plasma_table(config.abundance_table)
-    warm = np.clip(kt, table.kt_kev[0], table.kt_kev[-1])
-    cooling = table.bolometric_cooling_function(warm, np.full(len(kt), config.abundance))
-    return float(emission.sum(axis=1) @ cooling)
-
-
-def make_atmosphere(
-    halo: Halo, gas: Gas, clumps: list[Clumps], config: GasConfig, cosmology: Cosmology
-) -> Atmosphere:
-    """Put the gas of a cluster and of clumps together.
-
-    Clumps are isothermal spheres with the mean density profile of the gas model: what differs
-    between them is mass, temperature, and how much gas is left to what radius.
+    Attributes
+    ----------
+    clumps : Clumps
+    emission_measure : ndarray, shape (m, k)
+        Integral of n_e n_H dV [cm^-3] of the shells of `CLUMP_EDGES`.
+    kt_kev : ndarray, shape (m,)
+        [keV]
+    r500c : ndarray, shape (m,)
+        [comoving Mpc/h]
+    m_gas : ndarray, shape (m,)
+        Gas mass inside their own R500c, if they had it to there [Msun/h].
+    near : ndarray of bool, shape (m,)
+        Whether the centre is within R500c of the cluster, in 3D.
     """
+
+    clumps: Clumps
+    emission_measure: np.ndarray
+    kt_kev: np.ndarray
+    r500c: np.ndarray
+    m_gas: np.ndarray
+    near: np.ndarray
+
+    def mass_within(self, first: int, config: GasConfig) -> float:
+        """Return the gas mass that the `first` clumps hold within R500c of the cluster [Msun/h]."""
+        chosen = self.near[:first]
+        weight = _profile(config) * _VOLUME
+        enclosed = np.concatenate([[0], np.cumsum(weight)]) / weight[_INSIDE].sum()
+        share = np.interp(self.clumps.reach[:first][chosen], CLUMP_EDGES, enclosed)
+        return float(self.m_gas[:first][chosen] @ share)
+
+    def light_within(self, first: int, config: GasConfig) -> float:
+        """Return the bolometric luminosity of the `first` clumps within R500c [erg/s]."""
+        chosen = self.near[:first]
+        table = load_plasma_table(config.abundance_table)
+        warm = np.clip(self.kt_kev[:first][chosen], table.kt_kev[0], table.kt_kev[-1])
+        cooling = table.bolometric_cooling_function(warm, config.abundance)
+        return float(self.emission_measure[:first][chosen].sum(axis=1) @ cooling)
+
+
+def clump_gas(
+    clumps: list[Clumps], halo: Halo, config: GasConfig, cosmology: Cosmology
+) -> ClumpGas:
+    """Fill clumps with gas, one list after the other."""
     merged = Clumps(
         np.concatenate([c.offset for c in clumps] or [np.empty((0, 3))]),
         np.concatenate([c.m500c for c in clumps] or [np.empty(0)]),
         np.concatenate([c.gas_kept for c in clumps] or [np.empty(0)]),
         np.concatenate([c.reach for c in clumps] or [np.empty(0)]),
     )
-    n, m = len(gas.kt_kev), len(merged)
-    emission, kt, r500c = _clump_shells(merged, halo, config, cosmology)
+    profile = _profile(config)
+    r500c = cosmology.r500c(merged.m500c, halo.redshift)
+    r500_cm = r500c_cm(r500c, halo.redshift, cosmology.h)
+    efunc = float(cosmology.efunc(halo.redshift))
+    mass = gas_mass(merged.m500c, efunc, config) * merged.gas_kept
+    central = density_squared(
+        mass, r500_cm, (profile * _VOLUME)[_INSIDE].sum(), config, cosmology.h
+    )
+    central *= np.exp(mean_clumping(merged.m500c, efunc, config))
+    emission = (central * r500_cm**3)[:, None] * (profile**2 * _VOLUME)
+    emission *= np.clip((merged.reach[:, None] - CLUMP_EDGES[:-1]) / np.diff(CLUMP_EDGES), 0, 1)
+    return ClumpGas(
+        clumps=merged,
+        emission_measure=emission,
+        kt_kev=gas_temperature(merged.m500c, efunc, config),
+        r500c=r500c,
+        m_gas=mass,
+        near=(merged.offset**2).sum(axis=1) < halo.r500c**2,
+    )
+
+
+def make_atmosphere(halo: Halo, gas: Gas, clumps: ClumpGas, config: GasConfig) -> Atmosphere:
+    """Put the gas of a cluster and of clumps together."""
+    n, m = len(gas.kt_kev), len(clumps.m_gas)
     own = np.stack([gas.edges[:-1], gas.edges[1:]], axis=1) ** 3
-    theirs = np.stack([CLUMP_EDGES[:-1], CLUMP_EDGES[1:]], axis=1) ** 3
     shells = len(_MIDDLE)
     axes = np.zeros((1 + m, 2, 3))
     axes[0] = gas.axes[:2] * halo.r500c
-    axes[1:, 0, 0] = axes[1:, 1, 1] = r500c
-    near = np.linalg.norm(merged.offset, axis=1) < halo.r500c
+    axes[1:, 0, 0] = axes[1:, 1, 1] = clumps.r500c
+    centre = np.repeat(clumps.clumps.offset[:, :2], shells, axis=0)
     return Atmosphere(
-        emission_measure=np.concatenate([gas.emission_measure, emission.ravel()]),
-        kt_kev=np.concatenate([gas.kt_kev, np.repeat(kt, shells)]),
+        emission_measure=np.concatenate([gas.emission_measure, clumps.emission_measure.ravel()]),
+        kt_kev=np.concatenate([gas.kt_kev, np.repeat(clumps.kt_kev, shells)]),
         abundance=np.concatenate([gas.abundance, np.full(m * shells, config.abundance)]),
-        cubes=np.concatenate([own, np.tile(theirs, (m, 1))]),
+        cubes=np.concatenate([own, np.tile(_CUBES, (m, 1))]),
         body=np.concatenate([np.zeros(n, np.int64), np.repeat(np.arange(1, m + 1), shells)]),
         axes=axes,
-        centre=np.concatenate(
-            [gas.centres[:, :2] * halo.r500c, np.repeat(merged.offset[:, :2], shells, axis=0)]
-        ),
-        in_r500=np.concatenate([gas.inside_r500, np.repeat(near, shells)]),
+        centre=np.concatenate([gas.centres[:, :2] * halo.r500c, centre]),
+        in_r500=np.concatenate([gas.inside_r500, np.repeat(clumps.near, shells)]),
     )
 
 
@@ -137,24 +175,3 @@ def _profile(config: GasConfig) -> np.ndarray:
         config,
     )
     return np.exp(np.interp(np.log(_MIDDLE), np.log(MIDDLE), np.log(squared) / 2))
-
-
-def _clump_shells(
-    clumps: Clumps, halo: Halo, config: GasConfig, cosmology: Cosmology
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return emission measures (m, shells) [cm^-3], temperatures [keV], R500c [comoving Mpc/h]."""
-    profile = _profile(config)
-    r500c = cosmology.r500c(clumps.m500c, halo.redshift)
-    r500_cm = r500c_cm(r500c, halo.redshift, cosmology.h)
-    efunc = float(cosmology.efunc(halo.redshift))
-    central = density_squared(
-        gas_mass(clumps.m500c, efunc, config) * clumps.gas_kept,
-        r500_cm,
-        (profile * _VOLUME)[_INSIDE].sum(),
-        config,
-        cosmology.h,
-    )
-    central *= np.exp(mean_clumping(clumps.m500c, efunc, config))
-    emission = (central * r500_cm**3)[:, None] * (profile**2 * _VOLUME)
-    emission *= np.clip((clumps.reach[:, None] - CLUMP_EDGES[:-1]) / np.diff(CLUMP_EDGES), 0, 1)
-    return emission, gas_temperature(clumps.m500c, efunc, config), r500c

@@ -18,6 +18,7 @@ EDGES = np.concatenate([np.geomspace(2e-3, 1, 81), np.geomspace(1, 5, 25)[1:]])
 MIDDLE = np.sqrt(EDGES[1:] * EDGES[:-1])
 VOLUME = 4 * np.pi / 3 * np.diff(EDGES**3)
 INSIDE = EDGES[1:] <= 1 + 1e-9
+N_INSIDE = int(INSIDE.sum())
 
 
 def projected_share(radius: np.ndarray, aperture: float = CORE) -> np.ndarray:
@@ -67,7 +68,8 @@ def squared_density(
     core = float(np.exp(np.interp((1 - cusp) * share, shares, radii)))
     main = beta_squared(MIDDLE, core, beta) * steepening(MIDDLE, config.outer, epsilon)
     narrow = beta_squared(MIDDLE, cusp_radius, CUSP_BETA)
-    light, narrow_light = (main * VOLUME)[INSIDE], (narrow * VOLUME)[INSIDE]
+    inside = VOLUME[:N_INSIDE]
+    light, narrow_light = main[:N_INSIDE] * inside, narrow[:N_INSIDE] * inside
     missing = share * light.sum() - light @ _IN_CORE
     strength = max(missing / (narrow_light @ _IN_CORE - share * narrow_light.sum()), 0.0)
     return main + strength * narrow, core

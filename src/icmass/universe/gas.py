@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import expit, logit
 from icmass.cosmology import Cosmology
 from icmass.plasma.abundances import electron_content
 from icmass.plasma.emissivity import load_plasma_table
-from icmass.universe.cores import EDGES, INSIDE, MIDDLE, VOLUME, cusp_that_gives, squared_density
+from icmass.universe.cores import EDGES, MIDDLE, N_INSIDE, VOLUME, cusp_that_gives, squared_density
 from icmass.universe.gas_config import GROUPS, PIVOT, GasConfig
 from icmass.universe.halos import Halo
 from icmass.universe.profiles import vikhlinin_temperature
@@ -180,7 +181,7 @@ def make_gas(
         shape["epsilon"], config,
     )  # fmt: skip
     mass_weight = np.sqrt(squared) * VOLUME
-    total = mass_weight[INSIDE].sum()
+    total = mass_weight[:N_INSIDE].sum()
     m_gas = float(gas_mass(halo.m500c, efunc, config, halo.latents["gas_mass"]))
     smooth = max(m_gas - substructure_gas, 0.5 * m_gas)
     r500_cm = float(r500c_cm(halo.r500c, halo.redshift, cosmology.h))
@@ -190,12 +191,12 @@ def make_gas(
     kt = _temperature(t500, mass_weight, shape["temperature_drop"], shape["phases"])
     abundance = _abundance(shape, config)
     emission = squared * VOLUME * r500_cm**3
-    phased = emission * np.exp(-shape["phases"] * _PHASE) / np.cosh(shape["phases"])
-    wanted = np.exp(_emission_excess(halo, shape, config, efunc))
+    phased = emission * np.exp(-shape["phases"] * _PHASE) / math.cosh(shape["phases"])
+    wanted = math.exp(_emission_excess(halo, shape, config, efunc))
     wanted *= _mean_light(halo.m500c, efunc, m_gas, r500_cm, config, cosmology.h)
     wanted = max(wanted - substructure_light, 0.5 * wanted)
-    shape["ln_clumping"] = float(np.log(wanted / _light(phased, kt, abundance, config)))
-    phased *= np.exp(shape["ln_clumping"])
+    shape["ln_clumping"] = math.log(wanted / _light(phased, kt, abundance, config))
+    phased *= math.exp(shape["ln_clumping"])
     return Gas(
         edges=EDGES,
         emission_measure=phased,
@@ -216,7 +217,7 @@ def make_gas(
 def _emission_excess(halo: Halo, shape: dict[str, float], config: GasConfig, efunc: float) -> float:
     """Return ln of a halo's luminosity over that of smooth gas with the mean profile."""
     excess = float(mean_clumping(halo.m500c, efunc, config))
-    excess += config.core_emission * np.log(shape["core_share"] / expit(config.core_share))
+    excess += config.core_emission * math.log(shape["core_share"] / expit(config.core_share))
     excess += config.slope_emission * halo.latents["slope"]
     return excess + config.clumping_scatter * halo.latents["clumping"]
 
@@ -230,7 +231,7 @@ def _mean_light(
         config.beta + config.beta_slope * float(np.log(m500c / PIVOT)), config.epsilon, config,
     )  # fmt: skip
     mass_weight = np.sqrt(squared) * VOLUME
-    squared *= density_squared(m_gas, r500_cm, mass_weight[INSIDE].sum(), config, h)
+    squared *= density_squared(m_gas, r500_cm, mass_weight[:N_INSIDE].sum(), config, h)
     t500 = float(gas_temperature(m500c, efunc, config))
     drop = config.drop_other - (config.drop_other - config.drop_cool) * _coolness(
         float(expit(config.core_share)), config
@@ -240,6 +241,10 @@ def _mean_light(
     return _light(squared * VOLUME * r500_cm**3, kt, metals, config)
 
 
+def _clip(value: float, low: float, high: float) -> float:
+    return float(min(max(value, low), high))
+
+
 def _coolness(share: float, config: GasConfig) -> float:
     """Return how cool a core is, 0 to 1, by its share of the light."""
     return float(expit((share - config.cool_core_share) / 0.05))
@@ -247,14 +252,15 @@ def _coolness(share: float, config: GasConfig) -> float:
 
 def _temperature(t500: float, mass_weight: np.ndarray, drop: float, phases: float) -> np.ndarray:
     kt = vikhlinin_temperature(MIDDLE, drop=drop) * np.exp(phases * _PHASE)
-    return kt * (t500 / np.average(kt[INSIDE], weights=mass_weight[INSIDE]))
+    inside = mass_weight[:N_INSIDE]
+    return kt * (t500 * inside.sum() / (kt[:N_INSIDE] @ inside))
 
 
 def _light(emission: np.ndarray, kt: np.ndarray, abundance: np.ndarray, config: GasConfig) -> float:
     """Return the bolometric luminosity within R500c, of emission measures [erg/s for cm^-3]."""
-    table = load_plasma_table(config.abundance_table)
-    warm = np.clip(kt[INSIDE], table.kt_kev[0], table.kt_kev[-1])
-    return float(emission[INSIDE] @ table.bolometric_cooling_function(warm, abundance[INSIDE]))
+    table, n = load_plasma_table(config.abundance_table), N_INSIDE
+    warm = np.minimum(np.maximum(kt[:n], table.kt_kev[0]), table.kt_kev[-1])
+    return float(emission[:n] @ table.bolometric_cooling_function(warm, abundance[:n]))
 
 
 def _abundance(shape: dict[str, float], config: GasConfig) -> np.ndarray:
@@ -270,8 +276,8 @@ def _axes(halo: Halo, shape: dict[str, float]) -> np.ndarray:
 
 def core_share_width(m500c: float, config: GasConfig) -> float:
     """Return the scatter of the logit of the core share at a mass [Msun/h]."""
-    dex = np.clip(np.log10(m500c / PIVOT), -0.9, 0.9)
-    return float(max(config.core_share_width + config.core_share_width_slope * dex, 0.0))
+    dex = _clip(math.log10(m500c / PIVOT), -0.9, 0.9)
+    return max(config.core_share_width + config.core_share_width_slope * dex, 0.0)
 
 
 def mirrored_core(halo: Halo, config: GasConfig) -> float:
@@ -284,37 +290,37 @@ def mirrored_core(halo: Halo, config: GasConfig) -> float:
 def core_share(halo: Halo, config: GasConfig) -> float:
     """Return the share of the light from within 0.15 R500c in projection, as the latent has it."""
     width = core_share_width(halo.m500c, config)
-    return float(np.clip(expit(config.core_share + width * halo.latents["core_share"]), 0.03, 0.85))
+    return _clip(expit(config.core_share + width * halo.latents["core_share"]), 0.03, 0.85)
 
 
 def _shape(halo: Halo, config: GasConfig) -> dict[str, float]:
     latents = halo.latents
-    ln_mass = np.log(halo.m500c / PIVOT)
+    ln_mass = math.log(halo.m500c / PIVOT)
     share = core_share(halo, config)
     coolness = _coolness(share, config)
     drop = config.drop_other - (config.drop_other - config.drop_cool) * coolness
-    cusp = config.cusp_share * np.exp(config.cusp_share_scatter * latents["cusp"])
-    radius = config.cusp_radius * np.exp(config.cusp_radius_scatter * latents["cusp_radius"])
+    cusp = config.cusp_share * math.exp(config.cusp_share_scatter * latents["cusp"])
+    radius = config.cusp_radius * math.exp(config.cusp_radius_scatter * latents["cusp_radius"])
     beta = config.beta + config.beta_slope * ln_mass + config.beta_scatter * latents["slope"]
-    beta += config.beta_core * np.log(share / expit(config.core_share))
+    beta += config.beta_core * math.log(share / expit(config.core_share))
     epsilon = config.epsilon + config.epsilon_scatter * latents["steepening"]
-    axis_q = np.clip(config.axis_q + config.axis_scatter * latents["axis_q"], 0.45, 1)
-    axis_s = np.clip(config.axis_s + config.axis_scatter * latents["axis_s"], 0.4, axis_q)
-    offset = config.lopsidedness * np.exp(config.lopsidedness_scatter * latents["disturbance"])
-    mixed = 0.5 * latents["disturbance"] + np.sqrt(0.75) * latents["phases"]
-    metals = config.abundance_scatter + config.abundance_scatter_slope * ln_mass / np.log(10)
+    axis_q = _clip(config.axis_q + config.axis_scatter * latents["axis_q"], 0.45, 1)
+    axis_s = _clip(config.axis_s + config.axis_scatter * latents["axis_s"], 0.4, axis_q)
+    offset = config.lopsidedness * math.exp(config.lopsidedness_scatter * latents["disturbance"])
+    mixed = 0.5 * latents["disturbance"] + math.sqrt(0.75) * latents["phases"]
+    metals = config.abundance_scatter + config.abundance_scatter_slope * ln_mass / math.log(10)
     return {
         "core_share": share,
-        "cusp_share": float(np.clip(cusp, 0, 0.95)),
-        "cusp_radius": cusp_that_gives(share, float(np.clip(radius, 0.01, 0.5))),
-        "beta": float(np.clip(beta, 0.42, 0.9)),
-        "epsilon": float(np.clip(epsilon, 0, 5)),
+        "cusp_share": _clip(cusp, 0, 0.95),
+        "cusp_radius": cusp_that_gives(share, _clip(radius, 0.01, 0.5)),
+        "beta": _clip(beta, 0.42, 0.9),
+        "epsilon": _clip(epsilon, 0, 5),
         "cool_core": float(share > config.cool_core_share),
         "coolness": coolness,
         "temperature_drop": drop,
-        "phases": float(min(config.phases * np.exp(config.phases_scatter * mixed), 0.9)),
-        "ln_abundance": float(np.clip(metals, 0, 0.5) * latents["abundance"]),
-        "axis_ratio_q": float(axis_q),
-        "axis_ratio_s": float(axis_s),
-        "offset": float(min(offset, 0.5)),
+        "phases": min(config.phases * math.exp(config.phases_scatter * mixed), 0.9),
+        "ln_abundance": _clip(metals, 0, 0.5) * latents["abundance"],
+        "axis_ratio_q": axis_q,
+        "axis_ratio_s": axis_s,
+        "offset": min(offset, 0.5),
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import PlasmaTable
-from icmass.universe.atmosphere import Atmosphere, clump_gas_mass, clump_luminosity, make_atmosphere
+from icmass.universe.atmosphere import Atmosphere, clump_gas, make_atmosphere
 from icmass.universe.catalogue import CatalogueExcess
 from icmass.universe.cores import CORE, MIDDLE, projected_share
 from icmass.universe.gas import Gas, make_gas
@@ -62,14 +62,10 @@ def build_scene(
     """
     clumps = draw_substructures(halo, substructure, rng)
     others = draw_neighbours(halo, neighbours, cosmology, half_width, rng)
-    own = make_gas(
-        halo,
-        gas,
-        cosmology,
-        clump_gas_mass(clumps, halo, gas, cosmology),
-        clump_luminosity(clumps, halo, gas, cosmology),
-    )
-    atmosphere = make_atmosphere(halo, own, [clumps, others.clumps], gas, cosmology)
+    n = len(clumps)
+    theirs = clump_gas([clumps, others.clumps], halo, gas, cosmology)
+    own = make_gas(halo, gas, cosmology, theirs.mass_within(n, gas), theirs.light_within(n, gas))
+    atmosphere = make_atmosphere(halo, own, theirs, gas)
     return Scene(halo, own, clumps, others, atmosphere)
 
 

@@ -9,7 +9,7 @@ from scipy.special import logit
 
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import PlasmaTable
-from icmass.universe.atmosphere import clump_gas_mass, make_atmosphere
+from icmass.universe.atmosphere import clump_gas, make_atmosphere
 from icmass.universe.cores import INSIDE, core_light_share
 from icmass.universe.gas import Gas, core_share_width, make_gas
 from icmass.universe.gas_config import GasConfig
@@ -121,11 +121,11 @@ def settled(
         if far < _CLOSE:
             break
         halo = replace(halo, latents=halo.latents | changed)
-    gas = make_gas(
-        halo, config, cosmology, clump_gas_mass(scene.substructures, halo, config, cosmology)
-    )
     clumps = [scene.substructures, scene.neighbours.clumps]
-    atmosphere = make_atmosphere(halo, gas, clumps, config, cosmology)
+    theirs = clump_gas(clumps, halo, config, cosmology)
+    held = theirs.mass_within(len(scene.substructures), config)
+    gas = make_gas(halo, config, cosmology, held)
+    atmosphere = make_atmosphere(halo, gas, theirs, config)
     return replace(scene, halo=halo, gas=gas, atmosphere=atmosphere)
 
 

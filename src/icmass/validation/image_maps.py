@@ -24,6 +24,7 @@ from icmass.observe.image_statistics import (
 )
 from icmass.observe.morphology import Morphology, morphology
 from icmass.observe.published_images import published_images
+from icmass.observe.spectral_temperature import spectral_temperature
 from icmass.proxies.names import read_scalar
 from icmass.survey.catalog import survey_config
 from icmass.survey.config import SurveyConfig
@@ -93,6 +94,8 @@ class ImageSample:
     morphology : dict of str to ndarray, shape (n,)
         The statistics of `MORPHOLOGY` about the centre of a map of the same photons in 256 pixels
         over the survey's maps; P3/P0 less its noise.
+    t_spec_ratio : ndarray, shape (n,)
+        Temperature of a fit to the spectrum of the gas within R500c over the mass-weighted one.
     """
 
     cluster: np.ndarray
@@ -105,6 +108,7 @@ class ImageSample:
     peak_offset: np.ndarray
     photons: np.ndarray
     morphology: dict[str, np.ndarray]
+    t_spec_ratio: np.ndarray
 
     @property
     def outshone(self) -> np.ndarray:
@@ -180,6 +184,8 @@ def image_sample(
     for cluster in clusters:
         scene, photons = simulator.gas_photons(int(cluster), EXPOSURE)
         halo = scene.halo
+        folder = simulator.observatory.folder(config.observe.nh_1e20)
+        t_spec = spectral_temperature(scene.atmosphere, halo.redshift, folder)
         arcsec = 60 * float(config.cosmology.arcmin_per_mpc_h(halo.redshift))
         soft = (photons.energy >= BAND[0]) & (photons.energy < BAND[1])
         x, y = photons.x[soft] * arcsec, photons.y[soft] * arcsec
@@ -190,6 +196,7 @@ def image_sample(
             "m500c": halo.m500c,
             "redshift": halo.redshift,
             "T": scene.gas.t_mass_weighted,
+            "T_spec": t_spec,
             "M_gas": scene.gas.m_gas,
             "L_X": simulator.luminosities(scene, int(cluster))["L_X"],
             **_deep(x, y, halo.r500c * arcsec),
@@ -213,6 +220,7 @@ def image_sample(
         peak_offset=arrays["peak offset"],
         photons=arrays["photons"],
         morphology={name: arrays[f"survey {name}"] for name in MORPHOLOGY},
+        t_spec_ratio=arrays["T_spec"] / arrays["T"],
     )
 
 

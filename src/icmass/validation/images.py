@@ -9,6 +9,7 @@ import numpy as np
 
 from icmass.observe.published_images import PEAK_BEYOND, PublishedStatistic, published_images
 from icmass.validation.check import Check, Findings, Kind, Target
+from icmass.validation.gas_statistics import half_spread
 from icmass.validation.image_maps import ImageSample
 from icmass.validation.image_residuals import body_residuals, rank_correlation
 
@@ -55,6 +56,7 @@ CORE_SHARE = Shown("flux share within 0.15 R500c", "log", 1.15)
 _WIDTH_TOLERANCE = 0.25
 _CORRELATION_TOLERANCE = 0.15
 _SHARE_TOLERANCE = 0.06
+SPECTRA = "fits to the photons of 81 clusters of Magneticum within R500c, all pixels"
 KINDS = {"deep": "1 Ms", "erosita": "2 ks"}
 
 #: Statistics and residuals whose rank correlation is a row. A and S are left out: as counts in a
@@ -109,7 +111,23 @@ def image_findings(images: ImageSample | str, rng: np.random.Generator) -> Findi
         target = Target(share, _SHARE_TOLERANCE, "absolute", table.source)
         found.checks.append(Check(GROUP, name, part, target, len(is_so), error=error))
     found.checks += _correlations(images, rng)
+    found.checks += _temperatures(images.t_spec_ratio)
     return found
+
+
+def _temperatures(ratio: np.ndarray) -> list[Check]:
+    """Compare spectroscopic temperatures: photons of all pixels, fitted within R500c."""
+    ratio = ratio[np.isfinite(ratio)]
+    n = len(ratio)
+    rows = (
+        ("T_spec over mass-weighted T", ratio.mean(), 0.87, 0.05, ratio.std() / np.sqrt(n)),
+        ("half 16-84 of T_spec over T", half_spread(ratio), 0.09, 0.03, ratio.std() / np.sqrt(n)),
+    )
+    return [
+        Check("gas", name, float(value), Target(target, tolerance, "absolute", SPECTRA), n,
+              error=float(error))
+        for name, value, target, tolerance, error in rows
+    ]  # fmt: skip
 
 
 def spread(values: np.ndarray, scale: _Scale) -> tuple[float, float]:
