@@ -114,7 +114,7 @@ class GalaxyConfig(BaseModel):
     m_star_fraction: float = Field(0.0298, gt=0, lt=0.2)
     m_star_slope: float = Field(0.98, gt=0, lt=2)
     m_star_evolution: float = Field(0.22, gt=-2, lt=2)
-    m_star_scatter: float = Field(0.123, ge=0, lt=1)
+    m_star_scatter: float = Field(0.115, ge=0, lt=1)
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,8 @@ class GasConfig(BaseModel):
     phases: float = Field(0.28, ge=0, lt=1)
     phases_scatter: float = Field(0.20, ge=0, lt=1.5)
     core_share: float = Field(-0.82, gt=-4, lt=3)
-    core_share_width: float = Field(0.47, ge=0, lt=2)
-    core_share_width_slope: float = -0.22
+    core_share_width: float = Field(0.44, ge=0, lt=2)
+    core_share_width_slope: float = -0.18
     cusp_share: float = Field(0.3, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
     cusp_radius: float = Field(0.04, gt=0.005, lt=0.5)
@@ -141,7 +141,7 @@ class GasConfig(BaseModel):
     abundance_radius: float = Field(0.08, gt=0, lt=1)
     abundance_scatter: float = Field(0.17, ge=0, lt=1)
     abundance_scatter_slope: float = -0.18
-    clumping: float = Field(0.10, gt=-2, lt=2)
+    clumping: float = Field(0.20, gt=-2, lt=2)
     clumping_slope: float = 0.03
     clumping_evolution: float = 0.0
     core_emission: float = Field(0.165, gt=-2, lt=2)
@@ -149,7 +149,7 @@ class GasConfig(BaseModel):
     clumping_scatter: float = Field(0.04, ge=0, lt=1)
     axis_q: float = Field(0.85, gt=0.3, le=1)
     axis_s: float = Field(0.75, gt=0.3, le=1)
-    axis_scatter: float = Field(0.07, ge=0, lt=0.3)
+    axis_scatter: float = Field(0.11, ge=0, lt=0.3)
     lopsidedness: float = Field(0.09, ge=0, lt=0.5)
     lopsidedness_scatter: float = Field(1.0, ge=0, lt=2)
     abundance_table: Literal["angr", "lodd", "aspl"] = "angr"

@@ -13,7 +13,7 @@ from icmass.universe.profiles import nfw_radii
 
 
 class SubstructureConfig(BaseModel):
-    """Subhalos with gas; masses over that of the host.
+    """Subhalos with gas; masses at infall over that of the host.
 
     The mass function is that of evolved subhalos of van den Bosch & Jiang 2016, MNRAS 458, 2870:
     dN/dln m = 0.31 f_s m^slope exp(-50 m^4) with f_s the mass fraction in subhalos.
@@ -25,32 +25,38 @@ class SubstructureConfig(BaseModel):
     mass_fraction_scatter : float
         Scatter of f_s in ln; it follows the accretion of late, as subhalos' mass fraction does
         (van den Bosch, Tormen & Giocoli 2005, MNRAS 359, 1029).
+    mass_fraction_most : float
+        Largest f_s.
     slope : float
         Slope of the mass function.
     mass_min, mass_max : float
         Range of subhalo masses over the host's.
     concentration, extent : float
-        NFW concentration (R500c over scale radius) of the subhalos, less than the matter's, and
-        how far out they reach, over R500c.
+        NFW concentration (R500c over scale radius) of the subhalos, and how far out they reach,
+        over R500c. Fraction, scatter and concentration give as many peaks off the centre and
+        large centroid shifts as Magneticum's images have (Green et al. 2019, ApJ 884, 33).
     stripping : float
         A subhalo at r < R500c holds (r / R500c)^stripping of its gas, and none outside that
         part of its own R500c: tides and ram pressure.
-    gas_scatter : float
-        Scatter of ln of the gas density that is left: some have kept dense cores, which are the
-        brightest pixel of 30 per cent of Magneticum's deep images.
+    gas_scatter, gas_most : float
+        Scatter of ln of the gas density that is left, and its largest value over that of halos of
+        their mass: some have kept dense cores, which are the brightest pixel of 30 per cent of
+        Magneticum's deep images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mass_fraction: float = Field(0.15, ge=0, lt=0.5)
-    mass_fraction_scatter: float = Field(0.5, ge=0, lt=2)
+    mass_fraction: float = Field(0.30, ge=0, lt=1)
+    mass_fraction_scatter: float = Field(0.9, ge=0, lt=2)
+    mass_fraction_most: float = Field(0.7, gt=0, le=1)
     slope: float = Field(-0.82, gt=-2, lt=0)
     mass_min: float = Field(0.01, gt=1e-4, lt=1)
     mass_max: float = Field(0.5, gt=1e-3, le=1)
-    concentration: float = Field(2.0, gt=0)
+    concentration: float = Field(4.5, gt=0)
     extent: float = Field(2.0, gt=0.2, le=5)
     stripping: float = Field(0.2, ge=0)
     gas_scatter: float = Field(0.8, ge=0, lt=2)
+    gas_most: float = Field(4.0, gt=0)
 
 
 @dataclass(frozen=True)
@@ -84,13 +90,13 @@ def draw_substructures(halo: Halo, config: SubstructureConfig, rng: np.random.Ge
     fraction = config.mass_fraction * np.exp(
         config.mass_fraction_scatter * halo.latents["accretion"]
     )
-    n = rng.poisson(per_fraction * fraction)
+    n = rng.poisson(per_fraction * min(fraction, config.mass_fraction_most))
     mass = halo.m500c * np.exp(np.interp(rng.random(n), cumulative, ln_mass))
     radius = nfw_radii(rng.random(n), config.concentration, config.extent)
     direction = rng.standard_normal((n, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     depth = np.minimum(radius, 1)
-    retained = np.exp(config.gas_scatter * rng.standard_normal(n))
+    retained = np.minimum(np.exp(config.gas_scatter * rng.standard_normal(n)), config.gas_most)
     return Clumps(
         offset=direction * (radius * halo.r500c)[:, None],
         m500c=mass,
