@@ -56,9 +56,9 @@ class AgnConfig(BaseModel):
 
     central_duty_cycle: float = Field(0.35, ge=0, le=1)
     central_duty_cycle_cool: float = Field(0.60, ge=0, le=1)
-    central_log_l: float = 42.47
+    central_log_l: float = 42.50
     central_scatter_dex: float = Field(0.77, ge=0, lt=2)
-    satellites: float = Field(1.3, ge=0)
+    satellites: float = Field(1.35, ge=0)
     satellites_slope: float = 0.8
     satellite_log_l_min: float = 41.5
     log_l_star: float = 43.94

@@ -105,7 +105,7 @@ class GasConfig(BaseModel):
     f_gas: float = Field(0.0923, gt=0, lt=0.3)
     f_gas_slope: float = 0.193
     f_gas_evolution: float = 0.73
-    f_gas_scatter: float = Field(0.085, ge=0, lt=1)
+    f_gas_scatter: float = Field(0.083, ge=0, lt=1)
     f_gas_scatter_slope: float = -0.065
     group_slope: float = Field(0.40, ge=0, lt=3)
     f_gas_ceiling: float = Field(1.0, gt=0, le=1)
@@ -117,9 +117,9 @@ class GasConfig(BaseModel):
     t_curvature: float = Field(0.0, ge=-0.2, le=0.2)
     phases: float = Field(0.28, ge=0, lt=1)
     phases_scatter: float = Field(0.20, ge=0, lt=1.5)
-    core_share: float = Field(-0.82, gt=-4, lt=3)
-    core_share_width: float = Field(0.44, ge=0, lt=2)
-    core_share_width_slope: float = -0.18
+    core_share: float = Field(-0.77, gt=-4, lt=3)
+    core_share_width: float = Field(0.465, ge=0, lt=2)
+    core_share_width_slope: float = -0.14
     cusp_share: float = Field(0.3, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
     cusp_radius: float = Field(0.04, gt=0.005, lt=0.5)

@@ -104,6 +104,7 @@ class HaloConfig(BaseModel):
         Correlation matrix of the latents (`LATENTS`). Temperature, gas mass, stellar mass, core
         share and disturbance (of which the centroid shift speaks): residuals of 3,292 clusters of
         Magneticum Box2/hr at fixed mass (public material of Green et al. 2019, ApJ 884, 33);
+        accretion against temperature and gas mass: so that centroid shifts go with them as there;
         concentration against recent accretion: Wechsler et al. 2002, ApJ 568, 52; those of galaxies
         calibrated on the residual correlations of Ho et al. 2023.
     memory_gyr : dict of float
@@ -127,10 +128,10 @@ class HaloConfig(BaseModel):
     log_m500c_max: float = Field(15.1, ge=13, le=15.8)
     selection: Literal["paper", "mass_function"] = "paper"
     correlation: tuple[tuple[float, ...], ...] = (
-        (1.0, -0.5, 0.0, 0.0, 0.0, -0.2, 0.45, 0.0, 0.0),
+        (1.0, -0.5, -0.1, 0.15, 0.0, -0.2, 0.45, 0.0, 0.0),
         (-0.5, 1.0, 0.0, 0.0, 0.0, 0.3, -0.3, 0.0, 0.0),
-        (0.0, 0.0, 1.0, -0.48, 0.32, -0.03, -0.12, 0.0, 0.05),
-        (0.0, 0.0, -0.48, 1.0, -0.57, -0.05, 0.22, 0.35, 0.05),
+        (-0.1, 0.0, 1.0, -0.48, 0.32, -0.03, -0.12, 0.0, 0.05),
+        (0.15, 0.0, -0.48, 1.0, -0.57, -0.05, 0.22, 0.35, 0.05),
         (0.0, 0.0, 0.32, -0.57, 1.0, 0.17, -0.25, -0.1, 0.05),
         (-0.2, 0.3, -0.03, -0.05, 0.17, 1.0, -0.65, 0.0, 0.0),
         (0.45, -0.3, -0.12, 0.22, -0.25, -0.65, 1.0, 0.0, 0.0),
