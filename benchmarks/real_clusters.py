@@ -5,7 +5,7 @@
 DATA/efeds_cutouts holds images of evtool and ``clusters.csv``: position, redshift, vignetted
 exposure and published mass of each. MODEL is made by one command, in minutes:
 
-    icmass train --preset efeds --n 5000 --bands 0.2-2.3 --model icm-1band --seed 1 --workers 2 \
+    icmass train --preset efeds --n 12000 --bands 0.2-2.3 --model icm-1band --seed 1 --workers 2 \
         --set 'observe.exposure_s=[900,2800]' --set 'halos.redshift_range=[0.05,1.3]' \
         --set halos.log_m500c_min=13.3 --set observe.half_width_mpc_h=1.25 \
         --set observe.n_pixels=64 --set observe.coverage=null --out MODEL
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from icmass.cosmology import Cosmology
 from icmass.estimators.ensemble import Ensemble, load_ensemble
@@ -45,7 +46,12 @@ from icmass.survey.readers.exposure import survey_factor
 from icmass.survey.readers.fits_images import Plane, read_plane
 from icmass.survey.readers.images import survey_from_images
 from icmass.telescope.instrument import load_instrument
-from icmass.validation.rate_relation import RateRelation, compared_clusters, onaxis_rates
+from icmass.validation.rate_relation import (
+    PIVOT_MSUN,
+    RateRelation,
+    compared_clusters,
+    onaxis_rates,
+)
 
 BAND = (0.2, 2.3)
 NH_1E20 = 3.5
@@ -54,6 +60,7 @@ CONTAMINATED = 0.2
 """Clusters whose probability to be a chance association is less are called confirmed."""
 OUTSKIRTS_ARCMIN = (4.5, 6.0)
 CATALOGUE_COSMOLOGY = Cosmology(h=0.7, om0=0.3)
+_RELATION = ("amplitude", "mass_slope", "redshift_slope", "scatter")
 
 
 def predict_cluster(row: dict[str, str], folder: Path, ensemble: Ensemble) -> dict[str, Any]:
@@ -83,6 +90,7 @@ def predict_cluster(row: dict[str, str], folder: Path, ensemble: Ensemble) -> di
         "photons": found["photons"],
         "m500c_1e14_msun": mass,
         "published_1e14_msun": published,
+        "rate": float(row["ml_rate"]),
         "ln_ratio": None if mass is None else float(np.log(mass["median"] / published)),
         "ln_m500c_std": found["ln_m500c_std"],
         "out_of_domain": found["out_of_domain"],
@@ -148,6 +156,26 @@ def read_catalogue(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rate, 1e14 * mass, redshift
 
 
+def rate_masses(rows: list[dict[str, Any]], mock: dict[str, float]) -> dict[str, Any]:
+    """Return ln of the masses that the mock's relation gives catalogued rates, over published."""
+    relation = RateRelation(**{name: mock[name] for name in _RELATION})
+    redshift = np.array([row["redshift"] for row in rows])
+    at_pivot = relation.rate(np.full(len(rows), PIVOT_MSUN), redshift, CATALOGUE_COSMOLOGY)
+    excess = np.log([row["rate"] for row in rows] / at_pivot)
+    mass = PIVOT_MSUN / 1e14 * np.exp(excess / relation.mass_slope)
+    ratio = np.log(mass / [row["published_1e14_msun"] for row in rows])
+    return {"mean": float(ratio.mean()), "scatter": float(ratio.std(ddof=1))}
+
+
+def rounded(value: Any) -> Any:
+    """Return a document with its numbers to four digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def draw_masses(rows: list[dict[str, Any]], file: Path) -> None:
     """Draw predicted against published masses, flagged clusters hollow."""
     given = [row for row in rows if row["m500c_1e14_msun"] is not None]
@@ -172,13 +200,17 @@ def draw_masses(rows: list[dict[str, Any]], file: Path) -> None:
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         axes.set_aspect("equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([0.5, 1, 2, 4]))
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_locator(NullLocator())
         axes.set_xlabel(r"published count-rate mass  [$10^{14}\,M_\odot$]")
         axes.set_ylabel(r"$M_{500c}$ from the image  [$10^{14}\,M_\odot$]")
         light_grid(axes)
         kinds = [
             Line2D([], [], marker="o", ls="", color=BLUE, label="confirmed"),
             Line2D([], [], marker="o", ls="", color=VERMILLION,
-                   label=f"chance association likelier than {CONTAMINATED:.0%}"),
+                   label=f"chance association: {CONTAMINATED:.0%} or more"),
             Line2D([], [], marker="o", ls="", color=BLACK, mfc="white", label="flagged by icmass"),
             Line2D([], [], color=GREY, lw=1, label="equal"),
         ]  # fmt: skip
@@ -204,7 +236,7 @@ def draw_relations(catalogue: Path, mock: Path, found: dict[str, Any], file: Pat
         axes.scatter(mock_mass, mock_scaled, 7, color=BLUE, alpha=0.35, lw=0, label="mock, efeds")
         axes.scatter(mass, scaled, 7, color=VERMILLION, alpha=0.6, lw=0, label="eFEDS catalogue")
         for name, colour in (("mock", BLUE), ("catalogue", VERMILLION)):
-            relation = RateRelation(**{k: found[name][k] for k in vars(of_pivot)})
+            relation = RateRelation(**{key: found[name][key] for key in _RELATION})
             at = np.full(len(span), 0.35)
             axes.plot(span, relation.rate(span, at, cosmology), color=colour, lw=1.8)
         log_axis(axes.xaxis, span)
@@ -249,15 +281,15 @@ def main() -> None:
         },
     }
     if given.catalogue and given.mock:
-        found["count_rate_relation"] = relations(given.catalogue, given.mock)
+        relation = found["count_rate_relation"] = relations(given.catalogue, given.mock)
+        found["ln_rate_mass_over_published"] = rate_masses(rows, relation["mock"])
     if given.pictures:
         draw_masses(rows, given.pictures / "real-clusters.png")
         if given.catalogue and given.mock:
-            relation = found["count_rate_relation"]
             file = given.pictures / "rate-relation.png"
             draw_relations(given.catalogue, given.mock, relation, file)
     if given.out:
-        given.out.write_text(json.dumps(found, indent=1) + "\n")
+        given.out.write_text(json.dumps(rounded(found), indent=1) + "\n")
     for row in rows:
         mass = row["m500c_1e14_msun"] or dict.fromkeys(("p16", "median", "p84"), float("nan"))
         print(

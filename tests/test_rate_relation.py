@@ -102,7 +102,7 @@ def test_surveys_without_the_relation_say_why(survey):
 
 
 def test_rates_of_the_light_are_those_of_photons_counted_on_axis_without_psf():
-    """The light is of a sphere, the photons of a cylinder: up to a fifth more."""
+    """The light is of a sphere, the photons of a cylinder: 3 per cent more."""
     settings = ("observe.vignetting=onaxis", "observe.psf=false", "observe.coverage=null")
     settings += ("observe.bands=[[0.2,2.3]]", "observe.exposure_s=20000", "observe.n_pixels=64")
     config = resolve_config("efeds", None, settings)
@@ -115,7 +115,7 @@ def test_rates_of_the_light_are_those_of_photons_counted_on_axis_without_psf():
     gas = np.stack([np.asarray(c["maps"])[0] for c in clusters])
     counted = photon_counts(gas, table["r500c"].values, half_width=2.3)["n_phot_r500"]
     ratio = counted / expected
-    assert 1.0 < np.median(ratio) < 1.2, np.median(ratio)
+    assert 0.97 < np.median(ratio) < 1.15, np.median(ratio)
 
 
 def test_targets_are_those_of_the_catalogue(data_dir: Path):
