@@ -19,7 +19,6 @@ from astropy.wcs import WCS
 
 from icmass.errors import InputError
 from icmass.survey.catalog import counts
-from icmass.survey.presets import resolve_config
 from icmass.survey.readers.fits_images import band_of, parse_bands, read_plane
 from icmass.survey.readers.images import how_to_get_bands, survey_from_images
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
@@ -244,8 +243,7 @@ def test_band_that_is_not_there(field: Field) -> None:
     message = r"band 0.5-1.2 keV isn't there: images give 0.6-1.1, 1.1-1.6, 1.6-2.2"
     with pytest.raises(InputError, match=message) as raised:
         field.survey(grid=grid)
-    assert "'observe.bands=[[0.6,1.1],[1.1,1.6],[1.6,2.2]]'" in str(raised.value)
-    assert "icmass benchmark S.zarr --models icm-3band --out RUN" in str(raised.value)
+    assert "--bands 0.6-1.1,1.1-1.6,1.6-2.2 --model icm-3band --out MODEL" in str(raised.value)
     with pytest.raises(InputError, match=r"band 1.1-2.2 keV isn't there"):  # a hole in it
         field.survey(images=field.images[:2])
     with pytest.raises(InputError, match="given twice"):
@@ -363,18 +361,16 @@ def test_seconds_in_place_of_a_map(field: Field) -> None:
 @pytest.mark.parametrize(
     ("bands", "edges", "model"),
     [
-        ([(0.2, 2.3)], "[0.2,2.3]", "icm-1band"),
-        ([(0.2, 2.3), (0.2, 0.6), (0.6, 2.3)], "[0.2,2.3]", "icm-1band"),
-        ([(2.3, 5), (0.2, 0.6), (0.6, 2.3)], "[0.2,0.6],[0.6,2.3],[2.3,5]", "icm-3band"),
+        ([(0.2, 2.3)], "0.2-2.3", "icm-1band"),
+        ([(0.2, 2.3), (0.2, 0.6), (0.6, 2.3)], "0.2-2.3", "icm-1band"),
+        ([(2.3, 5), (0.2, 0.6), (0.6, 2.3)], "0.2-0.6,0.6-2.3,2.3-5", "icm-3band"),
     ],
 )
 def test_the_way_to_a_model_of_other_bands(
     bands: list[tuple[float, float]], edges: str, model: str
 ) -> None:
     told = how_to_get_bands(bands)
-    assert f"'observe.bands=[{edges}]'" in told and model in told
-    config = resolve_config("efeds", None, (f"observe.bands=[{edges}]",))
-    assert [list(band) for band in config.observe.bands] == json.loads(f"[{edges}]")
+    assert f"--bands {edges} --model {model}" in told
 
 
 def test_mask_that_hides_the_cluster(field: Field) -> None:

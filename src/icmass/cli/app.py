@@ -23,6 +23,7 @@ from icmass.cli.rate import rate
 from icmass.cli.report import report
 from icmass.cli.selection import selection
 from icmass.cli.simulate import simulate
+from icmass.cli.train import train
 from icmass.cli.validate import validate
 from icmass.errors import InputError
 
@@ -105,6 +106,7 @@ app.command()(config)
 app.command()(info)
 app.command()(validate)
 app.command()(benchmark)
+app.command()(train)
 app.command()(explain)
 app.command()(report)
 app.command(cls=SeveralValues)(predict)

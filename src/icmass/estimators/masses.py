@@ -156,7 +156,7 @@ def assumptions(
     low, high = training.mass_range
     scatter = "is not recorded in this folder"
     if ensemble.scatter is not None:
-        scatter = f"is {ensemble.scatter:.3f} in ln M, cross-validated on mocks"
+        scatter = f"is {ensemble.scatter:.3f} in ln M, on mocks that it was not trained on"
     shape = "Gaussian in ln M" if prediction.density is None else "as a whole posterior of ln M"
     drawn = "masses are drawn towards its mean"
     if prior.kind != "training":

@@ -17,6 +17,7 @@ GROUPS: dict[str, str] = {
     "combination": "Mass scatter of combinations",
     "correlation": "Residual correlations",
     "physics": "Gas physics",
+    "rates": "Count rates of eFEDS",
     "gas": "Gas at fixed mass: widths, correlations, memory",
     "morphology": "Morphology of the gas",
     "images": "Images against Magneticum's",

@@ -19,6 +19,7 @@ from icmass.validation.memory import memory_findings
 from icmass.validation.morphology import MAGNETICUM_GAS, morphology_findings
 from icmass.validation.photons import photon_findings
 from icmass.validation.proxies import proxy_findings
+from icmass.validation.rate_relation import rate_findings
 from icmass.validation.relations import is_observed, relation_findings
 from icmass.validation.response import response_findings
 
@@ -86,13 +87,14 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
             field="dimension cluster",
             mend=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
         )
-    streams = [np.random.default_rng([seed, i]) for i in range(7)]
+    streams = [np.random.default_rng([seed, i]) for i in range(8)]
     images = simulated_images(survey)
     observed = is_observed(survey)
     found = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
         relation_findings(survey, streams[2]),
+        rate_findings(survey, streams[7]),
         gas_findings(survey, streams[5]),
         memory_findings(survey),
         photon_findings(survey, streams[3]),

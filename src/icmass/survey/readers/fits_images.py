@@ -260,7 +260,7 @@ def band_of(plane: Plane) -> Band:
     return bands.pop()
 
 
-def parse_bands(text: str) -> list[Band]:
+def parse_bands(text: str, field: str = "--image-bands") -> list[Band]:
     """Return the bands [keV] of a text such as ``0.6-1.1,1.1-2.2``."""
     bands = []
     for part in text.split(","):
@@ -268,7 +268,7 @@ def parse_bands(text: str) -> list[Band]:
         lo, hi = (float(e) for e in found.groups()) if found else (1.0, 0.0)
         if not 0 < lo < hi <= _MOST_KEV:
             raise InputError(
-                f"{part.strip()!r} is not a band", field="--image-bands", mend="write 0.6-1.1 [keV]"
+                f"{part.strip()!r} is not a band", field=field, mend="write 0.6-1.1 [keV]"
             )
         bands.append((lo, hi))
     return bands

@@ -233,12 +233,11 @@ def how_to_get_bands(bands: Sequence[Band]) -> str:
     for lo, hi in sorted(bands, key=lambda band: (band[0], -band[1])):
         if not tiles or lo >= tiles[-1][1] - 1e-3:
             tiles.append((lo, hi))
-    edges = ",".join(f"[{lo:g},{hi:g}]" for lo, hi in tiles)
+    edges = ",".join(_label(tile) for tile in tiles)
     model = "icm-1band" if len(tiles) == 1 else "icm-3band"
     return (
-        f"make a model of theirs: icmass simulate --preset efeds --set 'observe.bands=[{edges}]' "
-        f"--n 2000 --out S.zarr, icmass benchmark S.zarr --models {model} --out RUN, then icmass "
-        "predict RUN --images ..."
+        f"make a model of theirs: icmass train --preset efeds --n 4000 --bands {edges} --model "
+        f"{model} --out MODEL, then icmass predict MODEL --images ..."
     )
 
 
