@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,10 @@ from icmass.telescope.instrument import load_instrument
 Kind = Literal["vignetted", "unvignetted", "survey"]
 Band = tuple[float, float]
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
+_NO_MODE = ("", "STRING", "NONE", "UNKNOWN", "UNDEFINED", "NOTSET", "N/A")
+"""What stands for OBS_MODE where it is not stated; ``String`` is SIXTE's."""
+_LEAST_DUTY = 0.1
+"""A scan passes a place for less than a minute every four hours, a pointing stays."""
 _DEFAULT_BAND: Band = (0.5, 2.0)
 CONTRADICTION = 0.01
 """Relative difference of two statements of the exposure beyond which it is said."""
@@ -136,6 +140,38 @@ def _share_words(share: float) -> str:
     return "" if share == 1 else f", times {share:.3f} for the modules used"
 
 
+def _mode(file: EventFile) -> str:
+    """Return the mode of observation that a file states; empty where it states none."""
+    mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
+    return "" if mode in _NO_MODE else mode
+
+
+def sign_of_scan(file: EventFile) -> str:
+    """Return what shows that a file is of a scan of the sky; empty where nothing does.
+
+    Where OBS_MODE states nothing it is the good time: of a scan, short passes that lie hours apart.
+    """
+    if mode := _mode(file):
+        return f"is {mode}" if mode in _SCANNING else ""
+    good, span = _good_and_span(file)
+    if not 0 < good < _LEAST_DUTY * span:
+        return ""
+    return f"is not stated, and {good:,.0f} s of good time in {span:,.0f} s are those of a scan"
+
+
+def _good_and_span(file: EventFile) -> tuple[float, float]:
+    """Return the longest good time of a module and the time from its begin to its end [s]."""
+    gtis = [times for times in file.gtis.values() if len(times)]
+    if gtis:
+        good = max(float((times[:, 1] - times[:, 0]).sum()) for times in gtis)
+        return good, max(t[-1, 1] for t in gtis) - min(t[0, 0] for t in gtis)
+    numbers = [file.keys.get(key) for key in ("EXPOSURE", "TSTART", "TSTOP")]
+    good, start, stop = (
+        float(x) if isinstance(x, int | float) and not isinstance(x, bool) else 0.0 for x in numbers
+    )
+    return good, stop - start
+
+
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
     """Return the exposure that the headers of mocks and of single pointings state, if they do.
 
@@ -146,9 +182,8 @@ def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None
         return None
     seconds = []
     for file in files:
-        mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
         value = file.keys.get("EXPOSURE")
-        if mode in _SCANNING or isinstance(value, bool) or not isinstance(value, int | float):
+        if sign_of_scan(file) or isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if not 0 < value < np.inf:
             raise InputError(
@@ -174,10 +209,9 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
         If there are none, if they add up to nothing, or if the files are of a scan.
     """
     for file in files:
-        mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
-        if mode in _SCANNING:
+        if sign := sign_of_scan(file):
             raise InputError(
-                f"is {mode}: its good time intervals are not the exposure of any position",
+                f"{sign}: its good time intervals are not the exposure of any position",
                 file=file.file,
                 field="keyword OBS_MODE",
                 mend=_MEND,
@@ -207,8 +241,19 @@ def known_exposure(
     Raises
     ------
     InputError
-        If neither tells, or one makes no sense.
+        If neither tells, or one makes no sense, or the files are of a scan.
     """
+    found = _of_pointing(files, cuts, bands, share)
+    silent = [file for file in files if not _mode(file)]
+    if not silent:
+        return found
+    note = f"{_named(silent)}: OBS_MODE is not stated: taken for a pointing"
+    return replace(found, notes=(*found.notes, note))
+
+
+def _of_pointing(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band], share: float
+) -> Exposure:
     stated = header_exposure(files, share)
     if stated is None or stated.seconds is None:
         return gti_exposure(files, cuts, bands)
