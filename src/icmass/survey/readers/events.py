@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
+from icmass.survey.readers.event_binning import CUT, OUTCOMES, EventCounts
 from icmass.survey.readers.event_columns import (
     Columns,
     decode_events,
@@ -344,7 +344,7 @@ def count_events(
                 has_times=file.has_precise_times,
                 has_modules=file.names_modules,
             )
-        _check_some_left(file, dict(zip(OUTCOMES, counts.outcomes - before, strict=True)))
+        _check_some_left(file, counts.outcomes - before)
 
 
 def _edges(file: EventFile) -> tuple[np.ndarray, np.ndarray]:
@@ -356,11 +356,10 @@ def _edges(file: EventFile) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), np.concatenate([[0], np.cumsum([len(p) for p in parts])])
 
 
-def _check_some_left(file: EventFile, outcomes: dict[str, int]) -> None:
-    usable = ("counted", "outside the maps", "outside the bands", "duplicate")
-    if any(outcomes[name] for name in usable):
+def _check_some_left(file: EventFile, outcomes: np.ndarray) -> None:
+    if outcomes[CUT].sum() < file.n_events:
         return
-    why = ", ".join(f"{n} {name}" for name, n in outcomes.items() if n)
+    why = ", ".join(f"{outcomes[k]} {OUTCOMES[k]}" for k in CUT if outcomes[k])
     raise InputError(
         f"none of its {file.n_events} events is used: {why}",
         file=file.file,

@@ -76,12 +76,14 @@ def survey_factor(band: Band) -> float:
     return float((survey / energy**2).sum() / weight.sum()) if weight.any() else 1.0
 
 
-def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1.0) -> Exposure:
+def read_exposure_maps(
+    files: Sequence[str | Path | Plane], kind: Kind, share: float = 1.0
+) -> Exposure:
     """Read exposure maps.
 
     Parameters
     ----------
-    files : sequence of path
+    files : sequence of path or Plane
         FITS images [s, as if of seven modules, which is what eSASS' expmap writes].
     kind : {"vignetted", "unvignetted", "survey"}
         ``vignetted``: relative to the area on axis; divided by the survey-average over it at the
@@ -92,8 +94,9 @@ def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1
     """
     planes, bands = [], []
     for file in files:
-        planes.append(read_plane(file))
-        check_mission(planes[-1].keys, file)
+        plane = file if isinstance(file, Plane) else read_plane(file)
+        check_mission(plane.keys, plane.file)
+        planes.append(plane)
         bands.append(_band_of(planes[-1]))
     factors = exposure_factors(bands, kind)
     scaled = [

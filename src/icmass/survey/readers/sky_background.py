@@ -36,7 +36,7 @@ class Backgrounds:
     def read(
         cls,
         maps: Sequence[str | Path],
-        unvignetted: Sequence[str | Path],
+        unvignetted: Sequence[str | Path | Plane],
         bands: Sequence[Band],
         share: float = 1.0,
     ) -> Backgrounds:
