@@ -272,7 +272,7 @@ def open_events(
     exposure_maps: Sequence[str | Path | Plane] = (),
     exposure_kind: Kind = "vignetted",
     masks: Masks | None = None,
-    background_maps: Sequence[str | Path] = (),
+    background_maps: Sequence[str | Path | Plane] = (),
     unvignetted_maps: Sequence[str | Path | Plane] = (),
     min_visible: float = MIN_VISIBLE,
 ) -> EventSource:
@@ -292,7 +292,7 @@ def open_events(
         FITS exposure maps, of `exposure_kind` (`exposure.read_exposure_maps`). Without either, the
         exposure is that of the header or of the good time intervals of a pointing.
     masks : Masks, optional
-    background_maps : sequence of path
+    background_maps : sequence of path or Plane
         Background maps [counts per pixel], one for each band of `grid`; default: the instrument's
         mean background.
     unvignetted_maps : sequence of path or Plane

@@ -8,7 +8,7 @@ extension per module; and what SIXTE writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -321,9 +321,13 @@ def _live(hdu: Hdu, module: int) -> dict[int, float]:
 
 
 def count_events(
-    files: Sequence[EventFile], counts: EventCounts, cuts: EventCuts, least_ev: np.ndarray
+    files: Sequence[EventFile],
+    counts: EventCounts,
+    cuts: EventCuts,
+    least_ev: np.ndarray,
+    also: Callable[[dict[str, np.ndarray]], object] | None = None,
 ) -> None:
-    """Add the events of files to `counts`.
+    """Add the events of files to `counts`, and give them to `also`.
 
     Raises
     ------
@@ -344,6 +348,8 @@ def count_events(
                 has_times=file.has_precise_times,
                 has_modules=file.names_modules,
             )
+            if also is not None:
+                also(events)
         _check_some_left(file, counts.outcomes - before)
 
 
