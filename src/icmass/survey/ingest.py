@@ -26,7 +26,7 @@ from icmass.survey.readers.event_binning import IN_MAPS, OUTCOMES
 from icmass.survey.readers.observed import COMPONENTS, Target, gather_notes, survey_attrs
 from icmass.survey.readers.reading import EventReading, plain_grid, scanned
 from icmass.survey.readers.sky_grid import MapGrid
-from icmass.survey.sky_jobs import Sky, Unit, assign, cluster_file, do_job, job_name
+from icmass.survey.sky_jobs import MOST_CLUSTERS, Sky, Unit, assign, cluster_file, do_job, job_name
 from icmass.survey.sky_tiles import (
     Looked,
     error_of_plain,
@@ -36,7 +36,7 @@ from icmass.survey.sky_tiles import (
     write_plain,
 )
 from icmass.survey.store import SurveyWriter, check_new_store
-from icmass.survey.tasks import run_tasks
+from icmass.survey.tasks import Tasks
 
 FEW = 8
 """So many files are opened together before all else: what is wrong with the options shows there."""
@@ -137,25 +137,31 @@ def ingest_events(
     if scheduler is not None:
         files, reading = [file.resolve() for file in files], reading.with_absolute_paths()
         partial = partial.resolve()
-    run = _Run(files, targets, grid, reading, partial / "parts", workers, scheduler, progress)
-    run.start()
-    result = Ingested(out)
+    most = max(len(files), -(-len(targets) // MOST_CLUSTERS))
+    with Tasks(min(workers, most), scheduler) as work:
+        run = _Run(files, targets, grid, reading, partial / "parts", work, progress)
+        run.start()
+        return _make(run, Ingested(out), partial)
+
+
+def _make(run: _Run, result: Ingested, partial: Path) -> Ingested:
+    """Look through the files, read the clusters and gather them."""
     tiles, maps, unvignetted = run.look()
     result.bad_files = [error_of_plain(f.error) for f in (*tiles, *maps, *unvignetted) if f.error]
     if all(tile.error for tile in tiles):
         shutil.rmtree(partial)
         raise result.bad_files[0]
     failed, told = run.read(tiles, maps, unvignetted, result)
-    rows = [row for row in range(len(targets)) if row not in failed]
-    result.names = [targets[row].name for row in rows]
-    result.failed = {targets[row].name: failed[row] for row in sorted(failed)}
+    rows = [row for row in range(len(run.targets)) if row not in failed]
+    result.names = [run.targets[row].name for row in rows]
+    result.failed = {run.targets[row].name: failed[row] for row in sorted(failed)}
     facts = _gather_facts(told, tiles)
     result.notes = [*facts.get("notes", []), *result.passed_by]
     if rows:
         facts["notes"] = _some(result.notes, "more such notes")
-        attrs = survey_attrs(grid, preset="events", seed=0, facts=facts)
+        attrs = survey_attrs(run.grid, preset="events", seed=0, facts=facts)
         attrs |= {"names": json.dumps(result.names)}
-        run.gather(rows, attrs, out)
+        run.gather(rows, attrs, result.out)
     shutil.rmtree(partial)
     return result
 
@@ -196,8 +202,7 @@ class _Run:
     grid: MapGrid
     reading: EventReading
     parts: Path
-    workers: int
-    scheduler: str | None
+    work: Tasks
     progress: Progress | None
 
     def start(self) -> None:
@@ -323,8 +328,7 @@ class _Run:
                     writer.add(dict(values))
 
     def _tasks(self, function: Callable[..., Any], todo: list[Any], *fixed: Any) -> Iterator[Any]:
-        how: dict[str, Any] = {"workers": self.workers, "scheduler": self.scheduler}
-        for result in run_tasks(function, todo, *fixed, **how):
+        for result in self.work.run(function, todo, *fixed):
             if isinstance(result, Exception):
                 raise result
             yield result

@@ -27,7 +27,7 @@ from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator
-from icmass.survey.tasks import run_tasks
+from icmass.survey.tasks import Tasks
 from icmass.survey.twins import ROWS, rows_of, rows_variable
 from icmass.survey.universes import Universes
 from icmass.survey.whole import WHOLE, every_chunk
@@ -105,10 +105,11 @@ def simulate_survey(
     todo = [s for s in range(0, n_clusters, chunk) if not _part(partial, s).exists()]
     done = n_clusters - sum(min(chunk, n_clusters - s) for s in todo)
     where = str(partial.resolve())
-    for result in run_tasks(_attempt, todo, where, plan, workers=workers, scheduler=scheduler):
-        done += _counted(result, partial)
-        if progress:
-            progress(done, n_clusters)
+    with Tasks(min(workers, max(len(todo), 1)), scheduler) as work:
+        for result in work.run(_attempt, todo, where, plan):
+            done += _counted(result, partial)
+            if progress:
+                progress(done, n_clusters)
     _finish(partial, plan)
     if out.exists():
         shutil.rmtree(out)
