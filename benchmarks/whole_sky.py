@@ -139,7 +139,7 @@ def make(folder: Path, n_tiles: int) -> dict[str, Any]:
         maps.append(folder / f"em01_{name}_024_ExposureMap_c010.fits.gz")
         write_tile(tiles[-1], int(n), ra, dec, rng)
         write_map(maps[-1], ra, dec, rng)
-        for _ in range(rng.poisson(per_tile)):
+        for _ in range(round(per_tile)):
             d = dec + rng.uniform(-STEP / 2, STEP / 2)
             a = ra + rng.uniform(-STEP / 2, STEP / 2) / np.cos(np.radians(d))
             z = np.clip(rng.lognormal(np.log(0.31), 0.7), 0.05, 0.5)

@@ -11,7 +11,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.events import MODULES, EventCuts, EventFile
-from icmass.survey.readers.fits_images import Plane, band_of, check_exposure, read_plane
+from icmass.survey.readers.fits_images import Plane, band_of, read_plane, refuse_no_exposure
 from icmass.survey.readers.mission import check_mission
 from icmass.survey.readers.modules import (
     good_seconds,
@@ -42,19 +42,22 @@ class Exposure:
     Attributes
     ----------
     maps : list of Plane
-        Exposure maps in these seconds; where several overlap, the largest counts.
+        Exposure maps; where several overlap, the largest counts.
     seconds : float or None
         The same everywhere, where there are no maps.
     assumption : str
         How it was found, in plain words.
     notes : tuple of str
         What contradicts it, a sentence each.
+    factors : tuple of float
+        What makes these seconds of each map's.
     """
 
     maps: list[Plane] = field(default_factory=list)
     seconds: float | None = None
     assumption: str = ""
     notes: tuple[str, ...] = ()
+    factors: tuple[float, ...] = ()
 
     def sample(self, fine: FineGrid) -> np.ndarray:
         """Return the seconds at the points of a cluster's grid, (y, x)."""
@@ -62,9 +65,18 @@ class Exposure:
         if self.seconds is not None:
             return np.full((n, n), self.seconds)
         found = np.zeros((n, n))
-        for plane in self.maps:
-            np.maximum(found, fine.sample(plane.values, plane.wcs), out=found)
+        for plane, factor in zip(self.maps, self.factors, strict=True):
+            np.maximum(found, factor * fine.sample(plane.values, plane.wcs), out=found)
         return found
+
+    @property
+    def longest(self) -> float:
+        """The largest exposure anywhere [s]."""
+        of_maps = [
+            factor * float(plane.values.max())
+            for plane, factor in zip(self.maps, self.factors, strict=True)
+        ]
+        return max([*of_maps, self.seconds or 0.0])
 
 
 def survey_factor(band: Band) -> float:
@@ -96,14 +108,12 @@ def read_exposure_maps(
     for file in files:
         plane = file if isinstance(file, Plane) else read_plane(file)
         check_mission(plane.keys, plane.file)
+        refuse_no_exposure(plane)
         planes.append(plane)
         bands.append(_band_of(planes[-1]))
     factors = exposure_factors(bands, kind)
-    scaled = [
-        Plane(plane.file, check_exposure(plane) * (share / factor), plane.wcs, plane.header_band)
-        for plane, factor in zip(planes, factors, strict=True)
-    ]
-    return Exposure(scaled, None, describe_exposure(kind, factors) + _share_words(share))
+    how = describe_exposure(kind, factors) + _share_words(share)
+    return Exposure(planes, None, how, factors=tuple(share / factor for factor in factors))
 
 
 def exposure_factors(bands: Sequence[Band], kind: Kind) -> list[float]:
@@ -285,7 +295,7 @@ def longer_than_good_time(
     if not (cuts.gti and know_good_times(files)) or not good_seconds(files).any():
         return ()
     most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND)
-    longest = max([float(m.values.max()) for m in exposure.maps] + [exposure.seconds or 0.0])
+    longest = exposure.longest
     if longest <= most * (1 + CONTRADICTION):
         return ()
     what = f"the good time intervals leave at most {most:.4g} s at the survey-average area"
