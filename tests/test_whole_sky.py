@@ -135,6 +135,21 @@ def test_workers_change_nothing(
     assert [p.name for p in tmp_path.iterdir()] == ["two.zarr"]
 
 
+def test_a_scheduler_changes_nothing_but_the_place(
+    tiles: list[Path], whole: tuple[Path, Ingested], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are told to the workers of a scheduler as they are from anywhere."""
+    from distributed import LocalCluster
+
+    how: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    monkeypatch.chdir(tiles[0].parent)
+    relative = [Path(file.name) for file in tiles]
+    with LocalCluster(**how, dashboard_address=":0") as cluster:
+        made = make(relative, tmp_path / "a.zarr", scheduler=cluster.scheduler_address)
+    assert digest(tmp_path / "a.zarr") == digest(whole[0])
+    assert made.names == whole[1].names
+
+
 def test_files_out_of_order_change_nothing(
     tiles: list[Path], whole: tuple[Path, Ingested], tmp_path: Path
 ) -> None:
