@@ -71,8 +71,11 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def clusters() -> list[Target]:
     """Return clusters within tiles, between two, close to each other, nowhere, without redshift."""
     middle = [Target(f"in{k}", (RA + STEP * k) % 360, DEC + 0.1, 0.4, 2.0) for k in range(N_TILES)]
-    between = [Target(f"by{k}", (RA + STEP * (k + 0.5)) % 360, DEC, 0.3) for k in range(3)]
-    close = [Target("close", (RA + 0.43) % 360, DEC + 0.02, 0.35)]
+    between = [Target(f"by{k}", (RA + STEP * (k + 0.5)) % 360, DEC, 0.2) for k in range(3)]
+    close = [
+        Target("close", (RA + 0.43) % 360, DEC + 0.02, 0.35),
+        Target("edge", RA + 0.04, DEC, 0.3),  # of one tile, but its map overlaps that of by0
+    ]
     return [
         *between,
         Target("nowhere", 120.0, 40.0, 0.3),
@@ -111,7 +114,7 @@ def test_each_cluster_is_that_of_all_files(tiles: list[Path], whole: tuple[Path,
     alone = dict(zip([t.name for t in clusters()], source.read(clusters()), strict=True))
     survey = open_survey(out)
     names = [name for name, (_, found) in alone.items() if not isinstance(found, InputError)]
-    assert made.names == names == json.loads(survey.attrs["names"]) and len(names) == 8
+    assert made.names == names == json.loads(survey.attrs["names"]) and len(names) == 9
     for k, name in enumerate(names):
         expected = alone[name][1]
         assert isinstance(expected, dict)
