@@ -40,11 +40,7 @@ slow: $(VENV)/.dev
 
 # Branches of src that the tests take; htmlcov/index.html shows the rest. Fails below 90 per cent.
 coverage: $(VENV)/.maintain
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) -q
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage html --quiet --fail-under=0
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest -n $(WORKERS) -q --cov --cov-report=term --cov-report=html
 
 # The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
 oldest:
