@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.estimators.main_process import is_main
 from icmass.estimators.posterior import LNM_GRID, Prediction, normalised
+from icmass.files import whole_file
 
 COMPARED = (
     *("survey_attrs", "n_clusters", "survey_digest", "models", "folds", "fold_limit", "seed"),
@@ -214,15 +214,8 @@ def write_whole(file: Path, write: Callable[[BinaryIO], Any]) -> None:
     """
     if not is_main():
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    try:
-        with partial.open("wb") as stream:
-            write(stream)
-        os.replace(partial, file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(file) as draft, draft.open("wb") as stream:
+        write(stream)
 
 
 def finite(value: Any) -> Any:
