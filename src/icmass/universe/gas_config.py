@@ -117,10 +117,10 @@ class GasConfig(BaseModel):
     t_curvature: float = Field(0.0, ge=-0.2, le=0.2)
     phases: float = Field(0.28, ge=0, lt=1)
     phases_scatter: float = Field(0.20, ge=0, lt=1.5)
-    core_share: float = Field(-0.76, gt=-4, lt=3)
+    core_share: float = Field(-0.78, gt=-4, lt=3)
     core_share_width: float = Field(0.465, ge=0, lt=2)
     core_share_width_slope: float = -0.14
-    cusp_share: float = Field(0.40, ge=0, le=1)
+    cusp_share: float = Field(0.30, ge=0, le=1)
     cusp_share_scatter: float = Field(0.25, ge=0, lt=2)
     cusp_radius: float = Field(0.04, gt=0.005, lt=0.5)
     cusp_radius_scatter: float = Field(0.3, ge=0, lt=1.5)

@@ -11,7 +11,7 @@ from icmass.plasma.emissivity import PlasmaTable
 from icmass.universe.atmosphere import Atmosphere, clump_gas, make_atmosphere
 from icmass.universe.catalogue import CatalogueExcess
 from icmass.universe.cores import CORE, MIDDLE, projected_share
-from icmass.universe.gas import Gas, gas_mass_scatter, make_gas
+from icmass.universe.gas import Gas, make_gas
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import Halo
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
@@ -60,8 +60,7 @@ def build_scene(
     half_width : float
         Half the side of the map [comoving Mpc/h].
     """
-    richness = float(np.exp(gas_mass_scatter(halo.m500c, gas) * halo.latents["gas_mass"]))
-    clumps = draw_substructures(halo, substructure, rng, richness)
+    clumps = draw_substructures(halo, substructure, rng)
     others = draw_neighbours(halo, neighbours, cosmology, half_width, rng)
     n = len(clumps)
     theirs = clump_gas([clumps, others.clumps], halo, gas, cosmology)

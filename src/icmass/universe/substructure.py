@@ -84,16 +84,8 @@ class Clumps:
         return len(self.m500c)
 
 
-def draw_substructures(
-    halo: Halo, config: SubstructureConfig, rng: np.random.Generator, richness: float = 1.0
-) -> Clumps:
-    """Draw the subhalos of a halo.
-
-    Parameters
-    ----------
-    richness : float
-        Gas of the halo over that of others of its mass; its subhalos have as much more.
-    """
+def draw_substructures(halo: Halo, config: SubstructureConfig, rng: np.random.Generator) -> Clumps:
+    """Draw the subhalos of a halo."""
     ln_mass, cumulative, per_fraction = _mass_table(config)
     fraction = config.mass_fraction * np.exp(
         config.mass_fraction_scatter * halo.latents["accretion"]
@@ -108,7 +100,7 @@ def draw_substructures(
     return Clumps(
         offset=direction * (radius * halo.r500c)[:, None],
         m500c=mass,
-        gas_kept=richness * retained * depth**config.stripping,
+        gas_kept=retained * depth**config.stripping,
         reach=np.maximum(depth, 0.15),
     )
 

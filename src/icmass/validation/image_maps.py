@@ -34,7 +34,7 @@ from icmass.telescope.instrument import load_instrument
 from icmass.universe.halos import Halo
 from icmass.universe.twin_rows import TwinRows
 
-N_CLUSTERS = 400
+N_CLUSTERS = 200
 REDSHIFTS = (0.09, 0.30)
 """Range of the clusters that are taken: Magneticum's images are of z = 0.10 to 0.29."""
 
