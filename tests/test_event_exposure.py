@@ -47,6 +47,40 @@ def test_a_scan_needs_a_map(tmp_path: Path, mode: str) -> None:
     assert read_one(open_events([file], GRID, seconds=140.0))["exposure"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("mode", ["String", " ", "none", None])
+@pytest.mark.parametrize("gtis", [True, False])
+def test_a_scan_that_does_not_say_so(tmp_path: Path, mode: str | None, gtis: bool) -> None:
+    """Fifteen passes of 90 s, four hours apart, as in a survey by SIXTE: no pointing of 1,350 s."""
+    events = good(75)
+    passes = 14400.0 * np.arange(15)
+    events["TIME"] = np.repeat(passes, 5) + 45
+    times = {0: [(start, start + 90) for start in passes]} if gtis else {}
+    span = {"TSTART": 0.0, "TSTOP": 201_690.0}
+    file = write(
+        tmp_path / "a.fits",
+        events,
+        form="sixte",
+        gtis=times,
+        OBS_MODE=mode,
+        EXPOSURE=1350.0,
+        **span,
+    )
+    says = r"OBS_MODE: is not stated, and 1,350 s of good time in 201,690 s are those of a scan"
+    with pytest.raises(InputError, match=says + ".* give --expmap MAP or --exposure"):
+        open_events([file], GRID)
+    assert read_one(open_events([file], GRID, seconds=7.0))["exposure"] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("mode", ["String", None])
+def test_a_pointing_that_does_not_say_so(tmp_path: Path, mode: str | None) -> None:
+    file = write(tmp_path / "a.fits", good(50), gtis={m: [(0, 900)] for m in range(1, 8)})
+    stated = read_one(open_events([file], GRID))["exposure"]
+    write(file, good(50), OBS_MODE=mode, gtis={m: [(0, 900)] for m in range(1, 8)})
+    source = open_events([file], GRID)
+    assert read_one(source)["exposure"] == stated
+    assert source.notes == [f"{file}: OBS_MODE is not stated: taken for a pointing"]
+
+
 def test_exposure_of_headers(tmp_path: Path) -> None:
     events = good(50)
     stated = write(tmp_path / "a.fits", events, EXPOSURE=700.0, AREATYPE="SURVEY", LIGHTLEA=False)

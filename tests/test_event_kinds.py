@@ -104,14 +104,16 @@ def test_the_real_survey_of_sixte(data_dir: Path) -> None:
     with fits.open(file) as hdus:
         table = hdus["EVENTS"].data
         energy, valid = table["SIGNAL"], table["TYPE"] >= 0
-    source = open_events([file], GRID)
-    read_one(source, Target("", 0.0, 0.0, 0.1))
+    with pytest.raises(InputError, match=r"OBS_MODE: is not stated, and 1,\d\d\d s .* of a scan"):
+        open_events([file], GRID)
+    source = open_events([file], GRID, seconds=3.0)
+    assert read_one(source, Target("", 0.0, 0.0, 0.1))["exposure"] == pytest.approx(3.0)
     counted = tally(source)
     assert "bad pattern" not in counted and valid.sum() == 6088
     outside = counted["outside the bands"]
     assert counted["counted"] + counted["outside the maps"] + outside == 6088
     assert outside <= ((energy < 0.5) | (energy >= 7)).sum()
-    singles = open_events([file], GRID, cuts=EventCuts(pattern=1))
+    singles = open_events([file], GRID, cuts=EventCuts(pattern=1), seconds=3.0)
     read_one(singles, Target("", 0.0, 0.0, 0.1))
     assert tally(singles)["bad pattern"] == (table["NPIXELS"] != 1).sum()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -54,49 +53,33 @@ def esass(
     half_width: Annotated[
         float, typer.Option(min=0.1, max=20, help="Half the side of a map, comoving Mpc/h.")
     ] = 2.3,
+    workers: options.Workers = 1,
+    scheduler: options.Scheduler = None,
+    resume: options.Resume = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a survey.")] = False,
 ) -> None:
     """Make a survey of clusters in eROSITA event files: maps in each cluster's comoving frame.
 
-    Several files or overlapping sky tiles are merged; a photon that is in two is counted once. A
-    cluster that cannot be read is listed at the end, and the others are written.
+    Of many files, up to a whole sky, each cluster is read from those that its map reaches into; a
+    photon that is in two is counted once. Files and clusters that cannot be read are listed, and
+    the others are written. A killed run goes on with --resume, to the same survey.
     """
     from icmass.survey.readers.fits_images import parse_bands
-    from icmass.survey.readers.observed import COMPONENTS, survey_attrs
     from icmass.survey.readers.sky_grid import MapGrid
-    from icmass.survey.store import SurveyWriter, check_new_store
+    from icmass.survey.store import check_new_store
 
     how = options.event_options(locals())
-    check_new_store(out, overwrite=overwrite)
+    check_new_store(out, overwrite=overwrite or resume)
     targets = options.read_targets(table, ra, dec, redshift, nh, events=files[0])
     grid = MapGrid(tuple(parse_bands(bands)), pixels, half_width)
-    source = options.open_event_source(files, grid, how)
-    failed: dict[str, InputError] = {}
-    names: list[str] = []
-    attrs: dict[str, Any] = survey_attrs(grid, preset="events", seed=0, facts=source.facts)
-    writer = SurveyWriter(
-        out,
-        names=source.names,
-        n_pixels=pixels,
-        half_width=half_width,
-        bands=grid.bands,
-        attrs=attrs,
-        components=COMPONENTS,
-        overwrite=overwrite,
-    )
-    with writer:
-        for target, values in source.read(targets):
-            if isinstance(values, InputError):
-                failed[target.name] = values
-                continue
-            names.append(target.name)
-            writer.add(values)
-        writer.attrs["names"] = json.dumps(names)
-        if not names and len(targets) == 1:
-            raise next(iter(failed.values()))
-    options.print_notes(source.notes)
-    report_failed(failed, len(targets))
-    typer.echo(f"{out}: {len(names)} clusters; events: {source.outcomes}")
+    more = {"scheduler": scheduler, "resume": resume, "overwrite": overwrite}
+    made = options.ingest_files(files, targets, grid, how, out, workers=workers, **more)
+    if not made.names and len(targets) == 1:
+        raise next(iter(made.failed.values()))
+    options.print_notes(made.notes)
+    report_failed(made.failed, len(targets))
+    events = f"; events: {made.outcomes}" if made.outcomes else ""
+    typer.echo(f"{out}: {len(made.names)} clusters{events}")
 
 
 def report_failed(failed: dict[str, InputError], n: int) -> None:

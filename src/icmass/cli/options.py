@@ -15,8 +15,9 @@ from icmass.errors import InputError
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
-    from icmass.survey.readers.esass import EventSource
+    from icmass.survey.ingest import Ingested
     from icmass.survey.readers.observed import Target
+    from icmass.survey.readers.reading import EventReading
     from icmass.survey.readers.sky_grid import MapGrid
 
 SEVERAL = ("--images", "--expmap", "--index", "--background", "--expmap-novig")
@@ -94,6 +95,9 @@ LightLeakOption = Annotated[
     ),
 ]
 Gti = Annotated[bool, Option("--gti/--no-gti", help="Leave out events outside the GTIs.")]
+Workers = Annotated[int, Option(min=1, help="Processes on this machine.")]
+Scheduler = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
+Resume = Annotated[bool, Option("--resume", help="Go on with a killed run.")]
 ALL_MODULES = "1,2,3,4,5,6,7"
 STANDARD_FLAG = "0xE000F000"
 
@@ -242,11 +246,10 @@ def event_options(given: dict[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in EVENT_OPTIONS}
 
 
-def open_event_source(files: Sequence[Path], grid: MapGrid, given: dict[str, Any]) -> EventSource:
-    """Open event files as the options of the command line say, see `EVENT_OPTIONS`."""
-    from icmass.survey.readers.esass import open_events
+def event_reading(given: dict[str, Any]) -> EventReading:
+    """Return how event files are read, as the options of the command line say (`EVENT_OPTIONS`)."""
     from icmass.survey.readers.events import EventCuts
-    from icmass.survey.readers.masks import read_masks
+    from icmass.survey.readers.reading import EventReading
 
     cuts = EventCuts(
         flag=_parse_flag(given["flag"]),
@@ -255,23 +258,43 @@ def open_event_source(files: Sequence[Path], grid: MapGrid, given: dict[str, Any
         light_leak=given["light_leak"],
         gti=given["gti"],
     )
-    return open_events(
-        files,
-        grid,
+
+    def path(name: str) -> str | None:
+        return None if given[name] is None else str(given[name])
+
+    def paths(name: str) -> tuple[str, ...]:
+        return tuple(str(file) for file in given[name] or ())
+
+    return EventReading(
         cuts=cuts,
         seconds=given["exposure"],
-        exposure_maps=list(given["expmap"] or ()),
+        exposure_maps=paths("expmap"),
         exposure_kind=given["expmap_kind"] or "vignetted",
-        masks=read_masks(
-            given["mask"],
-            given["regions"],
-            given["sources"],
-            skip_bad_regions=given["skip_bad_regions"],
-        ),
-        background_maps=list(given["background"] or ()),
-        unvignetted_maps=list(given["novig"] or ()),
+        mask=path("mask"),
+        regions=path("regions"),
+        skip_bad_regions=given["skip_bad_regions"],
+        sources=path("sources"),
+        background_maps=paths("background"),
+        unvignetted_maps=paths("novig"),
         min_visible=given["min_visible"],
     )
+
+
+def ingest_files(
+    files: Sequence[Path],
+    targets: Sequence[Target],
+    grid: MapGrid,
+    given: dict[str, Any],
+    out: Path,
+    **how: Any,
+) -> Ingested:
+    """Make a survey of event files, as the options of the command line say."""
+    from icmass.cli.progress import stages
+    from icmass.survey.ingest import ingest_events
+
+    reading = event_reading(given)
+    with stages() as report:
+        return ingest_events(files, targets, grid, reading, out, progress=report, **how)
 
 
 def print_notes(notes: Sequence[str]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +11,10 @@ import typer
 
 from icmass.cli import options
 from icmass.cli.options import Option, refuse
+from icmass.cli.predict_inputs import Found, check_store, of_events, of_images, of_survey
 from icmass.errors import InputError
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from icmass.estimators.ensemble import Ensemble
     from icmass.estimators.mixture import Mixture
     from icmass.estimators.prior import Prior
@@ -65,6 +62,13 @@ Samples = Annotated[
 ModelName = Annotated[
     str | None, Option("--model", help="Which model of a run; default: its best network.")
 ]
+Store = Annotated[
+    Path | None,
+    Option(
+        metavar="X.zarr",
+        help="Keep the survey that is made of event files, by which --resume goes on.",
+    ),
+]
 Name = Annotated[str | None, Option(help="What to call the cluster.")]
 Index = Annotated[
     list[str] | None,
@@ -84,15 +88,6 @@ Attribution = Annotated[
 ]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace the table of --out.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
-
-
-@dataclass
-class Found:
-    """What is to be predicted: clusters of a survey, and those that could not be read."""
-
-    survey: xr.Dataset | None
-    rows: np.ndarray
-    failed: dict[str, InputError] = field(default_factory=dict)
 
 
 def predict(
@@ -124,6 +119,10 @@ def predict(
     model_name: ModelName = None,
     index: Index = None,
     device: Device = "auto",
+    workers: options.Workers = 1,
+    scheduler: options.Scheduler = None,
+    store: Store = None,
+    resume: options.Resume = False,
     prior_text: PriorText = "training",
     samples: Samples = None,
     out: Out = None,
@@ -134,7 +133,7 @@ def predict(
 ) -> None:
     """Predict M500c of the clusters of a survey, of event files, or of images of one cluster.
 
-    A batch goes on past a cluster that cannot be used, and lists it at the end.
+    A batch goes on past a file or a cluster that cannot be used, and lists it at the end.
     """
     from icmass.cli.predict_table import print_prediction
     from icmass.estimators.bundled import model_folder
@@ -150,6 +149,12 @@ def predict(
         {**how, "table": table, "ra": ra, "dec": dec}
         | {"redshift": redshift, "image_bands": image_bands},
     )
+    if images or stores:
+        work: dict[str, object] = {"--store": store, "--scheduler": scheduler}
+        work |= {"--resume": resume or None, "--workers": workers if workers > 1 else None}
+        refuse(work, "goes with event files")
+    if scheduler is not None or resume:
+        check_store(store)
     if not as_json:
         refuse({"--samples": samples}, "only --json prints samples")
     if attribution and pictures is None:
@@ -157,7 +162,7 @@ def predict(
     prior = parse_prior(prior_text)
     ensemble = load_ensemble(model_folder(model), model=model_name, device=device)
     if stores:
-        found = _of_survey(stores[0], index)
+        found = of_survey(stores[0], index)
     else:
         events = files[0] if files else None
         targets = options.read_targets(
@@ -166,9 +171,10 @@ def predict(
         if images:
             sky: dict[str, Any] = {"mask": mask, "min_visible": min_visible, "seed": seed}
             sky |= {"exposure_kind": expmap_kind or "survey", "seconds": exposure}
-            found = _of_images(ensemble, images, expmap or [], targets[0], image_bands, sky)
+            found = of_images(ensemble, images, expmap or [], targets[0], image_bands, sky)
         else:
-            found = _of_events(ensemble, files, targets, how)
+            by = {"workers": workers, "scheduler": scheduler, "resume": resume}
+            found = of_events(ensemble, files, targets, how, store, **by)
     document, prediction = _predicted(ensemble, found, prior=prior, n_samples=samples, seed=seed)
     if out is not None:
         _write_table(document, out, overwrite)
@@ -228,76 +234,6 @@ def _checked_inputs(
     else:
         refuse(of_images, "goes with --images")
     return []
-
-
-def _of_survey(path: Path, index: list[str] | None) -> Found:
-    """Return a survey and the clusters asked for."""
-    from icmass.survey.catalog import open_survey
-
-    survey = open_survey(path)
-    return Found(survey, options.chosen_clusters(index, survey.sizes["cluster"], path.name))
-
-
-def _of_images(
-    ensemble: Ensemble,
-    images: Sequence[Path],
-    expmap: Sequence[Path],
-    target: Any,
-    bands: str | None,
-    sky: dict[str, Any],
-) -> Found:
-    """Return the survey of one cluster, on the maps that the model was trained on."""
-    from icmass.survey.readers.fits_images import parse_bands
-    from icmass.survey.readers.images import survey_from_images
-
-    grid = ensemble.map_grid()
-    ensemble.training.check_redshift(target.redshift)
-    survey = survey_from_images(
-        images,
-        expmap,
-        ra=target.ra,
-        dec=target.dec,
-        redshift=target.redshift,
-        nh=target.nh,
-        grid=grid,
-        image_bands=parse_bands(bands) if bands is not None else None,
-        **sky,
-    )
-    return Found(survey, np.array([0]))
-
-
-def _of_events(
-    ensemble: Ensemble, files: Sequence[Path], targets: Sequence[Any], how: dict[str, Any]
-) -> Found:
-    """Return the survey of clusters in event files, on the maps that the model was trained on."""
-    from icmass.survey.readers.observed import check_target, survey_attrs, survey_in_memory
-
-    grid = ensemble.map_grid()
-    failed: dict[str, InputError] = {}
-    usable = []
-    for target in targets:
-        try:
-            check_target(target)
-            ensemble.training.check_redshift(target.redshift)
-            usable.append(target)
-        except InputError as error:
-            failed[target.name] = error
-    source = options.open_event_source(files, grid, how)
-    clusters, names = [], []
-    for target, values in source.read(usable):
-        if isinstance(values, InputError):
-            failed[target.name] = values
-        else:
-            clusters.append(values)
-            names.append(target.name)
-    if not clusters and len(targets) == 1:
-        raise next(iter(failed.values()))
-    if not clusters:
-        options.print_notes(source.notes)
-        return Found(None, np.zeros(0, int), failed)
-    attrs = survey_attrs(grid, preset="events", seed=0, facts=source.facts)
-    survey = survey_in_memory(clusters, grid, {**attrs, "names": json.dumps(names)})
-    return Found(survey, np.arange(len(clusters)), failed)
 
 
 def _predicted(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from icmass.cli import options
 from icmass.cli.progress import progress
 
 
@@ -28,10 +29,8 @@ def simulate(
         str, typer.Option(help="erosita, phox, demo, efeds, or erass1 to erass8.")
     ] = "erosita",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the survey.")] = 1,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler, instead of --workers.")
-    ] = None,
+    workers: options.Workers = 1,
+    scheduler: options.Scheduler = None,
     chunk: Annotated[int, typer.Option(min=1, help="Clusters per chunk of the store.")] = 32,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with physical and observing parameters.")
@@ -51,7 +50,7 @@ def simulate(
         int | None,
         typer.Option(metavar="K", help="With --physics prior: clusters are of K universes."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    resume: options.Resume = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a survey of that name.")
     ] = False,

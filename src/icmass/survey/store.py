@@ -38,6 +38,8 @@ class SurveyWriter:
         ``version`` and ``format`` are set here.
     overwrite : bool
         Replace a store of that name.
+    draft : path, optional
+        Where the store grows, ``X.zarr.partial`` by default; what is there is deleted.
     """
 
     def __init__(
@@ -51,11 +53,12 @@ class SurveyWriter:
         attrs: Mapping[str, Any],
         components: Sequence[str],
         overwrite: bool = False,
+        draft: Path | None = None,
     ) -> None:
         self.out = check_new_store(out, overwrite=overwrite)
         self.attrs = {"format": FORMAT, WHOLE: 1, "version": __version__, **attrs}
         self.n_clusters = 0
-        self._partial = self.out.with_name(self.out.name + ".partial")
+        self._partial = draft or self.out.with_name(self.out.name + ".partial")
         self._names = [name for name in names if not is_ragged(name)]
         self._ragged: dict[str, list[np.ndarray]] = {
             name: [] for name in names if is_ragged(name) and name != "galaxy_offset"

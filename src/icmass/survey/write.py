@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import warnings
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dask
 import dask.array
 import numpy as np
 import xarray as xr
@@ -29,14 +27,11 @@ from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.tasks import Tasks
 from icmass.survey.twins import ROWS, rows_of, rows_variable
 from icmass.survey.universes import Universes
 from icmass.survey.whole import WHOLE, every_chunk
 from icmass.universe.twin_rows import TwinRows
-
-#: One thread a worker. Dask would also have the C library give freed memory back at once, which
-#: costs more time in page faults than the simulation takes.
-_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
 
 _RAGGED_CHUNK = 2**18  # entries per chunk of a ragged variable
 
@@ -109,10 +104,12 @@ def simulate_survey(
     _start(partial, plan, resume, table)
     todo = [s for s in range(0, n_clusters, chunk) if not _part(partial, s).exists()]
     done = n_clusters - sum(min(chunk, n_clusters - s) for s in todo)
-    for count in _run(partial, plan, todo, workers, scheduler):
-        done += count
-        if progress:
-            progress(done, n_clusters)
+    where = str(partial.resolve())
+    with Tasks(min(workers, max(len(todo), 1)), scheduler) as work:
+        for result in work.run(_attempt, todo, where, plan):
+            done += _counted(result, partial)
+            if progress:
+                progress(done, n_clusters)
     _finish(partial, plan)
     if out.exists():
         shutil.rmtree(out)
@@ -261,40 +258,6 @@ def _counted(result: int | Exception, partial: Path) -> int:
     if isinstance(result, Exception):
         raise result
     return result
-
-
-def _run(
-    partial: Path, plan: dict[str, Any], todo: list[int], workers: int, scheduler: str | None
-) -> Iterator[int]:
-    if not todo:
-        return
-    if scheduler is None and workers == 1:
-        for start in todo:
-            yield _counted(_attempt(str(partial), plan, start), partial)
-        return
-    from distributed import Client, LocalCluster, as_completed
-
-    target = str(partial.resolve())
-    local = None
-    if scheduler is None:
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}):
-            local = LocalCluster(
-                n_workers=min(workers, len(todo)),
-                threads_per_worker=1,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
-    try:
-        with Client(scheduler or local) as client:
-            futures = client.map(
-                _attempt, [target] * len(todo), [plan] * len(todo), todo, pure=False
-            )
-            for future in as_completed(futures):
-                yield _counted(future.result(), partial)
-                future.release()
-    finally:
-        if local is not None:
-            local.close()
 
 
 def _finish(partial: Path, plan: dict[str, Any]) -> None:

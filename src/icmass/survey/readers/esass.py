@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.event_binning import OUTCOMES, EventCounts, Frames
+from icmass.survey.readers.event_binning import IN_MAPS, OUTCOMES, EventCounts, Frames
 from icmass.survey.readers.events import EventCuts, EventFile, count_events, scan_event_file
 from icmass.survey.readers.exposure import (
     Exposure,
@@ -25,6 +25,7 @@ from icmass.survey.readers.exposure import (
     longer_than_good_time,
     read_exposure_maps,
 )
+from icmass.survey.readers.fits_images import Plane
 from icmass.survey.readers.masks import Masks
 from icmass.survey.readers.modules import exposure_of_bands, module_share
 from icmass.survey.readers.observed import (
@@ -89,8 +90,7 @@ class EventSource:
     @property
     def outcomes(self) -> str:
         """What became of the events that were read, in words."""
-        named = zip(OUTCOMES, self.tally, strict=True)
-        return ", ".join(f"{n:,} {name}" for name, n in named if n)
+        return describe_tally(self.tally)
 
     @property
     def notes(self) -> list[str]:
@@ -118,52 +118,47 @@ class EventSource:
         }
 
     def read(
-        self, targets: Sequence[Target]
+        self, targets: Sequence[Target], earlier: Sequence[Target] = ()
     ) -> Iterator[tuple[Target, dict[str, Any] | InputError]]:
         """Yield the variables (`names`) of each cluster, or why there are none.
+
+        Parameters
+        ----------
+        targets : sequence of Target
+        earlier : sequence of Target
+            Clusters, read before, whose photons are not counted again in `tally`.
 
         Raises
         ------
         InputError
             If a file cannot be used.
         """
-        n_bytes = 2 * len(self.grid.bands) * self.grid.n_pixels**2
-        at_once = max(min(AT_ONCE, MAX_BYTES // n_bytes), 1)
-        problems = [_problem(target) for target in targets]
+        at_once = clusters_at_once(self.grid)
+        problems = [problem_of(target) for target in targets]
         good = [t for t, problem in zip(targets, problems, strict=True) if problem is None]
-        frames = self._frames(good)
+        frames = frames_of([*earlier, *good], self.grid)
         counts, place = None, 0
         for target, problem in zip(targets, problems, strict=True):
             if problem is not None:
                 yield target, problem
                 continue
             if counts is None or place % at_once == 0:
-                counts = self._counts(frames, range(place, min(place + at_once, len(good))))
+                some = range(place, min(place + at_once, len(good)))
+                counts = self._counts(frames, some, len(earlier))
             try:
-                yield target, self._cluster(target, counts, place)
+                yield target, self._cluster(target, counts, len(earlier) + place)
             except InputError as error:
                 yield target, error
             place += 1
 
-    def _frames(self, targets: Sequence[Target]) -> Frames:
-        grid = self.grid
-        per_mpc_h = [float(grid.cosmology.arcmin_per_mpc_h(t.redshift)) / 60 for t in targets]
-        return Frames(
-            ra=np.array([t.ra for t in targets], float),
-            dec=np.array([t.dec for t in targets], float),
-            pixel=np.radians(per_mpc_h) * (2 * grid.half_width / grid.n_pixels),
-            n_pixels=grid.n_pixels,
-            bands_ev=np.rint(1000 * np.array(grid.bands, float)),
-        )
-
-    def _counts(self, frames: Frames, mapped: range) -> EventCounts:
-        """Return the maps of some of the clusters; what becomes of the events is told once."""
+    def _counts(self, frames: Frames, some: range, first: int) -> EventCounts:
+        """Return the maps of some of the clusters, which begin at `first` in `frames`."""
         by_time = all(file.has_precise_times for file in self.files)
-        counts = EventCounts(frames, mapped, by_time)
+        counts = EventCounts(frames, range(first + some.start, first + some.stop), by_time)
         leaks = any(file.leaks for file in self.files)
         count_events(self.files, counts, self.cuts, self.cuts.least_ev(self.grid.bands, leaks))
-        if mapped.start == 0:
-            self.tally[:] += counts.outcomes
+        told = IN_MAPS if some.start else slice(None)
+        self.tally[told] += counts.outcomes[told]
         return counts
 
     def _cluster(self, target: Target, counts: EventCounts, place: int) -> dict[str, Any]:
@@ -224,7 +219,31 @@ class EventSource:
         )
 
 
-def _problem(target: Target) -> InputError | None:
+def clusters_at_once(grid: MapGrid) -> int:
+    """Return of how many clusters the maps are held while files are read."""
+    n_bytes = 2 * len(grid.bands) * grid.n_pixels**2
+    return max(min(AT_ONCE, MAX_BYTES // n_bytes), 1)
+
+
+def frames_of(targets: Sequence[Target], grid: MapGrid) -> Frames:
+    """Return the maps of clusters on the sky."""
+    per_mpc_h = [float(grid.cosmology.arcmin_per_mpc_h(t.redshift)) / 60 for t in targets]
+    return Frames(
+        ra=np.array([t.ra for t in targets], float),
+        dec=np.array([t.dec for t in targets], float),
+        pixel=np.radians(per_mpc_h) * (2 * grid.half_width / grid.n_pixels),
+        n_pixels=grid.n_pixels,
+        bands_ev=np.rint(1000 * np.array(grid.bands, float)),
+    )
+
+
+def describe_tally(tally: np.ndarray) -> str:
+    """Return what became of events in words: those of `OUTCOMES` that there are."""
+    return ", ".join(f"{n:,} {name}" for n, name in zip(tally, OUTCOMES, strict=True) if n)
+
+
+def problem_of(target: Target) -> InputError | None:
+    """Return why a cluster cannot be looked at, if so."""
     try:
         check_target(target)
     except InputError as error:
@@ -245,23 +264,23 @@ def _check_grid(grid: MapGrid) -> None:
 
 
 def open_events(
-    files: Sequence[str | Path],
+    files: Sequence[str | Path | EventFile],
     grid: MapGrid,
     *,
     cuts: EventCuts | None = None,
     seconds: float | None = None,
-    exposure_maps: Sequence[str | Path] = (),
+    exposure_maps: Sequence[str | Path | Plane] = (),
     exposure_kind: Kind = "vignetted",
     masks: Masks | None = None,
-    background_maps: Sequence[str | Path] = (),
-    unvignetted_maps: Sequence[str | Path] = (),
+    background_maps: Sequence[str | Path | Plane] = (),
+    unvignetted_maps: Sequence[str | Path | Plane] = (),
     min_visible: float = MIN_VISIBLE,
 ) -> EventSource:
     """Open event files to make maps of clusters in them.
 
     Parameters
     ----------
-    files : sequence of path
+    files : sequence of path or EventFile
         eSASS event files (or SIXTE's); sky tiles may overlap.
     grid : MapGrid
         The maps to make.
@@ -269,14 +288,14 @@ def open_events(
         Which events are used.
     seconds : float, optional
         Exposure of all modules of the files at the survey-average area, the same everywhere [s].
-    exposure_maps : sequence of path
+    exposure_maps : sequence of path or Plane
         FITS exposure maps, of `exposure_kind` (`exposure.read_exposure_maps`). Without either, the
         exposure is that of the header or of the good time intervals of a pointing.
     masks : Masks, optional
-    background_maps : sequence of path
+    background_maps : sequence of path or Plane
         Background maps [counts per pixel], one for each band of `grid`; default: the instrument's
         mean background.
-    unvignetted_maps : sequence of path
+    unvignetted_maps : sequence of path or Plane
         Unvignetted exposure maps [s], for the particles, which come through no mirror.
     min_visible : float
 
@@ -291,7 +310,7 @@ def open_events(
     if seconds is not None and exposure_maps:
         raise InputError("give one of them", field="--exposure, --expmap")
     _check_grid(grid)
-    event_files = [scan_event_file(file) for file in files]
+    event_files = [f if isinstance(f, EventFile) else scan_event_file(f) for f in files]
     share = module_share(event_files, cuts, grid.bands)
     if exposure_maps:
         exposure = read_exposure_maps(exposure_maps, exposure_kind, share)

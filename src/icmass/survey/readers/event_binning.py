@@ -26,6 +26,9 @@ OUTCOMES = (
 )
 """What becomes of an event; the first reason not to count it is the one given."""
 (COUNTED, FLAGGED, PATTERN, MODULE, TIME, BROKEN, ELSEWHERE, BAND, DUPLICATE) = range(len(OUTCOMES))
+CUT = [FLAGGED, PATTERN, MODULE, TIME, BROKEN]
+"""Outcomes that do not depend on the clusters."""
+IN_MAPS = [COUNTED, BAND, DUPLICATE]
 MAX_COUNT = np.iinfo("u2").max
 _CELLS = 180, 360  # of one degree, in which clusters are looked up
 
@@ -87,7 +90,9 @@ class EventCounts:
     frames : Frames
         All the clusters that are looked at.
     mapped : range or None
-        Those of them whose maps are made, all by default; the rest is of all.
+        Those of them whose maps are made, all by default. Photons are remembered, to tell
+        duplicates, in these maps only, and what becomes of a photon is counted here only if the
+        first of `frames` that it lies in is one of them: a sum over ranges counts it once.
     by_time : bool
         Whether photons of several files are recognised by their times.
     maps : ndarray, uint16 (len(mapped), band, y, x)
@@ -95,7 +100,7 @@ class EventCounts:
     outcomes : ndarray, int64 (len(OUTCOMES),)
         Number of events by outcome.
     outside_bands : ndarray, int64 (n,)
-        Events in the frame of each cluster that passed the cuts, but are in none of the bands.
+        Events in the frame of each mapped cluster that passed the cuts, but are in no band.
     energy_range : ndarray, float64 (n, 2)
         The least and the largest of their energies [eV].
     """
@@ -119,6 +124,12 @@ class EventCounts:
         self.energy_range = np.full((n, 2), (np.inf, -np.inf))
         self._lookup = frames.lookup()
         self._seen = SeenPhotons(by_time=self.by_time)
+
+    @classmethod
+    def of_no_cluster(cls) -> EventCounts:
+        """Return counts without a map, of which the outcomes are those of the cuts alone."""
+        none = np.zeros(0)
+        return cls(Frames(none, none, none, 1, np.array([[0.0, np.inf]])))
 
     def maps_of(self, cluster: int) -> np.ndarray:
         """Return the maps (band, y, x) of one of all the clusters, by its place in `frames`."""
@@ -270,7 +281,7 @@ def _count(  # type: ignore[no-untyped-def]
                     band = k
                     break
         cell = min(int(d + 90), 179) * 360 + int(np.floor(a)) % 360
-        inside = False
+        lead = -1
         fresh = False
         sd, cd = np.sin(np.radians(d)), np.cos(np.radians(d))
         for j in range(cell_from[cell], cell_from[cell + 1]):
@@ -285,7 +296,11 @@ def _count(  # type: ignore[no-untyped-def]
             row = half + (cd0 * sd - sd0 * cd * np.cos(offset)) * scale
             if not (0 <= column < n and 0 <= row < n):
                 continue
-            inside = True
+            if lead < 0:
+                lead = cluster
+            k = cluster - first
+            if not 0 <= k < maps.shape[0]:
+                continue
             if band < 0:
                 outside_bands[cluster] += 1
                 energy_range[cluster, 0] = min(energy_range[cluster, 0], energy)
@@ -311,14 +326,13 @@ def _count(  # type: ignore[no-untyped-def]
                 if not fresh:
                     break
                 n_seen += 1
-            k = cluster - first
-            if not 0 <= k < maps.shape[0]:
-                continue
             if maps[k, band, int(row), int(column)] == 65535:
                 return -1
             maps[k, band, int(row), int(column)] += 1
-        if not inside:
+        if lead < 0:
             outcomes[ELSEWHERE] += 1
+        elif not first <= lead < first + maps.shape[0]:
+            continue
         elif band < 0:
             outcomes[BAND] += 1
         elif fresh:

@@ -8,7 +8,7 @@ extension per module; and what SIXTE writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
+from icmass.survey.readers.event_binning import CUT, OUTCOMES, EventCounts
 from icmass.survey.readers.event_columns import (
     Columns,
     decode_events,
@@ -321,9 +321,13 @@ def _live(hdu: Hdu, module: int) -> dict[int, float]:
 
 
 def count_events(
-    files: Sequence[EventFile], counts: EventCounts, cuts: EventCuts, least_ev: np.ndarray
+    files: Sequence[EventFile],
+    counts: EventCounts,
+    cuts: EventCuts,
+    least_ev: np.ndarray,
+    also: Callable[[dict[str, np.ndarray]], object] | None = None,
 ) -> None:
-    """Add the events of files to `counts`.
+    """Add the events of files to `counts`, and give them to `also`.
 
     Raises
     ------
@@ -344,7 +348,9 @@ def count_events(
                 has_times=file.has_precise_times,
                 has_modules=file.names_modules,
             )
-        _check_some_left(file, dict(zip(OUTCOMES, counts.outcomes - before, strict=True)))
+            if also is not None:
+                also(events)
+        _check_some_left(file, counts.outcomes - before)
 
 
 def _edges(file: EventFile) -> tuple[np.ndarray, np.ndarray]:
@@ -356,11 +362,10 @@ def _edges(file: EventFile) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), np.concatenate([[0], np.cumsum([len(p) for p in parts])])
 
 
-def _check_some_left(file: EventFile, outcomes: dict[str, int]) -> None:
-    usable = ("counted", "outside the maps", "outside the bands", "duplicate")
-    if any(outcomes[name] for name in usable):
+def _check_some_left(file: EventFile, outcomes: np.ndarray) -> None:
+    if outcomes[CUT].sum() < file.n_events:
         return
-    why = ", ".join(f"{n} {name}" for name, n in outcomes.items() if n)
+    why = ", ".join(f"{outcomes[k]} {OUTCOMES[k]}" for k in CUT if outcomes[k])
     raise InputError(
         f"none of its {file.n_events} events is used: {why}",
         file=file.file,

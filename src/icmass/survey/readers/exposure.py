@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.events import MODULES, EventCuts, EventFile
-from icmass.survey.readers.fits_images import Plane, band_of, check_exposure, read_plane
+from icmass.survey.readers.fits_images import Plane, band_of, read_plane, refuse_no_exposure
 from icmass.survey.readers.mission import check_mission
 from icmass.survey.readers.modules import (
     good_seconds,
@@ -25,6 +25,10 @@ from icmass.telescope.instrument import load_instrument
 Kind = Literal["vignetted", "unvignetted", "survey"]
 Band = tuple[float, float]
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
+_NO_MODE = ("", "STRING", "NONE", "UNKNOWN", "UNDEFINED", "NOTSET", "N/A")
+"""What stands for OBS_MODE where it is not stated; ``String`` is SIXTE's."""
+_LEAST_DUTY = 0.1
+"""A scan passes a place for less than a minute every four hours, a pointing stays."""
 _DEFAULT_BAND: Band = (0.5, 2.0)
 CONTRADICTION = 0.01
 """Relative difference of two statements of the exposure beyond which it is said."""
@@ -38,19 +42,22 @@ class Exposure:
     Attributes
     ----------
     maps : list of Plane
-        Exposure maps in these seconds; where several overlap, the largest counts.
+        Exposure maps; where several overlap, the largest counts.
     seconds : float or None
         The same everywhere, where there are no maps.
     assumption : str
         How it was found, in plain words.
     notes : tuple of str
         What contradicts it, a sentence each.
+    factors : tuple of float
+        What makes these seconds of each map's.
     """
 
     maps: list[Plane] = field(default_factory=list)
     seconds: float | None = None
     assumption: str = ""
     notes: tuple[str, ...] = ()
+    factors: tuple[float, ...] = ()
 
     def sample(self, fine: FineGrid) -> np.ndarray:
         """Return the seconds at the points of a cluster's grid, (y, x)."""
@@ -58,9 +65,18 @@ class Exposure:
         if self.seconds is not None:
             return np.full((n, n), self.seconds)
         found = np.zeros((n, n))
-        for plane in self.maps:
-            np.maximum(found, fine.sample(plane.values, plane.wcs), out=found)
+        for plane, factor in zip(self.maps, self.factors, strict=True):
+            np.maximum(found, factor * fine.sample(plane.values, plane.wcs), out=found)
         return found
+
+    @property
+    def longest(self) -> float:
+        """The largest exposure anywhere [s]."""
+        of_maps = [
+            factor * float(plane.values.max())
+            for plane, factor in zip(self.maps, self.factors, strict=True)
+        ]
+        return max([*of_maps, self.seconds or 0.0])
 
 
 def survey_factor(band: Band) -> float:
@@ -72,12 +88,14 @@ def survey_factor(band: Band) -> float:
     return float((survey / energy**2).sum() / weight.sum()) if weight.any() else 1.0
 
 
-def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1.0) -> Exposure:
+def read_exposure_maps(
+    files: Sequence[str | Path | Plane], kind: Kind, share: float = 1.0
+) -> Exposure:
     """Read exposure maps.
 
     Parameters
     ----------
-    files : sequence of path
+    files : sequence of path or Plane
         FITS images [s, as if of seven modules, which is what eSASS' expmap writes].
     kind : {"vignetted", "unvignetted", "survey"}
         ``vignetted``: relative to the area on axis; divided by the survey-average over it at the
@@ -88,15 +106,14 @@ def read_exposure_maps(files: Sequence[str | Path], kind: Kind, share: float = 1
     """
     planes, bands = [], []
     for file in files:
-        planes.append(read_plane(file))
-        check_mission(planes[-1].keys, file)
+        plane = file if isinstance(file, Plane) else read_plane(file)
+        check_mission(plane.keys, plane.file)
+        refuse_no_exposure(plane)
+        planes.append(plane)
         bands.append(_band_of(planes[-1]))
     factors = exposure_factors(bands, kind)
-    scaled = [
-        Plane(plane.file, check_exposure(plane) * (share / factor), plane.wcs, plane.header_band)
-        for plane, factor in zip(planes, factors, strict=True)
-    ]
-    return Exposure(scaled, None, describe_exposure(kind, factors) + _share_words(share))
+    how = describe_exposure(kind, factors) + _share_words(share)
+    return Exposure(planes, None, how, factors=tuple(share / factor for factor in factors))
 
 
 def exposure_factors(bands: Sequence[Band], kind: Kind) -> list[float]:
@@ -136,6 +153,38 @@ def _share_words(share: float) -> str:
     return "" if share == 1 else f", times {share:.3f} for the modules used"
 
 
+def _mode(file: EventFile) -> str:
+    """Return the mode of observation that a file states; empty where it states none."""
+    mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
+    return "" if mode in _NO_MODE else mode
+
+
+def sign_of_scan(file: EventFile) -> str:
+    """Return what shows that a file is of a scan of the sky; empty where nothing does.
+
+    Where OBS_MODE states nothing it is the good time: of a scan, short passes that lie hours apart.
+    """
+    if mode := _mode(file):
+        return f"is {mode}" if mode in _SCANNING else ""
+    good, span = _good_and_span(file)
+    if not 0 < good < _LEAST_DUTY * span:
+        return ""
+    return f"is not stated, and {good:,.0f} s of good time in {span:,.0f} s are those of a scan"
+
+
+def _good_and_span(file: EventFile) -> tuple[float, float]:
+    """Return the longest good time of a module and the time from its begin to its end [s]."""
+    gtis = [times for times in file.gtis.values() if len(times)]
+    if gtis:
+        good = max(float((times[:, 1] - times[:, 0]).sum()) for times in gtis)
+        return good, max(t[-1, 1] for t in gtis) - min(t[0, 0] for t in gtis)
+    numbers = [file.keys.get(key) for key in ("EXPOSURE", "TSTART", "TSTOP")]
+    good, start, stop = (
+        float(x) if isinstance(x, int | float) and not isinstance(x, bool) else 0.0 for x in numbers
+    )
+    return good, stop - start
+
+
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
     """Return the exposure that the headers of mocks and of single pointings state, if they do.
 
@@ -146,9 +195,8 @@ def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None
         return None
     seconds = []
     for file in files:
-        mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
         value = file.keys.get("EXPOSURE")
-        if mode in _SCANNING or isinstance(value, bool) or not isinstance(value, int | float):
+        if sign_of_scan(file) or isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if not 0 < value < np.inf:
             raise InputError(
@@ -174,10 +222,9 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
         If there are none, if they add up to nothing, or if the files are of a scan.
     """
     for file in files:
-        mode = str(file.keys.get("OBS_MODE", "")).strip().upper()
-        if mode in _SCANNING:
+        if sign := sign_of_scan(file):
             raise InputError(
-                f"is {mode}: its good time intervals are not the exposure of any position",
+                f"{sign}: its good time intervals are not the exposure of any position",
                 file=file.file,
                 field="keyword OBS_MODE",
                 mend=_MEND,
@@ -207,8 +254,19 @@ def known_exposure(
     Raises
     ------
     InputError
-        If neither tells, or one makes no sense.
+        If neither tells, or one makes no sense, or the files are of a scan.
     """
+    found = _of_pointing(files, cuts, bands, share)
+    silent = [file for file in files if not _mode(file)]
+    if not silent:
+        return found
+    note = f"{_named(silent)}: OBS_MODE is not stated: taken for a pointing"
+    return replace(found, notes=(*found.notes, note))
+
+
+def _of_pointing(
+    files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band], share: float
+) -> Exposure:
     stated = header_exposure(files, share)
     if stated is None or stated.seconds is None:
         return gti_exposure(files, cuts, bands)
@@ -237,7 +295,7 @@ def longer_than_good_time(
     if not (cuts.gti and know_good_times(files)) or not good_seconds(files).any():
         return ()
     most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND)
-    longest = max([float(m.values.max()) for m in exposure.maps] + [exposure.seconds or 0.0])
+    longest = exposure.longest
     if longest <= most * (1 + CONTRADICTION):
         return ()
     what = f"the good time intervals leave at most {most:.4g} s at the survey-average area"

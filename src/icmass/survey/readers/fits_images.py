@@ -67,8 +67,14 @@ class Plane:
     keys: dict[str, Any] = field(default_factory=dict)
 
 
-def read_plane(file: str | Path) -> Plane:
+def read_plane(file: str | Path, *, without_pixels: bool = False) -> Plane:
     """Read the first two-dimensional image of a FITS file.
+
+    Parameters
+    ----------
+    file : path
+    without_pixels : bool
+        Read what comes before the pixels only; they are then zeros that take no memory.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def read_plane(file: str | Path) -> Plane:
     if not file.is_file():
         raise InputError("no such file", file=file, mend="give the path of a FITS image")
     try:
-        values, header = _first_image(file)
+        values, header = _first_image(file, without_pixels)
     except InputError as error:
         what = f"not a readable FITS file ({error.problem})"
         raise InputError(what, file=file, field=error.field, mend=error.mend) from None
@@ -93,7 +99,7 @@ def read_plane(file: str | Path) -> Plane:
     return Plane(file, values, _celestial(header, file), _header_band(header), keys)
 
 
-def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
+def _first_image(file: Path, without_pixels: bool) -> tuple[np.ndarray | None, Any]:
     """Return the pixels (degenerate axes dropped, native byte order) and header of an image."""
     with FitsStream(file) as stream:
         for hdu in stream.hdus():
@@ -103,8 +109,11 @@ def _first_image(file: Path) -> tuple[np.ndarray | None, Any]:
             shape = hdu.sizes("ZNAXIS") if packed else hdu.shape
             if sum(length > 1 for length in shape) == 2 and all(shape):
                 _check_size(hdu, math.prod(shape), packed)
+                lengths = [length for length in shape if length > 1]
+                if without_pixels:
+                    return np.broadcast_to(np.float32(0), lengths), hdu.header
                 values = _unpacked(hdu) if packed else _pixels(hdu)
-                return values.reshape([length for length in shape if length > 1]), hdu.header
+                return values.reshape(lengths), hdu.header
     return None, None
 
 
@@ -307,12 +316,17 @@ def check_counts(plane: Plane) -> np.ndarray:
 
 def check_exposure(plane: Plane) -> np.ndarray:
     """Return an exposure map as float64 (y, x) [s], or refuse what exposure cannot be."""
+    refuse_no_exposure(plane)
+    return plane.values.astype(float)
+
+
+def refuse_no_exposure(plane: Plane) -> None:
+    """Refuse what cannot be an exposure map."""
     mend = "an exposure map has 0 where nothing was seen"
     _refuse_pixels(plane, ~np.isfinite(plane.values), "not finite (NaN)", mend)
     _refuse_pixels(plane, plane.values < 0, "negative", mend)
     if not plane.values.any():
         raise InputError("exposure is zero everywhere", file=plane.file, mend="give seconds")
-    return plane.values.astype(float)
 
 
 def check_mask(plane: Plane) -> np.ndarray:

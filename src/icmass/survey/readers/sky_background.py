@@ -35,8 +35,8 @@ class Backgrounds:
     @classmethod
     def read(
         cls,
-        maps: Sequence[str | Path],
-        unvignetted: Sequence[str | Path],
+        maps: Sequence[str | Path | Plane],
+        unvignetted: Sequence[str | Path | Plane],
         bands: Sequence[Band],
         share: float = 1.0,
     ) -> Backgrounds:
@@ -49,7 +49,7 @@ class Backgrounds:
             )
         planes = []
         for file in maps:
-            plane = read_plane(file)
+            plane = file if isinstance(file, Plane) else read_plane(file)
             values = check_exposure(plane) / _pixel_arcmin2(plane)
             planes.append(Plane(plane.file, values, plane.wcs, plane.header_band))
         seconds = read_exposure_maps(unvignetted, "unvignetted", share) if unvignetted else None

@@ -1,0 +1,158 @@
+"""How event files are read, in plain values that a worker can be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from icmass.cosmology import Cosmology
+from icmass.survey.readers.esass import EventSource, open_events
+from icmass.survey.readers.events import EventCuts, EventFile, scan_event_file
+from icmass.survey.readers.exposure import Kind
+from icmass.survey.readers.fits_images import Plane, read_plane
+from icmass.survey.readers.masks import Masks, read_masks
+from icmass.survey.readers.observed import MIN_VISIBLE
+from icmass.survey.readers.sky_grid import MapGrid
+
+TILES_HELD = 6
+"""So many event files, as far as they are gzipped, are kept expanded by a process."""
+PLANES_HELD = 4
+
+
+@dataclass(frozen=True)
+class EventReading:
+    """The options of `icmass.survey.readers.esass.open_events`, with paths in place of masks.
+
+    Attributes
+    ----------
+    cuts : EventCuts
+    seconds : float or None
+        Exposure at the survey-average area [s].
+    exposure_maps, unvignetted_maps, background_maps : tuple of str
+        Paths of images.
+    exposure_kind : {"vignetted", "unvignetted", "survey"}
+    mask, regions, sources : str or None
+        Paths, see `icmass.survey.readers.masks.read_masks`.
+    skip_bad_regions : bool
+    min_visible : float
+    """
+
+    cuts: EventCuts = field(default_factory=EventCuts)
+    seconds: float | None = None
+    exposure_maps: tuple[str, ...] = ()
+    exposure_kind: Kind = "vignetted"
+    mask: str | None = None
+    regions: str | None = None
+    skip_bad_regions: bool = False
+    sources: str | None = None
+    background_maps: tuple[str, ...] = ()
+    unvignetted_maps: tuple[str, ...] = ()
+    min_visible: float = MIN_VISIBLE
+
+    def open(
+        self,
+        files: Sequence[EventFile | str | Path],
+        grid: MapGrid,
+        *,
+        exposure_maps: Sequence[str] | None = None,
+        unvignetted_maps: Sequence[str] | None = None,
+    ) -> EventSource:
+        """Open event files, with all of the maps or with those given of them."""
+        of_sky = self.exposure_maps if exposure_maps is None else exposure_maps
+        of_particles = self.unvignetted_maps if unvignetted_maps is None else unvignetted_maps
+        return open_events(
+            files,
+            grid,
+            cuts=self.cuts,
+            seconds=self.seconds,
+            exposure_maps=[plane(path) for path in of_sky],
+            exposure_kind=self.exposure_kind,
+            masks=self.masks(),
+            background_maps=[plane(path) for path in self.background_maps],
+            unvignetted_maps=[plane(path) for path in of_particles],
+            min_visible=self.min_visible,
+        )
+
+    def masks(self) -> Masks:
+        """Return what of the sky is left out; the last ones are remembered."""
+        paths = (self.mask, self.regions, self.sources)
+        return _masks(*paths, self.skip_bad_regions, tuple(p and _stamp(Path(p)) for p in paths))
+
+    def with_absolute_paths(self) -> EventReading:
+        """Return the same for a process in another folder."""
+        values = self.to_plain()
+        for name in ("exposure_maps", "background_maps", "unvignetted_maps"):
+            values[name] = [str(Path(path).resolve()) for path in values[name]]
+        for name in ("mask", "regions", "sources"):
+            values[name] = values[name] and str(Path(values[name]).resolve())
+        return EventReading.of_plain(values)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def of_plain(cls, values: dict[str, Any]) -> EventReading:
+        """Return what `to_plain` was made of."""
+        cuts = {**values["cuts"], "modules": tuple(values["cuts"]["modules"])}
+        paths = ("exposure_maps", "background_maps", "unvignetted_maps")
+        lists = {name: tuple(values[name]) for name in paths}
+        return cls(**{**values, **lists, "cuts": EventCuts(**cuts)})
+
+
+def plain_grid(grid: MapGrid) -> dict[str, Any]:
+    """Return a grid as JSON can hold it."""
+    return {
+        "bands": [list(band) for band in grid.bands],
+        "n_pixels": grid.n_pixels,
+        "half_width": grid.half_width,
+        "cosmology": grid.cosmology.model_dump(mode="json"),
+    }
+
+
+def grid_of_plain(values: dict[str, Any]) -> MapGrid:
+    """Return what `plain_grid` was made of."""
+    bands = tuple((lo, hi) for lo, hi in values["bands"])
+    cosmology = Cosmology.model_validate(values["cosmology"])
+    return MapGrid(bands, values["n_pixels"], values["half_width"], cosmology)
+
+
+def scanned(path: str | Path) -> EventFile:
+    """Return what an event file holds beside its events; the last few are remembered."""
+    return _scanned(Path(path), _stamp(Path(path)))
+
+
+def plane(path: str | Path) -> Plane:
+    """Return an image; the last few are remembered."""
+    return _plane(Path(path), _stamp(Path(path)))
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Return what changes with a file; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=TILES_HELD)
+def _scanned(file: Path, stamp: object) -> EventFile:
+    return scan_event_file(file)
+
+
+@lru_cache(maxsize=PLANES_HELD)
+def _plane(file: Path, stamp: object) -> Plane:
+    return read_plane(file)
+
+
+@lru_cache(maxsize=1)
+def _masks(
+    mask: str | None, regions: str | None, sources: str | None, skip_bad: bool, stamps: object
+) -> Masks:
+    return read_masks(mask, regions, sources, skip_bad_regions=skip_bad)
