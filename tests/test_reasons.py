@@ -16,7 +16,7 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.aperture import needs_aperture, solved_with_aperture
 from icmass.estimators.ensemble import Ensemble, Training, mix
-from icmass.estimators.masses import describe
+from icmass.estimators.masses import describe, warnings
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.reasons import (
     LEAST_SIGNIFICANCE,
@@ -26,8 +26,10 @@ from icmass.estimators.reasons import (
     withheld,
 )
 from icmass.estimators.registry import make_estimator
+from icmass.observe.rates import count_rates
 from icmass.proxies.observables import photon_counts
 from icmass.survey.catalog import counts
+from icmass.telescope.instrument import load_instrument
 
 N = 12
 INDEX = np.arange(N)
@@ -173,8 +175,9 @@ def test_masked_pixels_are_not_dark(survey: xr.Dataset) -> None:
         ("exposure", 999.5, []),
         ("exposure", 5000.0, ["exposure 5000 s outside 1000 to 4000"]),
         ("nh", 30.0, ["N_H 30e20 cm^-2 outside 1 to 10"]),
-        ("nh", 0.6, []),
-        ("nh", 0.3, ["N_H 0.3e20 cm^-2 outside 1 to 10"]),
+        ("nh", 0.3, []),
+        ("nh", 10.9, []),
+        ("nh", 11.2, ["N_H 11.2e20 cm^-2 outside 1 to 10"]),
     ],
 )
 def test_exposure_and_column_density(
@@ -182,6 +185,29 @@ def test_exposure_and_column_density(
 ) -> None:
     survey[name][:] = value
     assert why(survey) == words
+
+
+def test_column_density_is_judged_alike_in_warnings_and_reasons(survey: xr.Dataset) -> None:
+    """Near is within 1e20 cm^-2 of the training: 4 per cent of the counts, whatever the value."""
+    one = ensemble()
+    del one.members[0].config.nh_range_1e20
+    survey["visible_fraction"] = ("cluster", np.ones(N))
+    told = {"notes": [], "exposure_maps_differ": 0.0, "bands_not_used": []}
+    survey.attrs["observed"] = json.dumps(told)
+    seen = {}
+    for nh in (1.9, 2.1, 3.0, 3.9, 4.1):
+        survey["nh"][:] = 3.0
+        survey["nh"][0] = nh
+        said = warnings(one, survey, INDEX, prediction())
+        assert bool(why(survey, one)) == bool(said)
+        seen[nh] = said
+    tail = "of 1 of 12 clusters is not the training survey's 3e20, and the model doesn't correct"
+    assert [nh for nh, said in seen.items() if said] == [1.9, 4.1]
+    assert seen[4.1] == [f"N_H 4.1e20 cm^-2 {tail} for it."]
+    bands = ((0.5, 1.2),)
+    counts_at = [count_rates(4, 0.3, 0.3, nh, load_instrument(), bands) for nh in (3.0, 4.0)]
+    low, high = (rates.counts[bands[0]] for rates in counts_at)
+    assert 1 - high / low == pytest.approx(0.04, abs=0.005)
 
 
 def test_hidden_parts_and_bands_of_unequal_exposure(survey: xr.Dataset) -> None:

@@ -12,7 +12,13 @@ from icmass.estimators.ensemble import TRAINED, Ensemble, survey_cosmology
 from icmass.estimators.mixture import Mixture
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
-from icmass.estimators.reasons import central_photons, reasons, score_text, withheld
+from icmass.estimators.reasons import (
+    central_photons,
+    is_nh_outside,
+    reasons,
+    score_text,
+    withheld,
+)
 from icmass.survey.catalog import counts
 from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
@@ -272,11 +278,17 @@ def _observed_warnings(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray
         )
     if facts["bands_not_used"]:
         found.append(f"Bands not used: {', '.join(facts['bands_not_used'])} keV.")
-    nh = ensemble.nh_range
-    for value in np.unique(survey["nh"].values[index]):
-        if nh is not None and not nh[0] - 1 <= value <= nh[1] + 1:
-            found.append(
-                f"N_H {value:g}e20 cm^-2 is not the training survey's {_span(*nh)}e20, and the "
-                "model doesn't correct for it."
-            )
-    return found
+    return found + _nh_warnings(ensemble, survey["nh"].values[index])
+
+
+def _nh_warnings(ensemble: Ensemble, nh_1e20: np.ndarray) -> list[str]:
+    outside = nh_1e20[is_nh_outside(ensemble, nh_1e20)]
+    if not len(outside) or ensemble.nh_range is None:
+        return []
+    which = f"N_H {_span(outside.min(), outside.max())}e20 cm^-2"
+    if len(nh_1e20) > 1:
+        which += f" of {len(outside)} of {len(nh_1e20)} clusters"
+    return [
+        f"{which} is not the training survey's {_span(*ensemble.nh_range)}e20, and the model "
+        "doesn't correct for it."
+    ]

@@ -29,6 +29,9 @@ OFF_CENTRE_MPC_H = 0.5
 OFF_CENTRE_SIGMA = 5.0
 MUCH_HIDDEN = 0.1
 """Hidden fraction within the aperture that a model has to be told of."""
+NH_SLACK_1E20 = 1.0
+"""N_H this far beyond the training range is near it [1e20 cm^-2]: 4 per cent of the counts of a
+cluster in 0.5-1.2 keV."""
 _OUTSIDE = 0.75  # of the half width: where the local background is taken
 _SECTORS = 16
 _STEP = 0.25  # comoving Mpc/h between places where a brighter source is looked for
@@ -203,20 +206,24 @@ def _of_photons(photons: Photons) -> list[str]:
     return words
 
 
+def is_nh_outside(ensemble: Ensemble, nh_1e20: np.ndarray) -> np.ndarray:
+    """Return where N_H [1e20 cm^-2] is far from that of the training; nowhere if it's unknown."""
+    low, high = ensemble.nh_range or (-np.inf, np.inf)
+    return ~((nh_1e20 >= low - NH_SLACK_1E20) & (nh_1e20 <= high + NH_SLACK_1E20))
+
+
 def _of_ranges(ensemble: Ensemble, cluster: dict[str, np.ndarray]) -> list[str]:
     """Return what of exposure and column density the model was not trained on."""
     words = []
-    ranges = {"exposure": (ensemble.training.exposure_range, "s", 1e-3)}
-    ranges["nh"] = (ensemble.nh_range, "e20 cm^-2", 0.5)
-    for name, (limits, unit, slack) in ranges.items():
-        if limits is None or name not in cluster:
-            continue
-        value, (low, high) = float(cluster[name]), limits
-        if not low * (1 - slack) <= value <= high * (1 + slack):
-            label = "N_H" if name == "nh" else name
-            words.append(
-                f"{label} {value:.4g} {unit} outside {low:.4g} to {high:.4g}".replace(" e", "e")
-            )
+    limits = ensemble.training.exposure_range
+    if limits is not None and "exposure" in cluster:
+        seconds, (low, high) = float(cluster["exposure"]), limits
+        if not low * (1 - 1e-3) <= seconds <= high * (1 + 1e-3):
+            words.append(f"exposure {seconds:.4g} s outside {low:.4g} to {high:.4g}")
+    if "nh" in cluster and ensemble.nh_range and is_nh_outside(ensemble, cluster["nh"]):
+        low, high = ensemble.nh_range
+        nh = float(cluster["nh"])
+        words.append(f"N_H {nh:.4g}e20 cm^-2 outside {low:.4g} to {high:.4g}")
     return words
 
 
