@@ -14,18 +14,18 @@ import xarray as xr
 from conftest import beta_model_survey
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.aperture import needs_aperture, solved_with_aperture
-from icmass.estimators.ensemble import Ensemble, Training, mix
-from icmass.estimators.masses import describe, warnings
 from icmass.estimators.posterior import Prediction
-from icmass.estimators.reasons import (
+from icmass.estimators.registry import make_estimator
+from icmass.inference.aperture import needs_aperture, solved_with_aperture
+from icmass.inference.description import describe, warnings
+from icmass.inference.ensemble import Ensemble, Training, mix
+from icmass.inference.quality_flags import (
     LEAST_SIGNIFICANCE,
     OFF_CENTRE_MPC_H,
     central_photons,
+    is_upper_limit,
     reasons,
-    withheld,
 )
-from icmass.estimators.registry import make_estimator
 from icmass.observe.rates import count_rates
 from icmass.proxies.observables import photon_counts
 from icmass.survey.catalog import counts
@@ -81,7 +81,7 @@ def why(survey: xr.Dataset, model: Ensemble | None = None, score: float | None =
 def test_bright_clusters_in_the_middle_are_well(survey: xr.Dataset) -> None:
     photons = central_photons(survey, INDEX)
     assert min(p.significance for p in photons) > 2 * LEAST_SIGNIFICANCE
-    assert all(p.offset is None and not withheld(p) for p in photons)
+    assert all(p.offset is None and not is_upper_limit(p) for p in photons)
     x = survey["x"].values
     inside = np.hypot(x[:, None], x) <= 0.5
     soft = counts(survey)[:, :2].sum(1)
@@ -91,7 +91,7 @@ def test_bright_clusters_in_the_middle_are_well(survey: xr.Dataset) -> None:
 
 def test_blank_fields_have_no_mass() -> None:
     found = [p for seed in range(8) for p in central_photons(blank(seed), INDEX)]
-    shares = [withheld(p) for p in found]
+    shares = [is_upper_limit(p) for p in found]
     assert np.mean(shares) > 0.97
     assert sum(p.offset is not None for p in found) <= 2
     numbers = np.array([[p.number, p.expected] for p in found])
@@ -162,7 +162,7 @@ def test_masked_pixels_are_not_dark(survey: xr.Dataset) -> None:
     np.testing.assert_allclose(expected[:, 1], expected[:, 0], rtol=0.25)
     half["coverage"][:] = 0
     half["maps"][:] = 0
-    assert all(withheld(p) and p.offset is None for p in central_photons(half, INDEX))
+    assert all(is_upper_limit(p) and p.offset is None for p in central_photons(half, INDEX))
 
 
 # ---------------------------------------------------------------- what the model was trained on

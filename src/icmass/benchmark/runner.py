@@ -216,7 +216,9 @@ def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
     except Exception as error:
         if os.environ.get("ICMASS_DEBUG"):
             raise
-        said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, InputError):
+            said = error.command_line
         bench.failed[name] = " ".join(said.split())
         bench.folder.write_text(f"failures/{name}.txt", traceback.format_exc())
         bench.done = before + bench.folds_of(name)
@@ -371,4 +373,4 @@ def _scaling(survey: xr.Dataset, seed: int) -> dict[str, Any]:
     try:
         return scaling_summary(survey, available(survey), np.random.default_rng([seed, 1]))
     except InputError as error:
-        return {"names": [], "problem": str(error)}
+        return {"names": [], "problem": error.command_line}

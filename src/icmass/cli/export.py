@@ -84,7 +84,8 @@ def export(
         except (InputError, OSError) as error:
             if len(paths) == 1:
                 raise
-            failed[cluster] = " ".join(str(error).split())
+            said = error.command_line if isinstance(error, InputError) else str(error)
+            failed[cluster] = " ".join(said.split())
     for cluster, why in failed.items():
         typer.echo(f"icmass: cluster {cluster} left out: {why}", err=True)
     if len(failed) == len(paths):

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from icmass.estimators.ensemble import survey_cosmology
 from icmass.explain.model import Explained
+from icmass.inference.ensemble import survey_cosmology
 from icmass.survey.catalog import half_width_mpc_h
 
 _LEARNED = 512  # clusters that the mean background is taken from, at most

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.estimators.ensemble import Ensemble
 from icmass.estimators.estimator import Estimator
 from icmass.explain.methods import METHODS, PER_COUNT, Settings, Task, attribute
 from icmass.explain.model import Explained, Quantity
+from icmass.inference.ensemble import Ensemble
 from icmass.survey.catalog import half_width_mpc_h
 
 _STEPS = 32

@@ -43,7 +43,7 @@ def draw_clusters(
     survey : Dataset
         The maps.
     rows : sequence of dict
-        What `icmass.estimators.masses.describe` says of each.
+        What `icmass.inference.description.describe` says of each.
     prediction : Prediction
         Their posteriors.
     folder : path

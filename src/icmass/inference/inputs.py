@@ -1,4 +1,4 @@
-"""What `icmass predict` reads: a survey, event files, or images of one cluster."""
+"""What masses are predicted of: a survey, event files, or images of one cluster."""
 
 from __future__ import annotations
 
@@ -6,23 +6,37 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from icmass.cli import options
 from icmass.errors import InputError
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from icmass.estimators.ensemble import Ensemble
-    from icmass.survey.readers.observed import Target
+from icmass.inference.ensemble import Ensemble
+from icmass.survey.catalog import open_survey
+from icmass.survey.ingest import ingest_events
+from icmass.survey.readers.fits_images import parse_bands
+from icmass.survey.readers.images import survey_from_images
+from icmass.survey.readers.observed import Target, check_target
+from icmass.survey.readers.reading import EventReading
+from icmass.survey.readers.targets import Notes
 
 
 @dataclass
-class Found:
-    """What is to be predicted: clusters of a survey, and those that could not be read."""
+class Clusters:
+    """Clusters of a survey, and those that could not be read.
+
+    Attributes
+    ----------
+    survey : Dataset or None
+        None if none of the clusters could be read.
+    rows : ndarray of int, shape (n,)
+        The clusters in it.
+    failed : dict of str to InputError
+        Why others could not be read, by name.
+    folder : TemporaryDirectory, optional
+        Where the survey is, if it goes with this object.
+    """
 
     survey: xr.Dataset | None
     rows: np.ndarray
@@ -30,26 +44,15 @@ class Found:
     folder: tempfile.TemporaryDirectory[str] | None = None
 
 
-def of_survey(path: Path, index: list[str] | None) -> Found:
-    """Return a survey and the clusters asked for."""
-    from icmass.survey.catalog import open_survey
-
-    survey = open_survey(path)
-    return Found(survey, options.chosen_clusters(index, survey.sizes["cluster"], path.name))
-
-
 def of_images(
     ensemble: Ensemble,
     images: Sequence[Path],
     expmap: Sequence[Path],
-    target: Any,
+    target: Target,
     bands: str | None,
-    sky: dict[str, Any],
-) -> Found:
+    **sky: Any,
+) -> Clusters:
     """Return the survey of one cluster, on the maps that the model was trained on."""
-    from icmass.survey.readers.fits_images import parse_bands
-    from icmass.survey.readers.images import survey_from_images
-
     grid = ensemble.map_grid()
     ensemble.training.check_redshift(target.redshift)
     survey = survey_from_images(
@@ -63,31 +66,22 @@ def of_images(
         image_bands=parse_bands(bands) if bands is not None else None,
         **sky,
     )
-    return Found(survey, np.array([0]))
-
-
-def check_store(store: Path | None) -> None:
-    """Refuse to go on with, or to have others write, what has no name."""
-    if store is None:
-        why = "is missing: other processes and --resume go by its name"
-        raise InputError(why, field="--store", mend="give --store X.zarr")
+    return Clusters(survey, np.array([0]))
 
 
 def of_events(
     ensemble: Ensemble,
     files: Sequence[Path],
     targets: Sequence[Target],
-    given: dict[str, Any],
+    reading: EventReading,
     store: Path | None,
+    notes: Notes | None = None,
     **work: Any,
-) -> Found:
+) -> Clusters:
     """Return the survey of clusters in event files, on the maps that the model was trained on.
 
     It is made in `store`, or else in a folder that goes with what is returned.
     """
-    from icmass.survey.catalog import open_survey
-    from icmass.survey.readers.observed import check_target
-
     failed: dict[str, InputError] = {}
     usable = []
     for target in targets:
@@ -98,19 +92,18 @@ def of_events(
         except InputError as error:
             failed[target.name] = error
     if not usable:
-        return Found(None, np.zeros(0, int), _or_raise(failed, targets))
+        return Clusters(None, np.zeros(0, int), _or_raise(failed, targets))
     folder = None if store else tempfile.TemporaryDirectory(prefix="icmass-")
     out = store or Path(folder.name if folder else "") / "survey.zarr"
-    made = options.ingest_files(files, usable, ensemble.map_grid(), given, out, **work)
+    made = ingest_events(files, usable, ensemble.map_grid(), reading, out, **work)
     failed |= made.failed
-    if not made.names and len(targets) > 1:
-        options.print_notes(made.notes)
-    else:
-        options.print_notes(made.passed_by)
+    none = not made.names and len(targets) > 1
+    for note in made.notes if none else made.passed_by:
+        if notes is not None:
+            notes(note)
     if not made.names:
-        return Found(None, np.zeros(0, int), _or_raise(failed, targets))
-    survey = open_survey(out)
-    return Found(survey, np.arange(len(made.names)), failed, folder)
+        return Clusters(None, np.zeros(0, int), _or_raise(failed, targets))
+    return Clusters(open_survey(out), np.arange(len(made.names)), failed, folder)
 
 
 def _or_raise(failed: dict[str, InputError], targets: Sequence[Target]) -> dict[str, InputError]:

@@ -18,11 +18,11 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.aperture import needs_aperture, solved_with_aperture
 from icmass.estimators.estimator import Estimator, Prediction, check_redshifts
-from icmass.estimators.mixture import Mixture, mix
 from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
+from icmass.inference.aperture import needs_aperture, solved_with_aperture
+from icmass.inference.mixture import Mixture, mix
 from icmass.survey.readers.sky_grid import MapGrid
 
 TRAINED = Prior()

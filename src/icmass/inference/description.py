@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.estimators.ensemble import TRAINED, Ensemble, survey_cosmology
-from icmass.estimators.mixture import Mixture
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
-from icmass.estimators.reasons import (
+from icmass.inference.ensemble import TRAINED, Ensemble, survey_cosmology
+from icmass.inference.mixture import Mixture
+from icmass.inference.quality_flags import (
     central_photons,
     is_nh_outside,
+    is_upper_limit,
     reasons,
     score_text,
-    withheld,
 )
 from icmass.survey.catalog import counts
 from icmass.survey.readers.observed import MIN_VISIBLE
@@ -110,7 +110,7 @@ def describe(
             row["ln_m500c_samples"] = samples[k].tolist()
         if why is not None:
             row |= {"reasons": why[k], "flagged": bool(why[k])}
-            row = _withheld(row) if withheld(photons[k]) else row
+            row = _as_limit(row) if is_upper_limit(photons[k]) else row
         rows.append(row | _observed_facts(survey))
     return rows
 
@@ -126,7 +126,7 @@ def _numbers(survey: xr.Dataset, index: np.ndarray) -> tuple[np.ndarray, np.ndar
     return found[0], found[1]
 
 
-def _withheld(row: dict[str, Any]) -> dict[str, Any]:
+def _as_limit(row: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a cluster with an upper limit in place of its mass."""
     limit = row["m500c_1e14_msun_h"]["p97.5"]
     nothing = {key: None for key in row if key.startswith(("ln_m500c", "m500c_1e14", "r500c"))}

@@ -13,8 +13,8 @@ from icmass.survey.catalog import counts, read_values, survey_bands
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 
 if TYPE_CHECKING:
-    from icmass.estimators.ensemble import Ensemble
     from icmass.estimators.posterior import Prediction
+    from icmass.inference.ensemble import Ensemble
 
 LEAST_SIGNIFICANCE = 3.0
 """Excess of photons over the local background, in standard deviations, below which there is no
@@ -42,13 +42,13 @@ _FACTS = ("exposure", "nh", "visible_fraction", "band_exposure")
 
 
 @dataclass(frozen=True)
-class Photons:
+class CentralExcess:
     """Soft photons of a cluster's centre against the background around it.
 
     Attributes
     ----------
     number, expected : float
-        Photons within `APERTURE_MPC_H`, and what the outskirts of the map let expect there.
+        CentralExcess within `APERTURE_MPC_H`, and what the outskirts of the map let expect there.
     significance : float
         Excess in standard deviations of Poisson noise and `FIELD_EXCESS`, the highest of
         `RADII_MPC_H`.
@@ -63,7 +63,7 @@ class Photons:
     offset: float | None
 
 
-def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[Photons]:
+def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[CentralExcess]:
     """Return the photons of each cluster's centre against the outskirts of its map."""
     index = np.asarray(index)
     soft = [hi <= SOFT_KEV for _, hi in survey_bands(survey)]
@@ -111,7 +111,9 @@ class _Circles:
         outside = radius > _OUTSIDE * half_width
         self.sectors = ((sector[:, None] == np.arange(_SECTORS)) & outside[:, None]).astype("f8")
 
-    def photons(self, images: np.ndarray, seen: np.ndarray, arcmin: np.ndarray) -> list[Photons]:
+    def photons(
+        self, images: np.ndarray, seen: np.ndarray, arcmin: np.ndarray
+    ) -> list[CentralExcess]:
         rate = _middling_rate(images @ self.sectors, seen @ self.sectors, self.sectors.sum(0))
         number, covered = images @ self.centre, seen @ self.centre
         expected = rate[:, None] * covered
@@ -122,7 +124,7 @@ class _Circles:
         capped = np.minimum(images, _CAP * np.maximum(rate, 1)[:, None])
         offsets = self._offsets(capped @ self.places, seen @ self.places, rate, uneven[:, -1])
         rows = zip(number[:, -1], expected[:, -1], significance, offsets, strict=True)
-        return [Photons(float(n), float(e), float(s), o) for n, e, s, o in rows]
+        return [CentralExcess(float(n), float(e), float(s), o) for n, e, s, o in rows]
 
     def _offsets(
         self, number: np.ndarray, covered: np.ndarray, rate: np.ndarray, uneven: np.ndarray
@@ -160,7 +162,7 @@ def reasons(
     survey: xr.Dataset,
     index: np.ndarray,
     prediction: Prediction,
-    photons: list[Photons],
+    photons: list[CentralExcess],
 ) -> list[list[str]]:
     """Return for each cluster why its mass is not to be trusted; nothing if all is well."""
     found = []
@@ -189,14 +191,14 @@ def score_text(score: float) -> str:
     return f"{score:.2f}" if abs(score) < 1000 else f"{score:.0e}"
 
 
-def withheld(photons: Photons) -> bool:
+def is_upper_limit(photons: CentralExcess) -> bool:
     """Return whether there are too few photons for a mass."""
     return photons.significance < LEAST_SIGNIFICANCE
 
 
-def _of_photons(photons: Photons) -> list[str]:
+def _of_photons(photons: CentralExcess) -> list[str]:
     words = []
-    if withheld(photons):
+    if is_upper_limit(photons):
         words.append(
             f"photons too few: {photons.number:.0f} within {APERTURE_MPC_H} Mpc/h, "
             f"{photons.expected:.0f} of them background ({photons.significance:.1f} sigma)"
