@@ -192,6 +192,25 @@ def measure(made: dict[str, Any], folder: Path, workers: int, predict: bool) -> 
     return found
 
 
+def summarise(
+    found: dict[str, Any], n_clusters: int, n_tiles: int, workers: int
+) -> dict[str, dict[str, float]]:
+    """Return seconds of the processor a tile or a cluster, and hours of one core for all."""
+    summary = {}
+    for key, took in found.items():
+        if key.startswith("start"):
+            continue
+        if key.startswith("predict"):
+            name, each, n = "s_a_cluster", took["processor_s"] / n_clusters, CLUSTERS
+        else:
+            alone = "1 worker" in key
+            begin = found["start" if alone else f"start, {workers} workers"]["processor_s"]
+            rest = n_tiles - (1 if alone else workers)
+            name, each, n = "s_a_tile_core", (took["processor_s"] - begin) / rest, TILES
+        summary[key] = {name: round(each, 2), "sky_h_core": round(each * n / 3600, 2)}
+    return summary
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tiles", type=int, default=20)
@@ -211,20 +230,7 @@ def main() -> None:
             flush=True,
         )
         found = measure(made, folder, options.workers, not options.no_predict)
-    summary = {}
-    for key, took in found.items():
-        if key.startswith("start"):
-            continue
-        if key.startswith("predict"):
-            each = took["processor_s"] / made["n"]
-            summary[key] = {"s_a_cluster": round(each, 3), "sky_h_core": each * CLUSTERS / 3600}
-            continue
-        alone = "1 worker" in key
-        begin = found["start" if alone else f"start, {options.workers} workers"]["processor_s"]
-        each = (took["processor_s"] - begin) / (options.tiles - (1 if alone else options.workers))
-        summary[key] = {"s_a_tile_core": round(each, 2), "sky_h_core": each * TILES / 3600}
-    for key, numbers in summary.items():
-        print(key, {name: round(value, 2) for name, value in numbers.items()})
+    summary = summarise(found, made["n"], options.tiles, options.workers)
     document = {
         "command": f"python benchmarks/whole_sky.py --tiles {options.tiles}",
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, shared",
