@@ -13,8 +13,8 @@ import xarray as xr
 from astropy.io import fits
 
 from conftest import beta_model_survey
-from icmass.benchmark import train_model
-from icmass.benchmark.train_model import hold_out, join_surveys
+from icmass.benchmarking import train_model
+from icmass.benchmarking.train_model import hold_out, join_surveys
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator

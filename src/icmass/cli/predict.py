@@ -249,7 +249,7 @@ def _draw(masses: Masses, folder: Path, attribution: bool) -> None:
         return
     carried = None
     if attribution:
-        from icmass.explain.cluster import attribute_clusters
+        from icmass.explanation.cluster import attribute_clusters
 
         carried = attribute_clusters(masses.ensemble, masses.survey, masses.rows)
     rows = list(masses)

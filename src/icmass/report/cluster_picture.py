@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
 from icmass.estimators.posterior import LNM_GRID, Prediction
-from icmass.explain.cluster import ClusterExplanation
+from icmass.explanation.cluster import ClusterExplanation
 from icmass.report.style import BLUE, GREY, MSUN_H, VERMILLION, house_style, save
 from icmass.survey.catalog import counts, half_width_mpc_h
 

@@ -30,7 +30,7 @@ _ARRAYS = ("cluster", "fold", "ln_m_true", "mean", "std")
 
 
 class Calibration(BaseModel):
-    """How an estimator's posteriors did, see `icmass.benchmark.calibration.calibration`."""
+    """How an estimator's posteriors did, see `icmass.benchmarking.calibration.calibration`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from icmass.explain.model import Explained
+from icmass.explanation.model import Explained
 from icmass.inference.ensemble import survey_cosmology
 from icmass.survey.catalog import half_width_mpc_h
 

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from icmass.explain.causal_cores import core_interventions
-from icmass.explain.interventions import (
+from icmass.explanation.causal_cores import core_interventions
+from icmass.explanation.interventions import (
     AGN,
     CORE,
     FIXED_CORE_MPC_H,

@@ -16,21 +16,21 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.run_folder import RunFolder, finite, survey_digest
-from icmass.benchmark.scores import bootstrap_errors, scatter_ratio
+from icmass.benchmarking.run_folder import RunFolder, finite, survey_digest
+from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.errors import InputError
 from icmass.estimators.names import is_network
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.registry import load_estimator
-from icmass.explain.causal_cores import core_excised
-from icmass.explain.causal_plan import interventions
-from icmass.explain.causal_scatter import (
+from icmass.explanation.causal_cores import core_excised
+from icmass.explanation.causal_plan import interventions
+from icmass.explanation.causal_scatter import (
     Substituted,
     per_cluster,
     proxy_residuals,
     scatter_table,
 )
-from icmass.explain.interventions import Intervention, check_simulated
+from icmass.explanation.interventions import Intervention, check_simulated
 from icmass.proxies.names import PROXIES
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
@@ -127,7 +127,7 @@ def run_causal(
         Ready for JSON: ``clusters``; ``models``: how many of the ``clusters`` each reads, whether
         it is blind to maps (a change of the map does nothing by construction); ``tests``, each
         with ``name``, ``what``, ``photons`` (mean change of the counts) and ``responses`` (see
-        `response`) by model; ``scatter``, see `icmass.explain.causal_scatter.scatter_table`.
+        `response`) by model; ``scatter``, see `icmass.explanation.causal_scatter.scatter_table`.
 
     Raises
     ------

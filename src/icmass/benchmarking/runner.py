@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.about import about_survey, machine, versions
-from icmass.benchmark.calibration import calibration
-from icmass.benchmark.chosen import canonical_names, checked_limit
-from icmass.benchmark.run_folder import FoldPredictions, RunFolder, finite, survey_digest
-from icmass.benchmark.scores import published_network_scatter, scatter_ratio, score
-from icmass.benchmark.tables import write_tables
+from icmass.benchmarking.about import about_survey, machine, versions
+from icmass.benchmarking.calibration import calibration
+from icmass.benchmarking.chosen import canonical_names, checked_limit
+from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, survey_digest
+from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
+from icmass.benchmarking.tables import write_tables
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Kind, Prediction
 from icmass.estimators.registry import make_estimator

@@ -6,13 +6,13 @@ from typing import Any
 
 
 def causal_markdown(found: dict[str, Any]) -> str:
-    """Return what `icmass.explain.causal.run_causal` found as Markdown.
+    """Return what `icmass.explanation.causal.run_causal` found as Markdown.
 
     Parameters
     ----------
     found : dict
-        Of `run_causal`; with ``retrained``, the list of `icmass.explain.causal_scatter.retrain`,
-        there is a table of these too.
+        Of `run_causal`; with ``retrained``, what `icmass.explanation.causal_scatter.retrain`
+        returns, there is a table of these too.
     """
     parts = [_responses(found), _scatters(found)]
     parts += [_scatter(found["scatter"])] if "scatter" in found else []

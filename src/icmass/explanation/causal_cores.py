@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.explain.interventions import (
+from icmass.explanation.interventions import (
     CORE,
     ICM,
     Intervention,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chisquare, kstest
 
-from icmass.benchmark.bins import central_coverage
+from icmass.benchmarking.bins import central_coverage
 from icmass.estimators.posterior import Prediction
 
 LEVELS = np.arange(1, 20) / 20

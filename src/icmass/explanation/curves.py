@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from icmass.explain.methods import Attribution, Task
-from icmass.explain.model import Quantity
+from icmass.explanation.methods import Attribution, Task
+from icmass.explanation.model import Quantity
 
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 """Shares of the pixels replaced, the first ones first."""

@@ -10,8 +10,8 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
-from icmass.explain.methods import METHODS, PER_COUNT, Settings, Task, attribute
-from icmass.explain.model import Explained, Quantity
+from icmass.explanation.methods import METHODS, PER_COUNT, Settings, Task, attribute
+from icmass.explanation.model import Explained, Quantity
 from icmass.inference.ensemble import Ensemble
 from icmass.survey.catalog import half_width_mpc_h
 
@@ -31,7 +31,7 @@ class ClusterExplanation:
     quantity : {"mean", "width"}
         Mean or standard deviation of the posterior of ln M500c.
     method : str
-        Key of `icmass.explain.methods.METHODS`.
+        Key of `icmass.explanation.methods.METHODS`.
     bands : list of str
         The channels' bands [keV]; all of them added are one.
     counts, baseline : ndarray, shape (channel, y, x)

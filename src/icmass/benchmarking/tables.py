@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from icmass.benchmark.run_folder import RunFolder
+from icmass.benchmarking.run_folder import RunFolder
 from icmass.proxies.published import SOURCE
 
 if TYPE_CHECKING:

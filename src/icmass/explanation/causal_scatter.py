@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.run_folder import FoldPredictions
-from icmass.benchmark.scores import bootstrap_errors, scatter_ratio
+from icmass.benchmarking.run_folder import FoldPredictions
+from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.estimators.relation import ProxyRelation
-from icmass.explain.causal_plan import cleanings
-from icmass.explain.interventions import Change, Intervention, check_simulated
+from icmass.explanation.causal_plan import cleanings
+from icmass.explanation.interventions import Change, Intervention, check_simulated
 from icmass.survey.folds import octant_folds, split
 
 COUNTS = ("N_phot", "N_phot_r500", "N_phot_2r500")

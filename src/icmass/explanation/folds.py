@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.run_folder import survey_digest
+from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
-from icmass.explain.model import network_config
+from icmass.explanation.model import network_config
 from icmass.inference.ensemble import load_ensemble
 from icmass.survey.catalog import open_survey, run_of
 from icmass.survey.folds import octant_folds, split

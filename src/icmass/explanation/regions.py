@@ -18,10 +18,10 @@ import torch
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.explain.baselines import component_counts, has_component, radii
-from icmass.explain.model import Explained
-from icmass.explain.published import published_saliency
-from icmass.explain.quantiles import LogQuantiles
+from icmass.explanation.baselines import component_counts, has_component, radii
+from icmass.explanation.model import Explained
+from icmass.explanation.published import published_saliency
+from icmass.explanation.quantiles import LogQuantiles
 from icmass.proxies.names import REFERENCE_EXPOSURE_S, log_proxies, read_scalar
 from icmass.proxies.scaling import PIVOT_MSUN_H, fit_scaling, redshift_groups
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from icmass.estimators.sample import half_width_mpc_h
-from icmass.explain.baselines import component_counts, has_component
-from icmass.explain.folds import FoldNetworks
-from icmass.explain.methods import Settings, Task, attribute
-from icmass.explain.model import Explained
+from icmass.explanation.baselines import component_counts, has_component
+from icmass.explanation.folds import FoldNetworks
+from icmass.explanation.methods import Settings, Task, attribute
+from icmass.explanation.model import Explained
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from icmass.explain.methods import METHODS
-from icmass.explain.published import SOURCE
+from icmass.explanation.methods import METHODS
+from icmass.explanation.published import SOURCE
 
 
 def checks_markdown(checks: dict[str, Any]) -> str:

@@ -19,8 +19,8 @@ from captum.attr import FeatureAblation, IntegratedGradients, NoiseTunnel, Salie
 
 from icmass.errors import InputError
 from icmass.estimators.devices import seeded
-from icmass.explain.baselines import drawn_backgrounds, expected_background, radii
-from icmass.explain.model import Explained, Quantity
+from icmass.explanation.baselines import drawn_backgrounds, expected_background, radii
+from icmass.explanation.model import Explained, Quantity
 from icmass.survey.catalog import half_width_mpc_h
 
 PER_COUNT = "ln M per pixel"

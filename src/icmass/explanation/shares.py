@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.explain.methods import ANNULI, METHODS, Attribution, Task
-from icmass.explain.regions import region_masks
+from icmass.explanation.methods import ANNULI, METHODS, Attribution, Task
+from icmass.explanation.regions import region_masks
 
 NAMES = [f"{low:g}-{high:g}" for low, high in zip((0.0, *ANNULI[:-1]), ANNULI, strict=True)]
 NAMES.append(f">{ANNULI[-1]:g}")

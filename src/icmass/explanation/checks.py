@@ -7,7 +7,7 @@
 - constant shift: a constant added to the input, and taken off again by the function, must change
   nothing (Kindermans et al. 2017, arXiv:1711.00867); the baselines, which are taken from the sky,
   move with it. Brighter sky: a tenth more background, which the network does see;
-- deletion, insertion: see `icmass.explain.curves`;
+- deletion, insertion: see `icmass.explanation.curves`;
 - seeds: networks that differ in their seed alone should be explained alike.
 
 Rank correlations are Spearman's, cluster by cluster over all pixels and bands.
@@ -27,9 +27,9 @@ from torch import nn
 from icmass.errors import InputError
 from icmass.estimators.devices import seeded
 from icmass.estimators.network import NetworkEstimator
-from icmass.explain.curves import Curves, curves, order_of, reference_orders
-from icmass.explain.methods import Attribution, Settings, Task, attribute
-from icmass.explain.model import Explained
+from icmass.explanation.curves import Curves, curves, order_of, reference_orders
+from icmass.explanation.methods import Attribution, Settings, Task, attribute
+from icmass.explanation.model import Explained
 
 COMPLETE, ALIKE, SHIFTED, AGREE = 0.02, 0.2, 0.01, 0.5
 """Bars: relative error; rank correlation that is none; relative change; correlation that is one."""
@@ -130,7 +130,7 @@ def run_checks(
     train, test : ndarray of int
         Clusters to train on shuffled masses with, and clusters whose attributions are checked.
     methods : sequence of str
-        Keys of `icmass.explain.methods.METHODS`.
+        Keys of `icmass.explanation.methods.METHODS`.
     epochs : int
         Passes over `train` of the network that learns shuffled masses.
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.about import about_survey, machine, versions
-from icmass.benchmark.run_folder import finite
-from icmass.benchmark.scores import score
+from icmass.benchmarking.about import about_survey, machine, versions
+from icmass.benchmarking.run_folder import finite
+from icmass.benchmarking.scores import score
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.names import is_network

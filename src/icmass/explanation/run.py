@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from icmass import __version__
-from icmass.benchmark.run_folder import RunFolder, finite
+from icmass.benchmarking.run_folder import RunFolder, finite
 from icmass.errors import InputError
-from icmass.explain.baselines import background_rate
-from icmass.explain.checks import run_checks
-from icmass.explain.folds import FoldNetworks
-from icmass.explain.methods import METHODS, Settings, Task, attribute
-from icmass.explain.model import Explained, Quantity
-from icmass.explain.regions import SaliencyRegions, count_proxies
-from icmass.explain.shares import Shares
-from icmass.explain.table import checks_markdown, saliency_markdown, shares_markdown
+from icmass.explanation.baselines import background_rate
+from icmass.explanation.checks import run_checks
+from icmass.explanation.folds import FoldNetworks
+from icmass.explanation.methods import METHODS, Settings, Task, attribute
+from icmass.explanation.model import Explained, Quantity
+from icmass.explanation.regions import SaliencyRegions, count_proxies
+from icmass.explanation.shares import Shares
+from icmass.explanation.table import checks_markdown, saliency_markdown, shares_markdown
 
 FOLDER = "explain"
 SLOW = 512
@@ -51,7 +51,7 @@ def explain_run(
     Parameters
     ----------
     networks : FoldNetworks
-        See `icmass.explain.folds.open_run`.
+        See `icmass.explanation.folds.open_run`.
     methods : sequence of str
         Keys of `METHODS`.
     max_clusters : int, optional

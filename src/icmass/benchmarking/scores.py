@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from icmass.benchmark.bins import central_coverage, coverage_bins, mass_bins, redshift_bins
+from icmass.benchmarking.bins import central_coverage, coverage_bins, mass_bins, redshift_bins
 from icmass.estimators.posterior import Prediction
 
 BOOTSTRAP_DRAWS = 1000
