@@ -1,12 +1,14 @@
 # make demo: the whole chain in minutes; make test: lint, types and tests.
 # Each makes .venv and installs by itself; the second time that takes no time.
+# make coverage, oldest, wheel, changelog, hooks, review: for those who change icmass, see CONTRIBUTING.md.
 PYTHON ?= python3
 VENV := .venv
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 OUT ?= icmass-demo
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))")
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint coverage oldest wheel changelog hooks review clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'icmass needs Python >= 3.11')"
@@ -16,6 +18,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.maintain: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,maintain]"
 	touch $@
 
 demo: $(VENV)/.demo
@@ -32,5 +38,33 @@ test: lint
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
 
+# Branches of src that the tests take; htmlcov/index.html shows the rest. Fails below 90 per cent.
+coverage: $(VENV)/.maintain
+	$(BIN)/python -m pytest -n $(WORKERS) -q --cov --cov-report=term --cov-report=html
+
+# The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
+oldest:
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable ".[test]"
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) -q
+
+# sdist and wheel in dist/; the wheel is installed apart from the sources and must run.
+wheel: $(VENV)/.maintain
+	rm -rf dist build/wheel
+	$(BIN)/python -m build
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd build && wheel/bin/icmass --version && wheel/bin/icmass --help
+	cd build && wheel/bin/python -c "import importlib.resources as r; assert (r.files('icmass') / 'py.typed').is_file()"
+
+changelog: $(VENV)/.maintain
+	$(BIN)/towncrier build --draft --version next
+
+hooks: $(VENV)/.maintain
+	$(BIN)/pre-commit install
+
+review: $(VENV)/.maintain
+	$(BIN)/repo-review .
+
 clean:
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(OLDEST) $(OUT) dist build htmlcov .coverage .coverage.*

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,12 @@ class Finished:
     stderr: str
 
 
+#: What `run_cli` gives, or a part of it: ``partial(run_cli, "ingest", "photons")``.
+RunCli = Callable[..., Finished]
+
+
 @pytest.fixture
-def run_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def run_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> RunCli:
     """Run an `icmass` command in this process: ``run_cli("info", path) -> Finished``."""
 
     def run(*arguments: object, cwd: Path | None = None) -> Finished:

@@ -6,22 +6,17 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from halos import make_halo
 from icmass.cosmology import Cosmology
 from icmass.universe.agn import AgnConfig, draw_agn, field_counts_above
 from icmass.universe.gas import make_gas
 from icmass.universe.gas_config import GasConfig
-from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
+from icmass.universe.halos import HaloConfig
 from icmass.universe.population import HaloPopulation
 from icmass.universe.profiles import nfw_radii
 
 COSMO = Cosmology()
 CENTRAL = AgnConfig(satellites=0, field_norm_deg2=0)
-
-
-def make_halo(m500c: float = 2e14, redshift: float = 0.1) -> Halo:
-    latents = dict.fromkeys((*LATENTS, *SHAPES), 0.0)
-    r500c = float(COSMO.r500c(m500c, redshift))
-    return Halo(0, m500c, redshift, r500c, 0, np.zeros(3), latents, np.eye(3))
 
 
 def test_field_agn_counts_are_those_of_efeds():
@@ -50,7 +45,7 @@ def test_drawn_fluxes_follow_the_counts():
 def test_central_agn_have_their_duty_cycle(cool_core: bool, duty_cycle: float):
     rng = np.random.default_rng(4)
     n = [
-        len(draw_agn(make_halo(), CENTRAL, COSMO, 2.3, rng, cool_core=cool_core).flux)
+        len(draw_agn(make_halo(redshift=0.1), CENTRAL, COSMO, 2.3, rng, cool_core=cool_core).flux)
         for _ in range(1000)
     ]
     assert set(n) == {0, 1}
@@ -110,7 +105,7 @@ def test_satellites_follow_mass_and_luminosity_function():
 def test_satellites_are_seen_in_projection():
     """The mean distance from a centre is pi/4 of that in space, whatever the profile."""
     config = AgnConfig(central_duty_cycle=0, field_norm_deg2=0, satellites=2000)
-    halo = make_halo()
+    halo = make_halo(redshift=0.1)
     sources = draw_agn(halo, config, COSMO, 2.3, np.random.default_rng(5))
     inside = (np.arange(20_000) + 0.5) / 20_000
     radius = nfw_radii(inside, config.concentration, config.extent).mean() * halo.r500c
@@ -121,7 +116,9 @@ def test_satellites_are_seen_in_projection():
 
 def test_photon_indices_scatter():
     config = AgnConfig(satellites=0, central_duty_cycle=0, photon_index_scatter=0.2)
-    index = draw_agn(make_halo(), config, COSMO, 2.3, np.random.default_rng(6)).photon_index
+    index = draw_agn(
+        make_halo(redshift=0.1), config, COSMO, 2.3, np.random.default_rng(6)
+    ).photon_index
     assert index.mean() == pytest.approx(config.photon_index, abs=4 * 0.2 / np.sqrt(len(index)))
     assert index.std() == pytest.approx(0.2, rel=4 / np.sqrt(2 * len(index)))
 
@@ -129,7 +126,7 @@ def test_photon_indices_scatter():
 def test_field_sources_fill_the_map_evenly():
     config = AgnConfig(satellites=0, central_duty_cycle=0)
     rng = np.random.default_rng(8)
-    drawn = [draw_agn(make_halo(), config, COSMO, 2.3, rng) for _ in range(20)]
+    drawn = [draw_agn(make_halo(redshift=0.1), config, COSMO, 2.3, rng) for _ in range(20)]
     for c in "xy":
         values = np.concatenate([getattr(s, c) for s in drawn]) / 2.3
         assert np.abs(values).max() <= 1

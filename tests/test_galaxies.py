@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import kstest
 
+from halos import make_halo
 from icmass.cosmology import Cosmology
 from icmass.observe.dynamics import (
     clip_outliers,
@@ -32,7 +33,7 @@ from icmass.universe.galaxies import (
     ideal_m_star,
     satellite_number,
 )
-from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
+from icmass.universe.halos import LATENTS, Halo, HaloConfig
 from icmass.universe.interlopers import draw_field
 from icmass.universe.mass_function import LOG_MASS, halo_abundance
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
@@ -43,12 +44,6 @@ CONFIG = GalaxyConfig()
 ROUND = GalaxyConfig(axis_q=1, axis_s=1, anisotropy=0, field_density=0)
 NOBODY = Neighbours(*np.empty((5, 0)))
 HALF_WIDTH = 2.3
-
-
-def make_halo(m500c: float = 1e14, redshift: float = 0.2, **latents: float) -> Halo:
-    every = dict.fromkeys((*LATENTS, *SHAPES), 0.0) | latents
-    r500c = float(COSMO.r500c(m500c, redshift))
-    return Halo(0, m500c, redshift, r500c, 0, np.zeros(3), every, np.eye(3))
 
 
 def draw_many(halo: Halo, config: GalaxyConfig, n: int, width: float = 10.0) -> Galaxies:
@@ -205,7 +200,7 @@ def test_total_stellar_mass_is_magneticums():
 def test_galaxies_of_a_neighbour():
     neighbour = Neighbours(*np.array([[1.0], [0.5], [10.0], [2e14], [-500.0]]))
     rng = np.random.default_rng(1)
-    halo = make_halo()
+    halo = make_halo(1e14)
     config = CONFIG.model_copy(update={"field_density": 0.0})
     galaxies = draw_galaxies(halo, neighbour, config, COSMO, HALF_WIDTH, rng)
     others = ~galaxies.member

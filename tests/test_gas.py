@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halos import make_halo
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.presets import resolve_config
@@ -21,19 +22,13 @@ from icmass.universe.cores import (
 )
 from icmass.universe.gas import Gas, gas_mass, gas_mass_scatter, make_gas
 from icmass.universe.gas_config import GasConfig
-from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig
+from icmass.universe.halos import LATENTS, SHAPES, HaloConfig
 from icmass.universe.population import HaloPopulation
 from icmass.universe.profiles import nfw_radii, vikhlinin_density, vikhlinin_temperature
 from icmass.universe.scene import Scene, luminosities
 
 COSMO = Cosmology()
 PUBLISHED = {"T": 0.1175, "L_X": 0.2633, "M_gas": 0.0846}  # scatter of ln M: Ho et al. 2023
-
-
-def make_halo(m500c: float = 2e14, redshift: float = 0.1, **latents: float) -> Halo:
-    every = dict.fromkeys((*LATENTS, *SHAPES), 0.0) | latents
-    r500c = float(COSMO.r500c(m500c, redshift))
-    return Halo(0, m500c, redshift, r500c, 0, np.zeros(3), every, np.eye(3))
 
 
 def scenes(preset: str, n: int) -> list[tuple[Scene, dict[str, float]]]:
@@ -109,7 +104,7 @@ def test_gas_mass_and_temperature_are_the_relations(substructure_gas: float):
 
 def test_latents_are_the_residuals():
     config = GasConfig()
-    normal = make_gas(make_halo(), config, COSMO)
+    normal = make_gas(make_halo(redshift=0.1), config, COSMO)
     # Magneticum's clusters: the relation is wider for groups
     assert gas_mass_scatter(np.array([10**13.5, 10**14.5]), config) == pytest.approx(
         [0.134, 0.066], abs=0.01
@@ -118,7 +113,7 @@ def test_latents_are_the_residuals():
         ("gas_mass", "m_gas", float(gas_mass_scatter(2e14, config))),
         ("temperature", "t_mass_weighted", config.t_scatter),
     ):
-        other = make_gas(make_halo(**{name: 2.0}), config, COSMO)
+        other = make_gas(make_halo(redshift=0.1, **{name: 2.0}), config, COSMO)
         ratio = getattr(other, value) / getattr(normal, value)
         assert ratio == pytest.approx(np.exp(2 * scatter), rel=1e-9)
 
@@ -126,7 +121,7 @@ def test_latents_are_the_residuals():
 def test_emission_measure_is_that_of_the_gas_mass():
     """A mean halo without clumps, phases or a metal-rich core shines as smooth gas of its mass."""
     config = GasConfig(clumping=0, hot_fraction=1, phases=0, abundance_core=0)
-    gas = make_gas(make_halo(), config, COSMO)
+    gas = make_gas(make_halo(redshift=0.1), config, COSMO)
     assert gas.shape["ln_clumping"] == pytest.approx(0, abs=1e-9)
     inside = gas.inside_r500
     r_cm = float(COSMO.r500c(2e14, 0.1)) / 1.1 / 0.704 * 3.0857e24
@@ -138,17 +133,17 @@ def test_emission_measure_is_that_of_the_gas_mass():
 def test_luminosity_at_fixed_mass_and_gas_mass_is_closed():
     """L_X follows core share, slope and clumping as told, whatever else the shells are like."""
     config = GasConfig()
-    normal = make_gas(make_halo(), config, COSMO)
+    normal = make_gas(make_halo(redshift=0.1), config, COSMO)
     light = own_light(normal, config)
     for core, slope, clumping in ((-2.0, 0.0, 0.0), (1.5, 2.0, 0.0), (0.5, -1.0, 3.0)):
         for other in ({}, {"cusp": 2.0, "steepening": -1.0}, {"disturbance": 2.0, "phases": 1.0}):
             latents = {"core_share": core, "slope": slope, "clumping": clumping, **other}
-            gas = make_gas(make_halo(**latents), config, COSMO)
+            gas = make_gas(make_halo(redshift=0.1, **latents), config, COSMO)
             share = gas.shape["core_share"] / normal.shape["core_share"]
             wanted = share**config.core_emission
             wanted *= np.exp(config.slope_emission * slope + config.clumping_scatter * clumping)
             assert own_light(gas, config) / light == pytest.approx(wanted, rel=1e-6)
-    twice = make_gas(make_halo(gas_mass=1.0), config, COSMO)
+    twice = make_gas(make_halo(redshift=0.1, gas_mass=1.0), config, COSMO)
     ratio = (twice.m_gas / normal.m_gas) ** 2
     assert own_light(twice, config) / light == pytest.approx(ratio, rel=1e-6)
 
@@ -160,7 +155,8 @@ def test_two_phases_lower_the_temperature_that_emission_shows(phases: float):
     The mean by mass is T cosh p, that by emission 2 T / (e^p + e^-p): 1 / cosh^2 p of it.
     """
     smooth, mixed = (
-        make_gas(make_halo(), GasConfig(phases=p, phases_scatter=0), COSMO) for p in (0, phases)
+        make_gas(make_halo(redshift=0.1), GasConfig(phases=p, phases_scatter=0), COSMO)
+        for p in (0, phases)
     )
     assert mixed.shape["phases"] == pytest.approx(phases)
     inside = smooth.inside_r500
@@ -205,8 +201,8 @@ def test_equivalent_core_is_that_of_a_beta_model():
 def test_smooth_gas_leaves_room_for_substructures():
     """A tenth of the gas in substructures leaves 0.9 of the density, 0.81 of the emission."""
     config = GasConfig()
-    whole = make_gas(make_halo(), config, COSMO)
-    rest = make_gas(make_halo(), config, COSMO, 0.1 * whole.m_gas)
+    whole = make_gas(make_halo(redshift=0.1), config, COSMO)
+    rest = make_gas(make_halo(redshift=0.1), config, COSMO, 0.1 * whole.m_gas)
     smooth, left = (gas.emission_measure / gas.clumping for gas in (whole, rest))
     np.testing.assert_allclose(left, 0.81 * smooth, rtol=1e-9)
     assert rest.m_gas == whole.m_gas

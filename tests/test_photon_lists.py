@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from typer.testing import CliRunner, Result
 
+from conftest import RunCli
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.observe.spectra import KEV_ERG
@@ -56,15 +57,10 @@ def spoil(file: Path, extension: str | int, change: Any) -> Path:
     return file
 
 
-def ingest(*arguments: object) -> Result:
-    """Run `photons` as a command of its own."""
-    import typer
-
-    from icmass.cli.ingest_magneticum import photons as command
-
-    app = typer.Typer()
-    app.command()(command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+@pytest.fixture
+def ingest(run_cli: RunCli) -> RunCli:
+    """Run `icmass ingest photons`."""
+    return partial(run_cli, "ingest", "photons")
 
 
 def test_a_list_comes_back_as_it_was_written(tmp_path: Path):
@@ -333,10 +329,10 @@ def test_events_of_sixte(tmp_path: Path):
         columns(**both)
 
 
-def test_a_file_becomes_a_survey(tmp_path: Path):
+def test_a_file_becomes_a_survey(tmp_path: Path, ingest: RunCli):
     file, out = write(tmp_path / "a.fits", n=50_000), tmp_path / "x.zarr"
     done = ingest(file, "--out", out, "--no-background", "--pixels", 32, "--nh", 1.5)
-    assert done.exit_code == 0, done.output
+    assert done.returncode == 0, done.stderr
     survey = open_survey(out)
     assert list(survey["component"].values) == ["observed", "background"]
     assert float(survey["nh"][0]) == 1.5 and float(survey["redshift"][0]) == REDSHIFT
@@ -346,7 +342,7 @@ def test_a_file_becomes_a_survey(tmp_path: Path):
     assert survey["maps"].sel(component="background").sum() == 0
 
 
-def test_a_table_of_files_becomes_a_survey(tmp_path: Path):
+def test_a_table_of_files_becomes_a_survey(tmp_path: Path, ingest: RunCli):
     (tmp_path / "sub").mkdir()
     for name in ("a.fits", "sub/b.fits"):
         write(tmp_path / name, n=20_000, primary={})
@@ -358,14 +354,14 @@ def test_a_table_of_files_becomes_a_survey(tmp_path: Path):
     )
     out = tmp_path / "x.zarr"
     done = ingest("--table", table, "--out", out, "--pixels", 32)
-    assert done.exit_code == 0 and "absent.fits: no such file" in done.stderr
+    assert done.returncode == 0 and "absent.fits: no such file" in done.stderr
     survey = open_survey(out)
     assert survey["halo_id"].values.tolist() == [4, 9]
     assert survey["redshift"].values.tolist() == [0.2, 0.3]
     assert survey["position"].values[1].tolist() == [1.0, 2.0, 300.0]
     assert survey["r500c"].values[0] == pytest.approx(float(Cosmology().r500c(2e14, 0.2)))
     table.write_text("file,redshift\n../a.fits,0.2\n")
-    assert "leaves the table's folder" in str(ingest("--table", table, "--out", out).exception)
+    assert "leaves the table's folder" in ingest("--table", table, "--out", out).stderr
 
 
 @pytest.mark.parametrize(
@@ -385,18 +381,22 @@ def test_a_table_of_files_becomes_a_survey(tmp_path: Path):
     ],
 )
 def test_what_cannot_be_ingested(
-    tmp_path: Path, change: dict[str, None], arguments: tuple[object, ...], message: str
+    tmp_path: Path,
+    change: dict[str, None],
+    arguments: tuple[object, ...],
+    message: str,
+    ingest: RunCli,
 ):
     file = write(tmp_path / "a.fits")
     for key in change:
         spoil(file, 0, lambda hdu, key=key: hdu.header.remove(key))
     done = ingest(file, "--out", tmp_path / "x.zarr", *arguments)
-    assert isinstance(done.exception, InputError) and message in str(done.exception)
+    assert done.returncode == 2 and message in done.stderr
     assert not list(tmp_path.glob("x.zarr*"))
     given = {"AREA": ("--area", AREA), "TIME": ("--time", TIME), "REDSHIFT": ("--redshift", 0.2)}
     if change:
         option = given[next(iter(change))]
-        assert ingest(file, "--out", tmp_path / "x.zarr", *option).exit_code == 0
+        assert ingest(file, "--out", tmp_path / "x.zarr", *option).returncode == 0
 
 
 def test_text_in_the_place_of_numbers_is_refused(tmp_path: Path) -> None:

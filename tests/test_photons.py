@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from halos import make_halo
 from icmass.cosmology import Cosmology
 from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
@@ -20,7 +21,6 @@ from icmass.telescope.instrument import load_instrument
 from icmass.universe.agn import AgnConfig, Sources, draw_agn, unresolved_field_flux
 from icmass.universe.atmosphere import Atmosphere
 from icmass.universe.fluctuations import BrightnessField, FluctuationConfig, draw_brightness_field
-from icmass.universe.halos import LATENTS, SHAPES, Halo
 
 COSMO = Cosmology()
 BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
@@ -52,12 +52,6 @@ def sphere(
         centre=np.tile(centre, (n, 1)),
         in_r500=np.ones(n, bool),
     )
-
-
-def halo_at(redshift: float) -> Halo:
-    r500c = float(COSMO.r500c(2e14, redshift))
-    latents = dict.fromkeys((*LATENTS, *SHAPES), 0.0)
-    return Halo(0, 2e14, redshift, r500c, 0, np.zeros(3), latents, np.eye(3))
 
 
 def emission_of(norm: float, redshift: float) -> float:
@@ -270,7 +264,7 @@ def test_rate_of_faint_field_agn(folder):
     """Their rate, by hand from the number counts, is what background and sources share."""
     config = AgnConfig(satellites=0, central_duty_cycle=0, field_flux_max=6.5e-15)
     rng = np.random.default_rng(10)
-    halo = halo_at(0.07)
+    halo = make_halo(redshift=0.07)
     side = 4.6 * float(COSMO.arcmin_per_mpc_h(0.07))
     found = np.zeros(3)
     for _ in range(60):
@@ -309,7 +303,7 @@ def test_cells_of_the_background_begin_anywhere(folder):
 
 def observe_nothing(config: SurveyConfig, n: int, seed: int) -> np.ndarray:
     """Return the counts of n maps without a cluster, of each component and band."""
-    observatory, halo = Observatory(config), halo_at(0.07)
+    observatory, halo = Observatory(config), make_halo(redshift=0.07)
     rng = np.random.default_rng(seed)
     nothing = sphere(emission=np.array([1.0]), edges=np.array([0.0, 0.1]))
     found = np.zeros((3, 3))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
+from halos import make_halo
 from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.universe.atmosphere import CLUMP_EDGES, Atmosphere, clump_gas, make_atmosphere
@@ -23,12 +24,6 @@ from icmass.universe.substructure import Clumps, SubstructureConfig, draw_substr
 COSMO = Cosmology()
 NOBODY = NeighbourConfig(log_m500c_min=15.9)
 MSUN_G, PROTON_G, MPC_CM = 1.98841e33, 1.67262e-24, 3.0856776e24
-
-
-def make_halo(m500c: float = 2e14, redshift: float = 0.2, **latents: float) -> Halo:
-    every = dict.fromkeys((*LATENTS, *SHAPES), 0.0) | latents
-    r500c = float(COSMO.r500c(m500c, redshift))
-    return Halo(0, m500c, redshift, r500c, 0, np.zeros(3), every, np.eye(3))
 
 
 def draw_clumps(halo: Halo, config: SubstructureConfig, n: int) -> list[Clumps]:
