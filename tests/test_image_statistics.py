@@ -135,6 +135,23 @@ def test_noise_of_the_powers_is_taken_off() -> None:
     assert min(less) > 0
 
 
+def test_of_noise_that_is_all_there_is_a_fortieth_is_left() -> None:
+    """Two points d apart from the peak: P2/P0 = (d/R)^4 / (8 ln^2 R), noise that over counts."""
+    d = 60
+    whole = (d / RADIUS) ** 4 / (8 * np.log(RADIUS) ** 2)
+    for counts, noise, left in ((2.0, 1.0, 1 - 1 / 2), (0.5, 1.0, 2 / 40), (0.02, 0.75, 1.0)):
+        image = points((d, 0, counts / 2), (-d, 0, counts / 2))
+        found = image_statistics(image, CENTRE, RADIUS, noise=noise)
+        assert found.p2 == pytest.approx(left * whole, rel=1e-9)
+
+
+def test_pixels_on_the_edge_of_an_aperture_are_in_it() -> None:
+    """Flux 1 at 0.1 R and R: centroids at -0.1 R in nine apertures, at 0.45 R in the last."""
+    found = image_statistics(points((-15, 0, 1.0), (150, 0, 1.0)), CENTRE, RADIUS)
+    assert found.concentration == 0.5
+    assert found.centroid_shift == pytest.approx(0.35 * 0.1**0.5, rel=1e-9)
+
+
 def test_what_lies_beyond_the_edge_is_empty() -> None:
     image = points((-190, 0, 1.0), (-150, 0, 1.0))
     found = image_statistics(image, (MIDDLE, 10), RADIUS)

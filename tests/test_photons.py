@@ -14,6 +14,7 @@ from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.rates import count_rates
 from icmass.observe.spectra import Folder
+from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import ObserveConfig, SurveyConfig
 from icmass.survey.observatory import Observatory
@@ -210,12 +211,51 @@ def test_agn_counts_follow_their_flux_and_index(folder):
     energy = np.linspace(0.5, 2, 4000)
     shape = energy**-1.9
     per_erg = flux / np.trapezoid(shape * energy, energy) / 1.602177e-9
-    from icmass.plasma.absorption import transmission
-
     area = folder.instrument.area_cm2(energy) * transmission(energy, 3.0)
     expected = n * 2000 * per_erg * np.trapezoid(shape * area, energy)
     found = ((photons.energy > 0.5) & (photons.energy < 2)).sum()
     assert abs(found - expected) < 4 * np.sqrt(expected) + 0.005 * expected
+
+
+def test_photons_of_sources_come_from_where_these_are(folder):
+    x, y = np.array([0.5, -1.0]), np.array([-0.2, 0.7])
+    fluxes, index = np.array([3e-13, 1e-13]), np.full(2, 1.9)
+    photons = agn_photons(
+        Sources(x, y, fluxes, index, np.zeros(2, bool)), folder, 2e4, np.random.default_rng(15)
+    )
+    first = photons.x == 0.5
+    assert (photons.y == np.where(first, -0.2, 0.7)).all()
+    assert abs(first.mean() - 0.75) < 4 * np.sqrt(0.75 * 0.25 / len(photons))
+
+
+def test_absorbed_agn_are_absorbed(folder):
+    """Counts of true energy in narrow bands: less by exp(-N_H sigma) of 1e22 cm^-2."""
+    n, rng = 400, np.random.default_rng(16)
+    given = (*np.zeros((2, n)), np.full(n, 3e-13), np.full(n, 1.9))
+    free, absorbed = (
+        agn_photons(Sources(*given, np.full(n, which)), folder, 2000.0, rng).energy
+        for which in (False, True)
+    )
+    for lo, hi in ((0.95, 1.05), (1.5, 1.6), (2.5, 3.0)):
+        before, after = (((e >= lo) & (e < hi)).sum() for e in (free, absorbed))
+        expected = before * transmission(np.array([(lo + hi) / 2]), 100.0)[0]
+        assert abs(after - expected) < 5 * np.sqrt(2 * expected) + 0.01 * expected
+
+
+def test_agn_have_the_spectrum_of_the_nearest_index():
+    index = np.array([0.5, 0.94, 0.96, 1.93, 1.96, 2.9, 9.0])
+    unabsorbed = np.array([0, 0, 1, 10, 11, 20, 20])
+    for absorbed in (False, True):
+        found = Folder.agn_row(index, np.full(7, absorbed))
+        np.testing.assert_array_equal(found, unabsorbed + 21 * absorbed)
+
+
+def test_energies_are_even_within_a_bin(folder):
+    n = 200
+    sources = Sources(*np.zeros((2, n)), np.full(n, 3e-13), np.full(n, 1.9), np.zeros(n, bool))
+    energy = agn_photons(sources, folder, 2000.0, np.random.default_rng(17)).energy
+    within = (energy - folder.edges[0]) / 0.005 % 1
+    assert stats.kstest(within, "uniform").pvalue > 1e-3
 
 
 def test_photons_of_a_source_are_poisson(folder):
@@ -242,6 +282,45 @@ def test_binning_leaves_out_nan_energies_and_far_photons():
     grid = Grid(4, 1.0, BANDS)
     photons = Photons(np.array([np.nan, 1.0, 1.0]), np.array([0.0, 9.0, np.nan]), np.zeros(3))
     assert bin_photons(photons, grid, None, np.random.default_rng(0)).sum() == 0
+
+
+def test_bands_hold_their_lower_edge_and_pixels_no_more_than_fits():
+    rng = np.random.default_rng(0)
+    grid = Grid(2, 1.0, BANDS)
+    edges = np.array([0.5, 1.2, 2.0, 7.0])
+    photons = Photons(edges, np.full(4, 0.5), np.full(4, -0.5))
+    assert bin_photons(photons, grid, None, rng)[:, 0, 1].tolist() == [1, 1, 1]
+    many = Photons(np.ones(70_000), np.full(70_000, 0.5), np.full(70_000, -0.5))
+    assert bin_photons(many, grid, None, rng)[0].tolist() == [[0, 65535], [0, 0]]
+
+
+def test_unseen_pixels_are_dark_and_half_seen_ones_half_bright(folder):
+    """A coverage that is not its own transpose, of photons and of the background."""
+    rng = np.random.default_rng(18)
+    grid = Grid(2, 1.0, BANDS)
+    coverage = np.array([[1.0, 0.5], [0.0, 0.25]])
+    photons = Photons(np.ones(40_000), *rng.uniform(-1, 1, (2, 40_000)))
+    seen = bin_photons(photons, grid, coverage, rng)[0]
+    expected = 10_000 * coverage
+    assert (np.abs(seen - expected) <= 5 * np.sqrt(expected)).all()
+    options = {"exposure": 1e4, "arcmin_per_mpc_h": 15.0, "rng": rng}
+    sky = background_map(folder.instrument.background, grid, coverage=coverage, **options)
+    whole = background_map(folder.instrument.background, grid, coverage=None, **options)
+    np.testing.assert_allclose(sky.sum(0) / whole.sum((0, 1, 2)) * 4, coverage, atol=0.12)
+
+
+def test_background_reaches_every_edge(folder):
+    """A strip of a cell's width at each edge is as bright as the rest, whatever the start."""
+    background = folder.instrument.background
+    n = 40
+    arcmin = 10 * background.cell_arcmin / 4.6
+    rng = np.random.default_rng(19)
+    options = {"exposure": 1e4, "arcmin_per_mpc_h": arcmin, "coverage": None, "rng": rng}
+    grid = Grid(n, 2.3, ((0.5, 1.2),))
+    total = np.sum([background_map(background, grid, **options)[0] for _ in range(60)], axis=0)
+    for strip in (total[:4], total[-4:], total[:, :4], total[:, -4:]):
+        spread = background.excess_fraction / np.sqrt(60 * 10) + 1 / np.sqrt(strip.sum())
+        assert strip.mean() == pytest.approx(total.mean(), rel=4 * spread)
 
 
 def test_background_has_the_measured_rate_and_excess_variance(folder):

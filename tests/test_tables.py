@@ -136,6 +136,12 @@ def test_units_of_another_kind_are_refused_by_name(
         read_cluster_table(write(table, tmp_path / f"t.{kind}"))
 
 
+@pytest.mark.parametrize("unit", ["1E-320", "1E-310 rad**-2"])
+def test_units_whose_scale_is_no_number_are_refused_by_name(unit: str) -> None:
+    with pytest.raises(InputError, match=r"t: column DEC: has unit '1E.*'; give deg"):
+        converted(np.ones(2), unit, "deg", file="t", field="column DEC")
+
+
 def test_unknown_units_are_refused_by_name(tmp_path: Path) -> None:
     from astropy.io import fits
 
