@@ -234,7 +234,7 @@ def test_band_in_a_file_name(field: Field, name: str, band: tuple[float, float])
 
 @pytest.mark.parametrize("name", ["img.fits", "img_1100_0600.fits", "0600_1100_1100_1600.fits"])
 def test_a_name_that_tells_no_band(field: Field, name: str) -> None:
-    with pytest.raises(InputError, match="--image-bands"):
+    with pytest.raises(InputError, match="image_bands"):
         band_of(replace(read_plane(field.images[0]), file=Path(name)))
 
 
@@ -383,7 +383,7 @@ def test_mask_that_hides_the_cluster(field: Field) -> None:
         return mask
 
     field.spoil(field.mask, strip)
-    with pytest.raises(InputError, match="--min-visible"):
+    with pytest.raises(InputError, match="min_visible"):
         field.survey()
     assert field.survey(min_visible=0.1)["coverage"].values.mean() > 0.3
     field.spoil(field.mask, lambda d: 2 * d)
