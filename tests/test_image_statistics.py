@@ -67,6 +67,12 @@ def test_an_ellipse_has_its_axis_ratio_and_no_odd_power() -> None:
     assert astuple(turned) == pytest.approx(astuple(found), rel=1e-9, abs=1e-12)
 
 
+def test_the_axis_ratio_is_about_the_centroid() -> None:
+    x, y = offsets()
+    beside = np.exp(-0.5 * ((x - 40) ** 2 + ((y + 25) / 0.6) ** 2) / 12**2)
+    assert image_statistics(beside, CENTRE, RADIUS).axis_ratio == pytest.approx(0.6, rel=1e-3)
+
+
 def test_a_point_is_as_concentrated_as_can_be() -> None:
     found = image_statistics(points((0, 0, 9.0)), CENTRE, RADIUS)
     assert (found.concentration, found.centroid_shift, found.asymmetry) == (1, 0, 0)
