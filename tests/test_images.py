@@ -349,10 +349,10 @@ def test_seconds_in_place_of_a_map(field: Field) -> None:
     assert vignetted["exposure"].item() == given["exposure"].item()
     assert json.loads(given.attrs["observed"])["exposure"].startswith("as given, at the survey-av")
     for change, message in (
-        ({"expmap": []}, "--expmap: is missing; give exposure maps, or --exposure SECONDS"),
-        ({"seconds": 2000.0}, "--exposure, --expmap: give one of them"),
-        ({"expmap": [], "seconds": 0.0}, "--exposure: is 0; give seconds above 0"),
-        ({"expmap": [], "seconds": np.nan}, "--exposure: is nan; give seconds above 0"),
+        ({"expmap": []}, "expmap: is missing; give exposure maps, or exposure SECONDS"),
+        ({"seconds": 2000.0}, "exposure, expmap: give one of them"),
+        ({"expmap": [], "seconds": 0.0}, "exposure: is 0; give seconds above 0"),
+        ({"expmap": [], "seconds": np.nan}, "exposure: is nan; give seconds above 0"),
     ):
         with pytest.raises(InputError, match=message):
             field.survey(**change)
@@ -396,10 +396,10 @@ def test_mask_that_hides_the_cluster(field: Field) -> None:
     [
         ({"ra": RA + 1}, r"outside: pixel \(-?\d+, 1\d\d\) of 320x320"),
         ({"dec": -89}, "outside"),
-        ({"dec": 100}, "--dec: is 100"),
-        ({"redshift": 0}, "--redshift: has no redshift \\(0\\)"),
-        ({"redshift": np.nan}, "--redshift: has no redshift"),
-        ({"min_visible": 2}, "--min-visible: is 2"),
+        ({"dec": 100}, "dec: is 100"),
+        ({"redshift": 0}, "redshift: has no redshift \\(0\\)"),
+        ({"redshift": np.nan}, "redshift: has no redshift"),
+        ({"min_visible": 2}, "min_visible: is 2"),
         ({"image_bands": [(0.6, 1.1)]}, "1 bands for 3 images"),
         ({"images": []}, "no counts image"),
     ],

@@ -58,7 +58,7 @@ def rate(
     >>> import icmass
     >>> rates = icmass.rate(3.0, 0.1)
     >>> round(rates.flux_soft / rates.counts[0.5, 2.0] / 1e-13, 1)
-    5.2
+    9.3
     """
     from astropy import units as u
 
