@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from icmass.explain.causal import run_causal
-from icmass.explain.causal_plan import agn_interventions, retrainings
-from icmass.explain.causal_scatter import Retraining, retrain
-from icmass.explain.causal_table import causal_markdown
+from icmass.explanation.causal import run_causal
+from icmass.explanation.causal_plan import agn_interventions, retrainings
+from icmass.explanation.causal_scatter import Retraining, retrain
+from icmass.explanation.causal_table import causal_markdown
 from icmass.survey.catalog import open_survey
 
 

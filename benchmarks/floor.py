@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from icmass.benchmark.scores import bootstrap_errors
+from icmass.benchmarking.scores import bootstrap_errors
 from icmass.survey.catalog import open_survey
 
 SHAPE = (

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from icmass.benchmark.scores import bootstrap_errors
+from icmass.benchmarking.scores import bootstrap_errors
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import open_survey
 

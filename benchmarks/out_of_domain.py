@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.run_folder import RunFolder
+from icmass.benchmarking.run_folder import RunFolder
 from icmass.cosmology import Cosmology
 from icmass.estimators.registry import load_estimator
 from icmass.survey.catalog import open_survey

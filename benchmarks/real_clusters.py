@@ -28,8 +28,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from icmass.cosmology import Cosmology
-from icmass.estimators.ensemble import Ensemble, load_ensemble
-from icmass.estimators.masses import describe
+from icmass.inference.description import describe
+from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.proxies.names import read_scalar
 from icmass.report.style import (
     BLACK,

@@ -24,8 +24,8 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs.utils import proj_plane_pixel_area
 
 from icmass.errors import InputError
-from icmass.estimators.ensemble import Ensemble, load_ensemble, survey_cosmology
-from icmass.estimators.masses import describe
+from icmass.inference.description import describe
+from icmass.inference.ensemble import Ensemble, load_ensemble, survey_cosmology
 from icmass.report.cluster_picture import draw_clusters
 from icmass.survey.catalog import open_survey
 from icmass.survey.readers.fits_images import Plane, read_plane

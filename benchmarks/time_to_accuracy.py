@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from icmass.benchmark.run_folder import RunFolder
+from icmass.benchmarking.run_folder import RunFolder
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split

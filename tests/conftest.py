@@ -15,10 +15,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import settings
 
 from icmass.cli import main
 from icmass.cosmology import Cosmology
 from icmass.survey.catalog import blank_survey
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 BANDS = [(0.5, 1.2), (1.2, 2.0), (2.0, 7.0)]
 

@@ -80,7 +80,7 @@ def test_satellites_follow_mass_and_luminosity_function():
     rng = np.random.default_rng(7)
     halo = make_halo(4e14, 0.1)
     drawn = [draw_agn(halo, config, COSMO, 2.3, rng) for _ in range(1500)]
-    expected = 1.2 * 4**0.8
+    expected = 1.35 * 4**0.8
     n = np.array([len(s.flux) for s in drawn])
     assert n.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / 1500))
     flux = np.concatenate([s.flux for s in drawn])

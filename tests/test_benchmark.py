@@ -12,10 +12,10 @@ import pytest
 import xarray as xr
 
 from conftest import beta_model_survey
-from icmass.benchmark import runner
-from icmass.benchmark.run_folder import FoldPredictions, RunFolder, finite, write_whole
-from icmass.benchmark.runner import Step, default_models, run_benchmark
-from icmass.benchmark.tables import latex, markdown, percent
+from icmass.benchmarking import runner
+from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, write_whole
+from icmass.benchmarking.runner import Step, default_models, run_benchmark
+from icmass.benchmarking.tables import latex, markdown, percent
 from icmass.cli import main
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, Prediction
@@ -186,7 +186,7 @@ def test_a_full_disk_stops_everything(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "predictions")
 
-    monkeypatch.setattr("icmass.benchmark.run_folder.np.savez_compressed", full)
+    monkeypatch.setattr("icmass.benchmarking.run_folder.np.savez_compressed", full)
     with pytest.raises(OSError, match="No space"):
         run_benchmark(survey_path, ["T"], 2, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.partial"))

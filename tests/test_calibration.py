@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from icmass.benchmark.calibration import (
+from icmass.benchmarking.calibration import (
     LEVELS,
     calibration,
     expected_coverage,

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from icmass.benchmark.run_folder import FoldPredictions
-from icmass.benchmark.runner import run_benchmark
+from icmass.benchmarking.run_folder import FoldPredictions
+from icmass.benchmarking.runner import run_benchmark
 from icmass.errors import InputError
-from icmass.explain.causal import response, run_causal
-from icmass.explain.causal_cores import _scene, core_excised, remade
-from icmass.explain.causal_plan import interventions, one_after_other
-from icmass.explain.causal_scatter import Retraining, per_cluster, retrain, scatter_table
-from icmass.explain.causal_table import causal_markdown
-from icmass.explain.interventions import (
+from icmass.explanation.causal import response, run_causal
+from icmass.explanation.causal_cores import _scene, core_excised, remade
+from icmass.explanation.causal_plan import interventions, one_after_other
+from icmass.explanation.causal_scatter import Retraining, per_cluster, retrain, scatter_table
+from icmass.explanation.causal_table import causal_markdown
+from icmass.explanation.interventions import (
     AGN,
     BACKGROUND,
     CORE,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
-from scipy.stats import poisson
+from scipy.stats import norm, poisson
 
 from icmass.errors import InputError
 from icmass.observe.detection import (
@@ -74,6 +74,12 @@ def test_counts_are_drawn_from_poisson():
 def test_flux_limit_is_sharp():
     config = DetectionConfig(kind="flux", min_flux=1e-13)
     assert probability(config=config, flux=np.array([0.99e-13, 1e-13, 1e-12])).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["counts", "flux"])
+def test_without_a_least_core_even_points_are_kept(kind):
+    config = DetectionConfig(kind=kind, min_core_arcsec=0)
+    assert probability(config=config, source_counts=200, core_arcsec=0.0) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", ["counts", "flux"])
@@ -151,6 +157,22 @@ def test_half_is_found_where_the_expectation_meets_the_limit():
     expected = np.interp(12.93 / 2, extended, source)
     found = np.interp(0.5, probability(config=config, source_counts=source), source)
     assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_both_likelihoods_must_pass_with_the_share_of_a_real_source_finder():
+    """P = product over both of P(N(0, 1) > root of chi^2 at -ln p - root of twice the share)."""
+    config = DetectionConfig(information=0.4, detection_likelihood=8.0, extent_likelihood=2.0)
+    expected = 1.0
+    gains = expected_likelihoods(
+        *(np.array([v]) for v in (25.0, 30.0, 240.0, 45.0)), fit_radius=60.0, psf_core=8.5
+    )
+    for gain, limit in zip(gains, (8.0, 2.0), strict=True):
+        threshold = norm.isf(np.exp(-limit) / 2)
+        chance = norm.sf(threshold)
+        passes = norm.sf(threshold - np.sqrt(2 * 0.4 * gain[0]))
+        assert 0.1 < passes < 0.95
+        expected *= (passes - chance) / (1 - chance)
+    assert probability(config=config, source_counts=25.0) == pytest.approx(expected, rel=1e-9)
 
 
 def test_surface_density_of_clusters_is_the_published_one(monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from icmass.benchmark.run_folder import RunFolder, write_whole
+from icmass.benchmarking.run_folder import RunFolder, write_whole
 from icmass.errors import InputError
 from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, within_memory
 from icmass.estimators.main_process import is_main
@@ -225,7 +225,7 @@ def test_processes_beside_the_main_one_write_no_run(
 
 
 def test_a_benchmark_of_proxies_loads_no_torch() -> None:
-    script = "import sys, icmass.benchmark.runner, icmass.estimators.relation as _; "
+    script = "import sys, icmass.benchmarking.runner, icmass.estimators.relation as _; "
     script += "assert 'torch' not in sys.modules and 'accelerate' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 

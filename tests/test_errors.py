@@ -1,19 +1,42 @@
-import subprocess
-import sys
+"""Errors: one line, with parameters as Python has them and as the command line has them."""
 
-from icmass.errors import InputError
+from __future__ import annotations
 
+import pickle
 
-def test_a_line_names_file_field_and_mend():
-    error = InputError("is missing", file="a.arf", field="SPECRESP", mend="give an OGIP ARF")
-    assert str(error) == "a.arf: SPECRESP: is missing; give an OGIP ARF"
+import pytest
 
-
-def test_a_line_has_no_line_break():
-    assert "\n" not in str(InputError("two\nlines", mend="one\nmend"))
+from icmass.errors import InputError, python_names
 
 
-def test_importing_the_package_does_not_import_torch_or_touch_global_state():
-    code = "import sys, icmass.cli; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.split() == ["False", "False"]
+def test_a_parameter_has_two_names() -> None:
+    error = InputError(
+        "is 3", file="e.fits", field="--min-visible", mend="give 0 to 1, or --exposure SECONDS"
+    )
+    assert str(error) == "e.fits: min_visible: is 3; give 0 to 1, or exposure SECONDS"
+    line = "e.fits: --min-visible: is 3; give 0 to 1, or --exposure SECONDS"
+    assert error.command_line == line and error.parameter == "min_visible"
+    assert InputError("no such file", file="x").parameter is None
+
+
+@pytest.mark.parametrize(
+    ("option", "python"),
+    [
+        ("choose another name or --overwrite", "choose another name or overwrite=True"),
+        ("go on with --resume, or wait", "go on with resume=True, or wait"),
+        ("--set halos.box_mpc_h=SIDE", "assignments halos.box_mpc_h=SIDE"),
+        ("check --no-gti", "check gti=False"),
+        ("see `icmass config --set a=b`", "see `icmass config --set a=b`"),
+        ("run icmass train --n 40; or --redshift", "run icmass train --n 40; or redshift"),
+        ("a dash -- and -5", "a dash -- and -5"),
+    ],
+)
+def test_options_become_parameters_outside_commands(option: str, python: str) -> None:
+    assert python_names(option) == python
+
+
+def test_it_comes_back_from_another_process() -> None:
+    error = InputError("is 3", file="e.fits", field="--nh", mend="give --nh 3")
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error) and again.command_line == error.command_line
+    assert (again.file, again.field, again.mend) == (error.file, error.field, error.mend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -138,15 +139,14 @@ def test_one_line_exit_2_and_nothing_written(
     assert len(lines) == 1 and lines[0].startswith("icmass: "), done.stderr
     assert "e.fits" in lines[0]
     if not (zipped and "truncated" in message):  # then the end of the stream is met elsewhere
-        with pytest.raises(InputError, match=message):
-            raise InputError(lines[0])
+        assert re.search(message, lines[0])
     assert not list(tmp_path.glob("out/*"))
 
 
 def test_maps_without_a_size(tmp_path: Path) -> None:
     file = write(tmp_path / "e.fits", good(20))
     for half_width in (np.nan, 0.0, 1e3):
-        with pytest.raises(InputError, match=r"--half-width: is .*; give 0.1 to 20"):
+        with pytest.raises(InputError, match=r"half_width: is .*; give 0.1 to 20"):
             open_events([file], MapGrid(BANDS, 16, half_width))
 
 

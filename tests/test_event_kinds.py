@@ -302,7 +302,7 @@ def test_an_image_of_evtool_goes_to_images(tmp_path: Path, run_cli: Any) -> None
 
 def test_a_real_image_of_evtool(data_dir: Path) -> None:
     file = data_dir / "erosita" / "efeds_cutouts" / "image_1527.fits.gz"
-    with pytest.raises(InputError, match=r"is an image of 180x180 pixels, .* go with --images"):
+    with pytest.raises(InputError, match=r"is an image of 180x180 pixels, .* go with images"):
         scan_event_file(file)
 
 
@@ -333,5 +333,5 @@ def test_photons_of_other_bands_and_of_other_clusters(tmp_path: Path) -> None:
     targets = [HERE, Target("hard", RA + 1, DEC, REDSHIFT), Target("far", RA + 9, DEC, REDSHIFT)]
     here, hard, far = (values for _, values in source.read(targets))
     assert not isinstance(here, InputError) and here["n_phot"] == 300
-    assert "all 300 photons within" in str(hard) and "7.5 to 9 keV; give other --bands" in str(hard)
+    assert "all 300 photons within" in str(hard) and "7.5 to 9 keV; give other bands" in str(hard)
     assert "no photon within" in str(far) and "check the position" in str(far)

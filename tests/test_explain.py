@@ -11,23 +11,23 @@ import pytest
 import torch
 import xarray as xr
 
-from icmass.benchmark.run_folder import survey_digest
+from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.registry import make_estimator
-from icmass.explain.baselines import drawn_backgrounds, expected_background
-from icmass.explain.checks import rank_correlation, run_checks
-from icmass.explain.cluster import explain_cluster
-from icmass.explain.curves import curves, reference_orders
-from icmass.explain.folds import open_run
-from icmass.explain.methods import METHODS, PER_COUNT, Settings, Task, attribute
-from icmass.explain.model import Explained
-from icmass.explain.published import published_saliency
-from icmass.explain.quantiles import LogQuantiles
-from icmass.explain.regions import SaliencyRegions, count_proxies, crossing, region_masks
-from icmass.explain.run import explain_run, keep
-from icmass.explain.shares import Shares
-from icmass.explain.table import checks_markdown
+from icmass.explanation.baselines import drawn_backgrounds, expected_background
+from icmass.explanation.checks import rank_correlation, run_checks
+from icmass.explanation.cluster import explain_cluster
+from icmass.explanation.curves import curves, reference_orders
+from icmass.explanation.folds import open_run
+from icmass.explanation.methods import METHODS, PER_COUNT, Settings, Task, attribute
+from icmass.explanation.model import Explained
+from icmass.explanation.published import published_saliency
+from icmass.explanation.quantiles import LogQuantiles
+from icmass.explanation.regions import SaliencyRegions, count_proxies, crossing, region_masks
+from icmass.explanation.run import explain_run, keep
+from icmass.explanation.shares import Shares
+from icmass.explanation.table import checks_markdown
 from icmass.survey.folds import octant_folds, split
 
 FEW = np.arange(6)

@@ -14,12 +14,12 @@ from matplotlib.colors import AsinhNorm
 from matplotlib.image import imread
 
 from conftest import RunCli
-from icmass.benchmark.run_folder import survey_digest
+from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
-from icmass.estimators.ensemble import load_ensemble
 from icmass.estimators.network import NetworkEstimator
-from icmass.explain.cluster import attribute_clusters, explain_cluster
-from icmass.explain.methods import Settings
+from icmass.explanation.cluster import attribute_clusters, explain_cluster
+from icmass.explanation.methods import Settings
+from icmass.inference.ensemble import load_ensemble
 from icmass.report.explain import draw_bands, draw_profile, draw_shares
 from icmass.report.explain_cluster import draw_cluster, label_counts, save_cluster, signed_norm
 from icmass.report.style import house_style, new_figure

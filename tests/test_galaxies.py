@@ -219,10 +219,22 @@ def make_galaxies(x: np.ndarray, z: np.ndarray, v_los: np.ndarray) -> Galaxies:
 
 
 def test_cylinder_and_clipping():
-    v = np.concatenate([np.tile([-100.0, 100.0], 20), [1500.0, 2500.0, 50.0]])
-    x = np.concatenate([np.zeros(42), [1.3]])
-    number, sigma = clipped_dispersion(make_galaxies(x, np.zeros(43), v))
+    v = np.concatenate([np.tile([-100.0, 100.0], 20), [1500.0, 2500.0, -2500.0, 50.0]])
+    x = np.concatenate([np.zeros(43), [1.3]])
+    number, sigma = clipped_dispersion(make_galaxies(x, np.zeros(44), v))
     assert (number, sigma) == (40, pytest.approx(100.0))
+
+
+def test_galaxies_beyond_the_cylinder_on_either_side_do_not_count():
+    """Few galaxies, none of which clipping takes: 3 sigma are farther than any of four."""
+    v = np.array([-1900.0, 1900.0, 2100.0, -2100.0])
+    number, sigma = clipped_dispersion(make_galaxies(np.zeros(4), np.zeros(4), v))
+    assert (number, sigma) == (2, pytest.approx(1900.0))
+
+
+def test_clipping_is_about_the_mean():
+    v = np.concatenate([np.tile([-100.0, 100.0], 20), [1500.0]])
+    np.testing.assert_allclose(clip_outliers(v + 1000), v[:40] + 1000)
 
 
 def test_clipping_takes_five_rounds():

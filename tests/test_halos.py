@@ -380,13 +380,16 @@ def two_boxes() -> tuple[list[Halo], list[Halo]]:
     return draw_halos(2500, seed=1), draw_halos(2500, seed=2)
 
 
+_OF_GAS = ("gas_mass", "temperature", "stellar_mass", "accretion", "galaxy_number", "disturbance")
+
+
 def predictability(train: list[Halo], test: list[Halo]) -> tuple[np.ndarray, np.ndarray]:
     """Return the latent ``gas_mass``, and that of the halo with the nearest other latents.
 
-    Temperature and stellar mass, correlated with it, are left out: what is left tells nothing
-    about the gas mass of another halo, only which halo it is.
+    Those correlated with it are left out: what is left tells nothing about the gas mass of another
+    halo, only which halo it is.
     """
-    names = [n for n in NAMES if n not in ("gas_mass", "temperature", "stellar_mass")]
+    names = [n for n in NAMES if n not in _OF_GAS]
     known = np.array([[h.latents[n] for n in names] for h in train])
     asked = np.array([[h.latents[n] for n in names] for h in test])
     _, nearest = KDTree(known).query(asked)

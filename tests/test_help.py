@@ -11,7 +11,7 @@ import typer
 
 from icmass.cli.app import app
 from icmass.cli.predict_table import print_prediction
-from icmass.estimators.reasons import score_text
+from icmass.inference.quality_flags import score_text
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

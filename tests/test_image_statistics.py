@@ -67,6 +67,12 @@ def test_an_ellipse_has_its_axis_ratio_and_no_odd_power() -> None:
     assert astuple(turned) == pytest.approx(astuple(found), rel=1e-9, abs=1e-12)
 
 
+def test_the_axis_ratio_is_about_the_centroid() -> None:
+    x, y = offsets()
+    beside = np.exp(-0.5 * ((x - 40) ** 2 + ((y + 25) / 0.6) ** 2) / 12**2)
+    assert image_statistics(beside, CENTRE, RADIUS).axis_ratio == pytest.approx(0.6, rel=1e-3)
+
+
 def test_a_point_is_as_concentrated_as_can_be() -> None:
     found = image_statistics(points((0, 0, 9.0)), CENTRE, RADIUS)
     assert (found.concentration, found.centroid_shift, found.asymmetry) == (1, 0, 0)
@@ -133,6 +139,23 @@ def test_noise_of_the_powers_is_taken_off() -> None:
     assert np.mean(less) < 0.6 * np.mean(raw)
     assert np.mean(raw) == pytest.approx(4 * np.mean(quarter), rel=0.35)
     assert min(less) > 0
+
+
+def test_of_noise_that_is_all_there_is_a_fortieth_is_left() -> None:
+    """Two points d apart from the peak: P2/P0 = (d/R)^4 / (8 ln^2 R), noise that over counts."""
+    d = 60
+    whole = (d / RADIUS) ** 4 / (8 * np.log(RADIUS) ** 2)
+    for counts, noise, left in ((2.0, 1.0, 1 - 1 / 2), (0.5, 1.0, 2 / 40), (0.02, 0.75, 1.0)):
+        image = points((d, 0, counts / 2), (-d, 0, counts / 2))
+        found = image_statistics(image, CENTRE, RADIUS, noise=noise)
+        assert found.p2 == pytest.approx(left * whole, rel=1e-9)
+
+
+def test_pixels_on_the_edge_of_an_aperture_are_in_it() -> None:
+    """Flux 1 at 0.1 R and R: centroids at -0.1 R in nine apertures, at 0.45 R in the last."""
+    found = image_statistics(points((-15, 0, 1.0), (150, 0, 1.0)), CENTRE, RADIUS)
+    assert found.concentration == 0.5
+    assert found.centroid_shift == pytest.approx(0.35 * 0.1**0.5, rel=1e-9)
 
 
 def test_what_lies_beyond_the_edge_is_empty() -> None:

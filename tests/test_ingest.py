@@ -257,7 +257,7 @@ def test_units_gaps_and_names_of_tables(tmp_path: Path) -> None:
     [
         ("t.csv", "", "t.csv: not a readable table|has no"),
         ("t.csv", "ra,dec\n1,2\n", "t.csv: has no column Z or REDSHIFT; it has ra, dec"),
-        ("t.csv", "ra,dec,z\n", "t.csv: --table: has no row"),
+        ("t.csv", "ra,dec,z\n", "t.csv: table: has no row"),
         ("t.csv", "ra,dec,z\nx,2,3\n", "t.csv: column ra: holds no numbers"),
         ("t.ecsv", "# %ECSV 1.0\n", "t.ecsv: not a readable table"),
         ("t.ecsv", f"# %ECSV 1.0\n# ---\n# datatype: {HOSTILE}\nra dec z\n1 2 3", "t.ecsv: not a"),

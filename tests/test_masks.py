@@ -167,7 +167,7 @@ GOOD = f'circle({RA},{DEC},40")'
 def test_every_line_is_used_or_named(tmp_path: Path, line: str, reason: str) -> None:
     file = tmp_path / "mixed.reg"
     file.write_text(f"# DS9\nglobal color=red\nfk5\n{GOOD}\n\n{line}\n", encoding="utf-8")
-    with pytest.raises(InputError, match=rf"cannot be used, line 6: {reason}.*skip-bad-regions"):
+    with pytest.raises(InputError, match=rf"cannot be used, line 6: {reason}.*skip_bad_regions"):
         read_masks(regions=file)
     masks = read_masks(regions=file, skip_bad_regions=True)
     [note] = masks.notes

@@ -16,7 +16,7 @@ from astropy.io.votable.ucd import parse_ucd
 from astropy.table import Table
 
 from icmass.cosmology import Cosmology
-from icmass.estimators.mass_table import mass_table, weights_sha256
+from icmass.inference.mass_table import mass_table, weights_sha256
 from icmass.survey.writers.tables import SUFFIXES, write_table
 
 

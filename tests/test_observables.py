@@ -57,6 +57,16 @@ def test_the_survey_of_the_tests_agrees(toy_survey: xr.Dataset) -> None:
     assert (found["n_phot_r500"] < found["n_phot_2r500"]).all()
 
 
+def test_pixels_on_the_edge_are_in_the_aperture() -> None:
+    """Pixels of 1 Mpc/h centred on whole numbers: 5 of them reach to 1, 13 to 2."""
+    found = photon_counts(np.ones((1, 5, 5), "u2"), 1.0, half_width=2.5)
+    areas = aperture_areas(np.array([1.0]), n_pixels=5, half_width=2.5)
+    for each in (found, areas):
+        assert {name: float(values[0]) for name, values in each.items()} == {
+            "n_phot": 25, "n_phot_r500": 5, "n_phot_2r500": 13
+        }  # fmt: skip
+
+
 def test_area_of_the_aperture() -> None:
     radius = np.linspace(0.45, 1.1, 40)  # 10^13.5 to 10^14.8 Msun/h
     flat = np.ones((len(radius), 128, 128), "u2")

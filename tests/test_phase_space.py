@@ -104,9 +104,12 @@ def test_few_galaxies_take_the_windows_covariance():
 
 def test_kernels_narrower_than_a_voxel_still_count():
     rng = np.random.default_rng(1)
-    x, y, v = rng.normal(0, 1e-6, (3, 9))
+    x, y, v = rng.normal(0, 1e-3, (3, 9))
     v *= 1e3
     assert phase_space_cube(x + 0.01, y + 0.01, v + 10, SMALL).sum() == pytest.approx(1, rel=1e-5)
+    cube = phase_space_cube(x + 0.15, y - 1.5, v - 1000, SMALL)
+    ix, iy, iv = ((np.array([0.15, -1.5, -1000]) / (2.3, 2.3, 3785) + 1) / 2 * 24).astype(int)
+    assert cube[iy, ix, iv] == 1
 
 
 def test_wrong_input_is_refused():

@@ -10,10 +10,10 @@ from scipy import stats
 
 from halos import make_halo
 from icmass.cosmology import Cosmology
-from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.rates import count_rates
 from icmass.observe.spectra import Folder
+from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import ObserveConfig, SurveyConfig
 from icmass.survey.observatory import Observatory
@@ -74,6 +74,23 @@ def test_gas_photons_have_the_rate_and_colour_of_the_spectrum(folder, kt, abunda
         rate = expected.counts[band] * norm * exposure
         found = ((seen.energy >= band[0]) & (seen.energy < band[1])).sum()
         assert abs(found - rate) < 4 * np.sqrt(rate) + 0.005 * rate, band
+
+
+def test_emissivity_of_a_band_is_that_of_the_photons_drawn(folder):
+    """A temperature of the table, at z = 0.45: photons in bands of true energies, one by one."""
+    row, redshift, exposure, norm = 20, 0.45, 1e5, 1e-3
+    gas = sphere(
+        kt=float(folder.table.kt_kev[row]),
+        emission=np.array([emission_of(norm, redshift)]),
+        edges=np.array([0.0, 1.0]),
+    )
+    photons = gas_photons(gas, redshift, folder, COSMO, exposure, np.random.default_rng(20))
+    for band in BANDS:
+        hhe, metals = folder.band_emissivity(redshift, band)
+        per_norm = 1e14 / (1 + redshift)
+        expected = (hhe[row] + 0.3 * metals[row]) * per_norm * norm * exposure
+        found = ((photons.energy >= band[0]) & (photons.energy < band[1])).sum()
+        assert abs(found - expected) < 4 * np.sqrt(expected) + 0.002 * expected, band
 
 
 def test_gas_photons_lie_where_the_emission_is(folder):
@@ -210,12 +227,51 @@ def test_agn_counts_follow_their_flux_and_index(folder):
     energy = np.linspace(0.5, 2, 4000)
     shape = energy**-1.9
     per_erg = flux / np.trapezoid(shape * energy, energy) / 1.602177e-9
-    from icmass.plasma.absorption import transmission
-
     area = folder.instrument.area_cm2(energy) * transmission(energy, 3.0)
     expected = n * 2000 * per_erg * np.trapezoid(shape * area, energy)
     found = ((photons.energy > 0.5) & (photons.energy < 2)).sum()
     assert abs(found - expected) < 4 * np.sqrt(expected) + 0.005 * expected
+
+
+def test_photons_of_sources_come_from_where_these_are(folder):
+    x, y = np.array([0.5, -1.0]), np.array([-0.2, 0.7])
+    fluxes, index = np.array([3e-13, 1e-13]), np.full(2, 1.9)
+    photons = agn_photons(
+        Sources(x, y, fluxes, index, np.zeros(2, bool)), folder, 2e4, np.random.default_rng(15)
+    )
+    first = photons.x == 0.5
+    assert (photons.y == np.where(first, -0.2, 0.7)).all()
+    assert abs(first.mean() - 0.75) < 4 * np.sqrt(0.75 * 0.25 / len(photons))
+
+
+def test_absorbed_agn_are_absorbed(folder):
+    """Counts of true energy in narrow bands: less by exp(-N_H sigma) of 1e22 cm^-2."""
+    n, rng = 400, np.random.default_rng(16)
+    given = (*np.zeros((2, n)), np.full(n, 3e-13), np.full(n, 1.9))
+    free, absorbed = (
+        agn_photons(Sources(*given, np.full(n, which)), folder, 2000.0, rng).energy
+        for which in (False, True)
+    )
+    for lo, hi in ((0.95, 1.05), (1.5, 1.6), (2.5, 3.0)):
+        before, after = (((e >= lo) & (e < hi)).sum() for e in (free, absorbed))
+        expected = before * transmission(np.array([(lo + hi) / 2]), 100.0)[0]
+        assert abs(after - expected) < 5 * np.sqrt(2 * expected) + 0.01 * expected
+
+
+def test_agn_have_the_spectrum_of_the_nearest_index():
+    index = np.array([0.5, 0.94, 0.96, 1.93, 1.96, 2.9, 9.0])
+    unabsorbed = np.array([0, 0, 1, 10, 11, 20, 20])
+    for absorbed in (False, True):
+        found = Folder.agn_row(index, np.full(7, absorbed))
+        np.testing.assert_array_equal(found, unabsorbed + 21 * absorbed)
+
+
+def test_energies_are_even_within_a_bin(folder):
+    n = 200
+    sources = Sources(*np.zeros((2, n)), np.full(n, 3e-13), np.full(n, 1.9), np.zeros(n, bool))
+    energy = agn_photons(sources, folder, 2000.0, np.random.default_rng(17)).energy
+    within = (energy - folder.edges[0]) / 0.005 % 1
+    assert stats.kstest(within, "uniform").pvalue > 1e-3
 
 
 def test_photons_of_a_source_are_poisson(folder):
@@ -224,40 +280,6 @@ def test_photons_of_a_source_are_poisson(folder):
     n = np.array([len(agn_photons(sources, folder, 2000.0, rng)) for _ in range(400)])
     p = stats.chi2.cdf(399 * n.var(ddof=1) / n.mean(), 399)
     assert 1e-4 < p < 1 - 1e-4
-
-
-def test_binning_counts_every_photon_once():
-    rng = np.random.default_rng(1)
-    grid = Grid(16, 2.0, BANDS)
-    photons = Photons(rng.uniform(0.3, 8, 5000), *rng.uniform(-2.5, 2.5, (2, 5000)))
-    found = bin_photons(photons, grid, None, rng)
-    edges = np.linspace(-2, 2, 17)
-    for i, (lo, hi) in enumerate(BANDS):
-        inside = (photons.energy >= lo) & (photons.energy < hi)
-        image, *_ = np.histogram2d(photons.y[inside], photons.x[inside], bins=[edges, edges])
-        np.testing.assert_array_equal(found[i], image)
-
-
-def test_binning_leaves_out_nan_energies_and_far_photons():
-    grid = Grid(4, 1.0, BANDS)
-    photons = Photons(np.array([np.nan, 1.0, 1.0]), np.array([0.0, 9.0, np.nan]), np.zeros(3))
-    assert bin_photons(photons, grid, None, np.random.default_rng(0)).sum() == 0
-
-
-def test_background_has_the_measured_rate_and_excess_variance(folder):
-    background = folder.instrument.background
-    grid, arcmin, exposure = Grid(64, 2.3, BANDS), 6.0, 2000.0
-    area = (4.6 * arcmin) ** 2
-    rng = np.random.default_rng(2)
-    options = {"exposure": exposure, "arcmin_per_mpc_h": arcmin, "coverage": None, "rng": rng}
-    maps = np.array([background_map(background, grid, **options) for _ in range(150)])
-    cells = area / background.cell_arcmin**2
-    for i, band in enumerate(BANDS):
-        expected = sum(background.rate(*band)) * area * exposure
-        totals = maps[:, i].sum((1, 2))
-        spread = np.hypot(1 / np.sqrt(expected), background.excess_fraction / np.sqrt(cells))
-        assert totals.mean() == pytest.approx(expected, rel=4 * spread / np.sqrt(150))
-        assert totals.std() / expected == pytest.approx(spread, rel=0.25)
 
 
 def test_rate_of_faint_field_agn(folder):
@@ -286,19 +308,6 @@ def test_rate_of_faint_field_agn(folder):
         151 * 1e-14 * (0.4**0.42 - 0.2**0.42) / 0.42, rel=1e-3, abs=0
     )
     assert unresolved_field_flux(AgnConfig(field_flux_unresolved=1e-15)) == 0
-
-
-def test_cells_of_the_background_begin_anywhere(folder):
-    background = folder.instrument.background
-    grid, arcmin = Grid(40, 2.3, ((0.5, 1.2),)), 10 * background.cell_arcmin / 4.6
-    firsts = set()
-    for seed in range(12):
-        rng = np.random.default_rng(seed)
-        options = {"exposure": 1e6, "arcmin_per_mpc_h": arcmin, "coverage": None, "rng": rng}
-        profile = background_map(background, grid, **options)[0].sum(0, dtype=float)
-        jumps = np.abs(np.diff(profile))
-        firsts.add(int(np.argmax([jumps[k::4].sum() for k in range(4)])))  # cells of 4 pixels
-    assert len(firsts) > 1
 
 
 def observe_nothing(config: SurveyConfig, n: int, seed: int) -> np.ndarray:

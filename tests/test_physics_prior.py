@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.explain.causal_cores import remade
-from icmass.explain.causal_scatter import per_cluster
+from icmass.explanation.causal_cores import remade
+from icmass.explanation.causal_scatter import per_cluster
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.catalog import open_survey
 from icmass.survey.config import SurveyConfig

@@ -21,14 +21,14 @@ from icmass.cli import main
 from icmass.cli.options import parse_index, repeat_options
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators import bundled, ensemble
-from icmass.estimators.ensemble import Training, load_ensemble
 from icmass.estimators.estimator import Estimator, Prediction
-from icmass.estimators.masses import describe, mean_mass
-from icmass.estimators.mixture import mix
 from icmass.estimators.posterior import LNM_GRID, normalised
 from icmass.estimators.prior import TrainingPrior, flat_prior, parse_prior
 from icmass.estimators.registry import load_estimator, make_estimator
+from icmass.inference import bundled, ensemble
+from icmass.inference.description import describe, mean_mass
+from icmass.inference.ensemble import Training, load_ensemble
+from icmass.inference.mixture import mix
 from icmass.survey.catalog import counts, open_survey
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 

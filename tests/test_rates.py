@@ -95,6 +95,19 @@ def test_energy_conversion_of_a_power_law():
     assert counts / energy_flux(edges, photons, 0.2, 2.3) == pytest.approx(1.07e12, rel=0.02)
 
 
+def test_energy_flux_takes_part_of_the_bins_that_the_band_cuts():
+    """Three photons per keV: 3 (hi^2 - lo^2) / 2 keV."""
+    edges = np.array([0.1, 0.7, 1.5, 3.0])
+    found = energy_flux(edges, 3 * np.diff(edges), 0.4, 2.0)
+    assert found == pytest.approx(3 * (2.0**2 - 0.4**2) / 2 * 1.602176634e-9, rel=1e-9, abs=0)
+
+
+def test_the_flux_band_must_lie_within_the_table_too():
+    """At redshift 7 its 15 keV are seen as 1.9 keV: below 2 keV, above the counts' band."""
+    with pytest.raises(InputError, match="2 keV is 16 keV at redshift 7"):
+        count_rates(3.0, 0.3, 7.0, 3.0, load_instrument(), ((0.5, 1.0),))
+
+
 def test_the_norm_is_xspecs():
     """The flux of a known emission measure, by the luminosity over 4 pi D_L^2."""
     redshift, distance_cm, measure = 0.2, 1e27, 1e66

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from conftest import beta_model_survey
-from icmass.benchmark.calibration import calibration
+from icmass.benchmarking.calibration import calibration
 from icmass.cli.app import main
 from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from icmass.benchmark.bins import central_coverage, coverage_bins, mass_bins, redshift_bins
-from icmass.benchmark.scores import (
+from icmass.benchmarking.bins import central_coverage, coverage_bins, mass_bins, redshift_bins
+from icmass.benchmarking.scores import (
     bootstrap_errors,
     published_network_scatter,
     scatter_ratio,

@@ -49,6 +49,24 @@ def test_two_temperatures_look_as_the_spectroscopic_like_one() -> None:
     assert 0.9 * like < found < like < emission @ kt / emission.sum()
 
 
+def test_metals_weigh_where_they_are() -> None:
+    """Lines of the cold gas draw the fit to it, those of the hot gas (hardly any) do not."""
+    cold_rich, hot_rich = (gas([1.5, 5.0], [1.0, 1.0]) for _ in range(2))
+    cold_rich.abundance[:] = 1.0, 0.1
+    hot_rich.abundance[:] = 0.1, 1.0
+    found = [spectral_temperature(each, 0.1, FOLDER) for each in (cold_rich, hot_rich)]
+    assert found[0] < 0.8 * found[1]
+
+
+def test_the_band_is_that_of_the_observer() -> None:
+    """Soft photons are of the cold gas; at z = 1 the table's 15 keV are seen as 7.5 keV."""
+    both = gas([2.0, 8.0], [1.0, 1.0])
+    soft, whole = (spectral_temperature(both, 0.1, FOLDER, (0.3, hi)) for hi in (1.5, 7.0))
+    assert soft < 0.9 * whole
+    assert np.isnan(spectral_temperature(both, 1.0, FOLDER, (7.51, 9.0)))
+    assert np.isfinite(spectral_temperature(both, 1.0, FOLDER, (6.5, 9.0)))
+
+
 def test_gas_outside_does_not_count() -> None:
     both = gas([3.0, 0.8], [1.0, 5.0])
     both.in_r500[1] = False

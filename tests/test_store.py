@@ -95,7 +95,7 @@ def test_an_old_one_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     with writer(path) as out:
         out.add(cluster(1))
-    with pytest.raises(InputError, match="exists already; choose another name or --overwrite"):
+    with pytest.raises(InputError, match="exists already; choose another name or overwrite=True"):
         writer(path)
     with pytest.raises(RuntimeError), writer(path, overwrite=True) as out:
         out.add(cluster(2))
@@ -110,7 +110,7 @@ def test_an_old_one_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
 
 
 def test_names_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a.fits: --out: must end in .zarr"):
+    with pytest.raises(InputError, match=r"a.fits: out: must end in .zarr"):
         check_new_store(tmp_path / "a.fits")
     (tmp_path / "b.zarr").write_text("a file")
     with pytest.raises(InputError, match="is a file, not a store"):

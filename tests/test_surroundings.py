@@ -61,7 +61,9 @@ def test_mass_in_subhalos_grows_with_accretion():
         np.log(config.mass_max),
     )[0]
     growth = np.exp(config.mass_fraction_scatter * np.array([-1, 0, 1]))
-    np.testing.assert_allclose(mean, config.mass_fraction * per_fraction * growth, rtol=0.07)
+    fraction = np.minimum(config.mass_fraction * growth, config.mass_fraction_most)
+    assert fraction[-1] == config.mass_fraction_most > fraction[-2]
+    np.testing.assert_allclose(mean, per_fraction * fraction, rtol=0.07)
 
 
 def test_subhalos_follow_nfw_and_are_stripped_near_the_centre():
@@ -432,7 +434,7 @@ def test_any_scene_is_finite(log_m, latent, seed):
 @pytest.mark.parametrize(
     ("config", "wrong"),
     [
-        (SubstructureConfig, {"mass_fraction": 0.6}),
+        (SubstructureConfig, {"mass_fraction": 1.2}),
         (SubstructureConfig, {"slope": 0.1}),
         (NeighbourConfig, {"depth": 100.0}),
         (NeighbourConfig, {"log_m500c_min": 11.0}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from icmass.survey.readers.cluster_table import read_cluster_table
 from icmass.survey.readers.masks import read_masks
 from icmass.survey.readers.observed import Target, check_target
 from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable
+from icmass.survey.readers.targets import read_targets
 from icmass.survey.readers.units import converted, parse_unit
 
 KINDS = ("fits", "ecsv", "vot")
@@ -134,6 +134,12 @@ def test_units_of_another_kind_are_refused_by_name(
     table = Table({"RA": RA, "DEC": DEC, "Z": Z}, units={column: unit})
     with pytest.raises(InputError, match=rf"t.{kind}: column {column}: has unit '.*'; {mend}"):
         read_cluster_table(write(table, tmp_path / f"t.{kind}"))
+
+
+@pytest.mark.parametrize("unit", ["1E-320", "1E-310 rad**-2"])
+def test_units_whose_scale_is_no_number_are_refused_by_name(unit: str) -> None:
+    with pytest.raises(InputError, match=r"t: column DEC: has unit '1E.*'; give deg"):
+        converted(np.ones(2), unit, "deg", file="t", field="column DEC")
 
 
 def test_unknown_units_are_refused_by_name(tmp_path: Path) -> None:
@@ -286,17 +292,12 @@ def test_masked_redshifts(tmp_path: Path, kind: str) -> None:
         check_target(second)
 
 
-def test_clusters_without_a_column_density_are_told(
-    tmp_path: Path, run_cli: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from icmass.cli import options
-
+def test_clusters_without_a_column_density_are_told(tmp_path: Path) -> None:
     file = text(tmp_path, "ra,dec,z,nh\n1,2,0.3,4\n1,2,0.3,-1\n")
     said: list[str] = []
-    monkeypatch.setattr(options.typer, "echo", lambda line, err: said.append(line))
-    targets = options.read_targets(file, None, None, None, None)
+    targets = read_targets(file, None, None, None, None, notes=said.append)
     assert [t.nh for t in targets] == [4.0, DEFAULT_NH_1E20]
-    assert said == [f"icmass: {file}: has no N_H of 1 of 2 clusters: 3e20 cm^-2 is taken"]
+    assert said == [f"{file}: has no N_H of 1 of 2 clusters: 3e20 cm^-2 is taken"]
 
 
 def test_sources_have_the_columns_that_tables_have(tmp_path: Path) -> None:

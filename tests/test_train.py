@@ -13,8 +13,7 @@ import xarray as xr
 from astropy.io import fits
 
 from conftest import beta_model_survey
-from icmass.benchmark import train_model
-from icmass.benchmark.train_model import hold_out, join_surveys
+from icmass.benchmarking.train_model import hold_out, join_surveys
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator
@@ -111,7 +110,7 @@ def test_a_killed_training_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_model, "train_model", killed)
+        patch.setattr("icmass.face.training.train_model", killed)
         assert run_cli(*given, "--out", out).returncode == 130
     assert (work / "survey.zarr").is_dir() and not out.exists()
     refused = run_cli(*given, "--out", out)

@@ -152,7 +152,7 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_last_one(
         Path(str(args[0])).rename(str(args[1]))
 
     with monkeypatch.context() as patch:
-        patch.setattr("icmass.estimators.checkpoint.os.replace", kill)
+        patch.setattr("icmass.files.os.replace", kill)
         with pytest.raises(KeyboardInterrupt):
             one.run(data(50, 0), data(20, 1))
     resumed = trainer(checkpoint=tmp_path)

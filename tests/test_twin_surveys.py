@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.explain.causal_cores import remade
+from icmass.explanation.causal_cores import remade
 from icmass.survey.catalog import open_survey
 from icmass.survey.catalogue_table import read_halo_table, with_table
 from icmass.survey.folds import octant_folds, octants

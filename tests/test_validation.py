@@ -402,5 +402,5 @@ def test_validate_prints_json_and_writes_the_page(mock, tmp_path, run_cli):
 
 def test_an_unwritable_folder_is_one_line(mock, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--out"):
+    with pytest.raises(InputError, match="out"):
         write_validation(mock, validate(mock), tmp_path / "file", path=tmp_path)

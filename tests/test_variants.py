@@ -273,5 +273,5 @@ def test_models_replace_a_preset_and_leave_the_tree_alone():
 
 
 def test_unknown_variant_names_the_known():
-    with pytest.raises(InputError, match=r"--variant: unknown variant 'x'.*tng.*few-cool-cores"):
+    with pytest.raises(InputError, match=r"variants: unknown variant 'x'.*tng.*few-cool-cores"):
         apply_variants({}, ["tng", "x"])

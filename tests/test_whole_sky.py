@@ -190,7 +190,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
         patch.setattr(ingest, of, dying)
         make(tiles, out)
     assert not out.exists()
-    with pytest.raises(InputError, match=r"sky.zarr.partial: is unfinished; go on with --resume"):
+    with pytest.raises(InputError, match=r"sky.zarr.partial: is unfinished; go on with resume"):
         make(tiles, out)
     with pytest.raises(InputError, match="was begun with other options; resume with the same"):
         make(tiles, out, resume=True, reading=EventReading(seconds=999.0))

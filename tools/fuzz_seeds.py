@@ -25,7 +25,7 @@ annulus(150.1,2.2,10",20")
 -circle(150.12,2.19,0.01)
 galactic; circle(236.3,42.4,0.01) # color=red
 j2000
-ellipse(150.1d,2.2d,9",8",7",6",30) ||
+ellipse(150.1d,2.2d,7",6",9",8",30) ||
 """
 
 
@@ -317,7 +317,7 @@ def _photons(folder: Path) -> list[Seed]:
 
 
 def _read_store(path: Path) -> object:
-    from icmass.estimators.reasons import central_photons
+    from icmass.inference.quality_flags import central_photons
     from icmass.survey.catalog import counts, half_width_mpc_h, open_survey, survey_bands
 
     survey = open_survey(path)
@@ -352,8 +352,8 @@ def _stores(folder: Path) -> list[Seed]:
 def _models(folder: Path) -> list[Seed]:
     import torch
 
-    from icmass.estimators.bundled import model_folder
-    from icmass.estimators.ensemble import load_ensemble
+    from icmass.inference.bundled import model_folder
+    from icmass.inference.ensemble import load_ensemble
 
     torch.set_num_threads(1)
 

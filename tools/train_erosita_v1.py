@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmark.scores import Scores, score
+from icmass.benchmarking.scores import Scores, score
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import open_survey
 from icmass.survey.presets import resolve_config

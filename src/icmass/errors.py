@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Any
+
+#: Switches of the command line, which are keywords with a value in Python.
+_SWITCHES = ("overwrite", "resume", "skip-bad-regions", "survey-average")
+_RENAMED = {"set": "assignments", "variant": "variants", "no-gti": "gti=False"}
+_COMMANDS = re.compile(r"(`[^`]*`|icmass [a-z]+ -[^;]*)")
+_OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 
 
 class InputError(Exception):
@@ -18,6 +26,18 @@ class InputError(Exception):
         The field, option, header key or variable at fault.
     mend : str, optional
         What to do about it.
+
+    Attributes
+    ----------
+    parameter : str or None
+        The parameter of the Python function at fault.
+    command_line : str
+        The line as the command line prints it.
+
+    Notes
+    -----
+    Parameters are written as options of the command line, ``--min-visible``. The exception's own
+    text has them as Python does, ``min_visible``, and `command_line` as they are.
 
     Examples
     --------
@@ -35,6 +55,42 @@ class InputError(Exception):
     ) -> None:
         self.problem, self.file, self.field, self.mend = problem, file, field, mend
         where = [os.fspath(file)] if file is not None else []
-        where += [field] if field else []
-        line = ": ".join([*where, problem])
-        super().__init__(" ".join(f"{line}; {mend}".split()) if mend else " ".join(line.split()))
+        self.command_line = _line([*where, *([field] if field else []), problem], mend)
+        python = [*([python_names(field)] if field else []), python_names(problem)]
+        super().__init__(_line([*where, *python], python_names(mend) if mend else None))
+        options = _OPTION.findall(field or "")
+        self.parameter = _parameter(options[0]).partition("=")[0] if options else None
+
+    def __reduce__(self) -> Any:
+        return _made_again, (self.problem, self.file, self.field, self.mend)
+
+
+def _made_again(
+    problem: str, file: str | os.PathLike[str] | None, field: str | None, mend: str | None
+) -> InputError:
+    return InputError(problem, file=file, field=field, mend=mend)
+
+
+def _line(parts: list[str], mend: str | None) -> str:
+    line = ": ".join(parts)
+    return " ".join((f"{line}; {mend}" if mend else line).split())
+
+
+def _parameter(option: str) -> str:
+    name = _RENAMED.get(option, option.replace("-", "_"))
+    return f"{name}=True" if option in _SWITCHES else name
+
+
+def python_names(text: str) -> str:
+    """Return a text with options of the command line as parameters of Python.
+
+    Whole commands stay.
+
+    Examples
+    --------
+    >>> python_names("choose another name or --overwrite; see `icmass config --set`")
+    'choose another name or overwrite=True; see `icmass config --set`'
+    """
+    parts = _COMMANDS.split(text)
+    parts[::2] = [_OPTION.sub(lambda found: _parameter(found[1]), part) for part in parts[::2]]
+    return "".join(parts)

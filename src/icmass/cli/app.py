@@ -96,7 +96,7 @@ def _one_line(error: BaseException) -> str:
         return f"{error.filename or 'output'}: the disk is full; free some space, then --resume"
     if isinstance(error, OSError):
         return f"{error.filename or 'file'}: {error.strerror or error}"
-    return str(error)
+    return error.command_line if isinstance(error, InputError) else str(error)
 
 
 app.command()(demo)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from icmass.benchmark.runner import Step
+    from icmass.benchmarking.runner import Step
 
 _EVERY_S = 15.0
 _TABLE_WIDTH = 150
@@ -47,17 +47,17 @@ def benchmark(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
-    from icmass.benchmark.runner import run_benchmark
+    import icmass
     from icmass.estimators.main_process import is_main
 
     names = None if models is None else [name.strip() for name in models.split(",")]
     limit = _fold_limit(fold_limit or [])
     with _watching() as watch:
-        done = run_benchmark(
+        run = icmass.benchmark(
             survey,
             names,
-            folds,
-            out,
+            out=out,
+            folds=folds,
             seed=seed,
             device=device,
             resume=resume,
@@ -68,16 +68,11 @@ def benchmark(
         )
     if not is_main():  # of several processes
         return
-    _print_table(done.results)
-    page = None
-    if done.results["estimators"]:
-        from icmass.report.page import write_report
-
-        page = write_report(out)
-    typer.echo(f"{page or out}")
-    for name, why in done.failed.items():
+    _print_table(run.results)
+    typer.echo(f"{run.page or out}")
+    for name, why in run.failed.items():
         typer.echo(f"icmass: {name} failed: {why}", err=True)
-    if done.failed:
+    if run.failed:
         raise typer.Exit(2)
 
 
@@ -151,7 +146,7 @@ def _plain_lines() -> Callable[[Step], None]:
 def _print_table(results: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from icmass.benchmark.tables import rich_table
+    from icmass.benchmarking.tables import rich_table
 
     console = Console()
     Console(width=None if console.is_terminal else _TABLE_WIDTH).print(rich_table(results))

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from icmass.cli import options
+
 N_CLUSTERS = 800
 FOLDS = 4
 SEED = 1
@@ -28,10 +30,9 @@ def demo(
 
     What is there already is kept: a finished survey is used again, an unfinished run goes on.
     """
+    import icmass
     from icmass.cli.benchmark import benchmark
-    from icmass.cli.explain import explain_all
     from icmass.cli.simulate import simulate
-    from icmass.explain.folds import open_run
 
     begin = time.monotonic()
     survey, run = out / "demo.zarr", out / "run"
@@ -52,7 +53,15 @@ def demo(
     )
     if not (run / "explain" / f"{EXPLAINED}.json").exists():
         typer.echo(f"3. What {EXPLAINED} looks at, on {N_EXPLAINED} clusters")
-        networks = open_run(run, survey, model=EXPLAINED)
-        *_, page = explain_all(networks, ["saliency", "ig"], N_EXPLAINED, False, SEED)[1]
-        typer.echo(page)
+        explained = icmass.explain(
+            run,
+            survey=survey,
+            model=EXPLAINED,
+            methods=["saliency", "ig"],
+            max_clusters=N_EXPLAINED,
+            checks=False,
+            seed=SEED,
+            progress=options.say,
+        )
+        typer.echo(explained["files"][-1])
     typer.echo(f"icmass demo took {time.monotonic() - begin:.0f} s")

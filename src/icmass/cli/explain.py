@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from icmass.errors import InputError
 
 if TYPE_CHECKING:
-    from icmass.explain.folds import FoldNetworks
+    from icmass.explanation.folds import FoldNetworks
 
 _ALL = "saliency,ig,eg,smoothgrad,occlusion"
 
@@ -61,65 +61,51 @@ def explain(
 
     Each cluster is explained by the fold that was not trained on it.
     """
-    from icmass.explain.folds import open_run
+    import icmass
+    from icmass.explanation.folds import open_run
 
     if width and clusters is None:
         raise InputError("draws single clusters", field="--width", mend="give --clusters too")
-    networks = open_run(run, survey, model=model, device=device)
     if clusters is not None:
+        networks = open_run(run, survey, model=model, device=device)
         _draw_clusters(networks, _indices(clusters), width, as_json)
         return
     if causal:
+        networks = open_run(run, survey, model=model, device=device)
         _test_causes(networks, max_clusters, seed, device, as_json)
         return
-    names = [name.strip() for name in methods.split(",")]
-    document, files = explain_all(networks, names, max_clusters, checks, seed)
+    document = icmass.explain(
+        run,
+        survey=survey,
+        model=model,
+        methods=[name.strip() for name in methods.split(",")],
+        max_clusters=max_clusters,
+        checks=checks,
+        seed=seed,
+        device=device,
+        progress=_say,
+    )
+    files = document.pop("files")
     if as_json:
         typer.echo(json.dumps(document, indent=1))
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from icmass.explain.run import markdown
+    from icmass.explanation.run import markdown
 
     Console().print(Markdown(markdown(document)))
     for file in files:
         typer.echo(file)
 
 
-def explain_all(
-    networks: FoldNetworks, methods: list[str], limit: int | None, checks: bool, seed: int
-) -> tuple[dict[str, Any], list[Path]]:
-    """Explain, keep it in the run with its figures; return it and the files."""
-    from icmass.explain.examples import default_examples, make_examples
-    from icmass.explain.methods import Settings
-    from icmass.explain.run import explain_run, keep
-    from icmass.report.explain import write_figures
-    from icmass.report.page import write_report
-
-    settings = Settings(seed=seed)
-    document = explain_run(
-        networks,
-        methods=methods,
-        max_clusters=limit,
-        checks=checks,
-        settings=settings,
-        progress=_say,
-    )
-    kept = keep(networks.path, document)
-    examples = make_examples(networks, default_examples(networks), settings)
-    figures = write_figures(networks.path, document, examples)
-    pictures = [figure.png for figure in figures]
-    return document, [kept, kept.with_suffix(".md"), *pictures, write_report(networks.path)]
-
-
 def _test_causes(
     networks: FoldNetworks, limit: int | None, seed: int, device: str, as_json: bool
 ) -> None:
     """Make the causal tests of a run, keep them in it, and print them."""
-    from icmass.benchmark.run_folder import RunFolder
-    from icmass.explain.causal import run_causal
-    from icmass.explain.causal_table import causal_markdown
+    from icmass.benchmarking.run_folder import RunFolder
+    from icmass.explanation.causal import run_causal
+    from icmass.explanation.causal_table import causal_markdown
     from icmass.report.page import write_report
 
     found = run_causal(
@@ -138,7 +124,7 @@ def _test_causes(
 
 
 def _draw_clusters(networks: FoldNetworks, chosen: list[int], width: bool, as_json: bool) -> None:
-    from icmass.explain.cluster import explain_cluster
+    from icmass.explanation.cluster import explain_cluster
     from icmass.report.explain import FOLDER
     from icmass.report.explain_cluster import save_cluster
 

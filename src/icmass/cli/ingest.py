@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from icmass.cli import options
 from icmass.cli.ingest_magneticum import magneticum, photons
 from icmass.cli.options import SeveralValues
+from icmass.cli.progress import stages
 from icmass.errors import InputError
 
 app = typer.Typer(
@@ -64,20 +64,30 @@ def esass(
     photon that is in two is counted once. Files and clusters that cannot be read are listed, and
     the others are written. A killed run goes on with --resume, to the same survey.
     """
-    from icmass.survey.readers.fits_images import parse_bands
-    from icmass.survey.readers.sky_grid import MapGrid
-    from icmass.survey.store import check_new_store
+    from icmass.survey.event_survey import ingest
 
     how = options.event_options(locals())
-    check_new_store(out, overwrite=overwrite or resume)
-    targets = options.read_targets(table, ra, dec, redshift, nh, events=files[0])
-    grid = MapGrid(tuple(parse_bands(bands)), pixels, half_width)
-    more = {"scheduler": scheduler, "resume": resume, "overwrite": overwrite}
-    made = options.ingest_files(files, targets, grid, how, out, workers=workers, **more)
-    if not made.names and len(targets) == 1:
-        raise next(iter(made.failed.values()))
-    options.print_notes(made.notes)
-    report_failed(made.failed, len(targets))
+    with stages() as report:
+        made = ingest(
+            files,
+            out,
+            ra=ra,
+            dec=dec,
+            redshift=redshift,
+            table=table,
+            nh=nh,
+            bands=bands,
+            pixels=pixels,
+            half_width=half_width,
+            workers=workers,
+            scheduler=scheduler,
+            resume=resume,
+            overwrite=overwrite,
+            progress=report,
+            notes=options.say,
+            **how,
+        )
+    report_failed(made.failed, len(made.failed) + len(made.names))
     events = f"; events: {made.outcomes}" if made.outcomes else ""
     typer.echo(f"{out}: {len(made.names)} clusters{events}")
 
@@ -85,6 +95,6 @@ def esass(
 def report_failed(failed: dict[str, InputError], n: int) -> None:
     """List the clusters that could not be used, one line each; exit with 2 if none was good."""
     for name, error in failed.items():
-        print(f"icmass: cluster {name}: {error}", file=sys.stderr)
+        options.say(f"cluster {name}: {error.command_line}")
     if failed and len(failed) == n:
         raise InputError(f"none of the {n} clusters could be used", field="--table")

@@ -259,7 +259,7 @@ def _build(
     if len(bad) == 1 and not outcome.n_clusters:
         raise bad[0][1]
     for label, error in bad:
-        print(f"icmass: {label}: {error}", file=sys.stderr)
+        print(f"icmass: {label}: {error.command_line}", file=sys.stderr)
     for name in outcome.left_out:
         print(f"icmass: left out: {name}", file=sys.stderr)
     if not outcome.n_clusters:

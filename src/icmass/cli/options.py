@@ -15,10 +15,7 @@ from icmass.errors import InputError
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
-    from icmass.survey.ingest import Ingested
-    from icmass.survey.readers.observed import Target
-    from icmass.survey.readers.reading import EventReading
-    from icmass.survey.readers.sky_grid import MapGrid
+    pass
 
 SEVERAL = ("--images", "--expmap", "--index", "--background", "--expmap-novig")
 Option = typer.Option
@@ -156,69 +153,21 @@ def parse_index(text: str) -> np.ndarray:
 
 def chosen_clusters(index: Sequence[str] | None, n: int, name: str) -> np.ndarray:
     """Return the clusters that ``--index`` names, of `n`; all if it names none."""
-    rows = np.arange(n) if not index else np.concatenate([parse_index(text) for text in index])
+    rows = np.arange(n) if not index else parse_indices(index)
     if rows.size == 0 or rows.max() >= n:
         last = rows.max() if rows.size else "none"
         raise InputError(f"{last}: {name} has {n} clusters, 0 to {n - 1}", field="--index")
     return rows
 
 
-def read_targets(
-    table: Path | None,
-    ra: float | None,
-    dec: float | None,
-    redshift: float | None,
-    nh: float | None,
-    *,
-    name: str | None = None,
-    events: Path | None = None,
-) -> list[Target]:
-    """Return the clusters to look at: one from its options, or those of a table.
-
-    Event files that `icmass export` wrote of a mock say where the cluster is, at what redshift and
-    behind what column density, for what the options leave out.
-    """
-    from icmass.survey.readers.observed import Target, check_target
-
-    place = {"--ra": ra, "--dec": dec, "--redshift": redshift}
-    if table is not None:
-        refuse({**place, "--name": name}, "each cluster has its own in the --table")
-        return _of_table(table, DEFAULT_NH_1E20 if nh is None else nh)
-    if events is not None:
-        told = _of_mock(events)
-        place = {key: told.get(key) if value is None else value for key, value in place.items()}
-        nh = told.get("--nh") if nh is None else nh
-    if missing := [key for key, value in place.items() if value is None]:
-        raise InputError("is missing", field=", ".join(missing), mend="give it, or a --table")
-    at_ra, at_dec, at_z = (float(value) for value in place.values() if value is not None)
-    nh = DEFAULT_NH_1E20 if nh is None else nh
-    called = "cluster" if events is None else events.name.split(".")[0]
-    return [check_target(Target(name or called, at_ra, at_dec, at_z, nh))]
+def parse_indices(texts: Sequence[str]) -> np.ndarray:
+    """Return the clusters of all the values of ``--index``."""
+    return np.concatenate([parse_index(text) for text in texts])
 
 
-def _of_table(table: Path, nh: float) -> list[Target]:
-    """Return the clusters of a table; say of how many it doesn't know the column density."""
-    from icmass.survey.readers.cluster_table import read_cluster_table
-
-    targets = read_cluster_table(table, nh=nh)
-    unknown = sum(not target.nh_is_known for target in targets)
-    if unknown:
-        of = "all" if unknown == len(targets) else f"{unknown} of {len(targets)}"
-        line = f"icmass: {table}: has no N_H of {of} clusters: {nh:g}e20 cm^-2 is taken"
-        typer.echo(line, err=True)
-    return targets
-
-
-def _of_mock(file: Path) -> dict[str, float]:
-    """Return what the header of a mock's event file says of its cluster, by option."""
-    from icmass.survey.readers.events import scan_event_file
-
-    keys = scan_event_file(file).keys
-    names = {"--ra": "RA_PNT", "--dec": "DEC_PNT", "--redshift": "ICM_Z", "--nh": "ICM_NH"}
-    if "ICM_Z" not in keys:
-        return {}
-    told = {option: keys.get(name) for option, name in names.items()}
-    return {option: float(v) for option, v in told.items() if isinstance(v, int | float)}
+def say(line: str) -> None:
+    """Say something on standard error."""
+    typer.echo(f"icmass: {line}", err=True)
 
 
 EVENT_OPTIONS = (
@@ -246,72 +195,7 @@ def event_options(given: dict[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in EVENT_OPTIONS}
 
 
-def event_reading(given: dict[str, Any]) -> EventReading:
-    """Return how event files are read, as the options of the command line say (`EVENT_OPTIONS`)."""
-    from icmass.survey.readers.events import EventCuts
-    from icmass.survey.readers.reading import EventReading
-
-    cuts = EventCuts(
-        flag=_parse_flag(given["flag"]),
-        pattern=given["pattern"],
-        modules=_parse_modules(given["modules"]),
-        light_leak=given["light_leak"],
-        gti=given["gti"],
-    )
-
-    def path(name: str) -> str | None:
-        return None if given[name] is None else str(given[name])
-
-    def paths(name: str) -> tuple[str, ...]:
-        return tuple(str(file) for file in given[name] or ())
-
-    return EventReading(
-        cuts=cuts,
-        seconds=given["exposure"],
-        exposure_maps=paths("expmap"),
-        exposure_kind=given["expmap_kind"] or "vignetted",
-        mask=path("mask"),
-        regions=path("regions"),
-        skip_bad_regions=given["skip_bad_regions"],
-        sources=path("sources"),
-        background_maps=paths("background"),
-        unvignetted_maps=paths("novig"),
-        min_visible=given["min_visible"],
-    )
-
-
-def ingest_files(
-    files: Sequence[Path],
-    targets: Sequence[Target],
-    grid: MapGrid,
-    given: dict[str, Any],
-    out: Path,
-    **how: Any,
-) -> Ingested:
-    """Make a survey of event files, as the options of the command line say."""
-    from icmass.cli.progress import stages
-    from icmass.survey.ingest import ingest_events
-
-    reading = event_reading(given)
-    with stages() as report:
-        return ingest_events(files, targets, grid, reading, out, progress=report, **how)
-
-
 def print_notes(notes: Sequence[str]) -> None:
     """Say on standard error what was assumed of files, one line each."""
     for note in notes:
         typer.echo(f"icmass: {note}", err=True)
-
-
-def _parse_flag(text: str) -> int:
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise InputError(f"is {text!r}", field="--flag", mend="write 0xE000F000") from None
-
-
-def _parse_modules(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise InputError(f"is {text!r}", field="--modules", mend="write 1,2,3,4,6") from None

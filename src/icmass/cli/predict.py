@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from icmass.cli import options
 from icmass.cli.options import Option, refuse
-from icmass.cli.predict_inputs import Found, check_store, of_events, of_images, of_survey
+from icmass.cli.progress import stages
 from icmass.errors import InputError
 
 if TYPE_CHECKING:
-    from icmass.estimators.ensemble import Ensemble
-    from icmass.estimators.mixture import Mixture
-    from icmass.estimators.prior import Prior
+    from icmass.inference.masses import Masses
+
+_OF_IMAGES = ("exposure", "expmap", "expmap_kind", "mask", "min_visible")
 
 Inputs = Annotated[
     list[Path] | None,
@@ -136,9 +134,8 @@ def predict(
     A batch goes on past a file or a cluster that cannot be used, and lists it at the end.
     """
     from icmass.cli.predict_table import print_prediction
-    from icmass.estimators.bundled import model_folder
-    from icmass.estimators.ensemble import load_ensemble
-    from icmass.estimators.prior import parse_prior
+    from icmass.inference.predict import load_model
+    from icmass.inference.predict import predict as predict_masses
 
     how = options.event_options(locals())
     model, files = _model_and_inputs(inputs or [], bool(images))
@@ -153,38 +150,47 @@ def predict(
         work: dict[str, object] = {"--store": store, "--scheduler": scheduler}
         work |= {"--resume": resume or None, "--workers": workers if workers > 1 else None}
         refuse(work, "goes with event files")
-    if scheduler is not None or resume:
-        check_store(store)
     if not as_json:
         refuse({"--samples": samples}, "only --json prints samples")
     if attribution and pictures is None:
         raise InputError("draws in --pictures", field="--attribution", mend="give --pictures DIR")
-    prior = parse_prior(prior_text)
-    ensemble = load_ensemble(model_folder(model), model=model_name, device=device)
-    if stores:
-        found = of_survey(stores[0], index)
-    else:
-        events = files[0] if files else None
-        targets = options.read_targets(
-            table, ra, dec, redshift, nh, name=cluster_name, events=events
+    if images:
+        how = {name: how[name] for name in _OF_IMAGES}
+    elif stores:
+        how = {}
+    with stages() as report:
+        masses = predict_masses(
+            files or None,
+            model=load_model(model, name=model_name, device=device),
+            ra=ra,
+            dec=dec,
+            redshift=redshift,
+            table=table,
+            name=cluster_name,
+            nh=nh,
+            index=options.parse_indices(index) if index else None,
+            prior=prior_text,
+            images=images,
+            image_bands=image_bands,
+            samples=samples,
+            seed=seed,
+            store=store,
+            workers=workers,
+            scheduler=scheduler,
+            resume=resume,
+            progress=report,
+            notes=options.say,
+            **how,
         )
-        if images:
-            sky: dict[str, Any] = {"mask": mask, "min_visible": min_visible, "seed": seed}
-            sky |= {"exposure_kind": expmap_kind or "survey", "seconds": exposure}
-            found = of_images(ensemble, images, expmap or [], targets[0], image_bands, sky)
-        else:
-            by = {"workers": workers, "scheduler": scheduler, "resume": resume}
-            found = of_events(ensemble, files, targets, how, store, **by)
-    document, prediction = _predicted(ensemble, found, prior=prior, n_samples=samples, seed=seed)
     if out is not None:
-        _write_table(document, out, overwrite)
-    if pictures is not None and found.survey is not None:
-        _draw(ensemble, found, document, prediction, pictures, attribution)
+        masses.write(out, overwrite=overwrite)
+    if pictures is not None:
+        _draw(masses, pictures, attribution)
     if as_json:
-        typer.echo(json.dumps(document, indent=1))
+        typer.echo(masses.to_json())
     else:
-        print_prediction(document)
-    _report_failed(found)
+        print_prediction(masses.document)
+    _report_failed(masses)
 
 
 def _model_and_inputs(given: list[Path], images: bool) -> tuple[Path | None, list[Path]]:
@@ -236,80 +242,25 @@ def _checked_inputs(
     return []
 
 
-def _predicted(
-    ensemble: Ensemble, found: Found, *, prior: Prior, n_samples: int | None, seed: int
-) -> tuple[dict[str, Any], Mixture | None]:
-    """Return the document that `--json` prints, and the posteriors."""
-    from icmass.estimators.ensemble import survey_cosmology
-    from icmass.estimators.masses import assumptions, describe, warnings
-
-    document: dict[str, Any] = {
-        "model": {
-            "name": ensemble.name,
-            "folder": str(ensemble.folder),
-            "members": len(ensemble.members),
-            "sigma_lnm": ensemble.scatter,
-            "preset": ensemble.training.survey.get("preset"),
-            "n_train": ensemble.training.n,
-        },
-        "clusters": [],
-        "failed": [{"id": name, "why": str(error)} for name, error in found.failed.items()],
-    }
-    survey = found.survey
-    if survey is None:
-        return document | {"assumptions": [], "warnings": []}, None
-    rows, prediction, lost = ensemble.predict_all(survey, found.rows, prior)
-    found.rows = rows
-    found.failed |= lost
-    document["failed"] += [{"id": name, "why": str(error)} for name, error in lost.items()]
-    samples = None
-    if n_samples is not None:
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-        samples = prediction.sample(n_samples, rng)
-    cosmology = survey_cosmology(survey)
-    document["clusters"] = describe(survey, rows, prediction, samples, ensemble)
-    return document | {
-        "cosmology": json.loads(survey.attrs["cosmology"]),
-        "prior": {"kind": prior.kind, "is": prior.describe(cosmology)},
-        "assumptions": assumptions(ensemble, survey, prediction, prior),
-        "warnings": warnings(ensemble, survey, rows, prediction),
-    }, prediction
-
-
-def _write_table(document: dict[str, Any], out: Path, overwrite: bool) -> None:
-    from icmass.estimators.mass_table import mass_table
-    from icmass.survey.writers.tables import write_table
-
-    if not document["clusters"]:
-        raise InputError("there is no mass to write", file=out, field="--out")
-    write_table(mass_table(document), out, overwrite=overwrite)
-
-
-def _draw(
-    ensemble: Ensemble,
-    found: Found,
-    document: dict[str, Any],
-    prediction: Mixture | None,
-    folder: Path,
-    attribution: bool,
-) -> None:
+def _draw(masses: Masses, folder: Path, attribution: bool) -> None:
     from icmass.report.cluster_picture import draw_clusters
 
-    if prediction is None or found.survey is None:
+    if masses.prediction is None or masses.survey is None:
         return
     carried = None
     if attribution:
-        from icmass.explain.cluster import attribute_clusters
+        from icmass.explanation.cluster import attribute_clusters
 
-        carried = attribute_clusters(ensemble, found.survey, found.rows)
-    rows = document["clusters"]
-    for path in draw_clusters(found.survey, rows, prediction, folder, attribution=carried):
-        typer.echo(f"icmass: {path}", err=True)
+        carried = attribute_clusters(masses.ensemble, masses.survey, masses.rows)
+    rows = list(masses)
+    drawn = draw_clusters(masses.survey, rows, masses.prediction, folder, attribution=carried)
+    for path in drawn:
+        options.say(str(path))
 
 
-def _report_failed(found: Found) -> None:
+def _report_failed(masses: Masses) -> None:
     """List the clusters without a mass, one line each; exit with 2 if there is none with one."""
-    for name, error in found.failed.items():
-        typer.echo(f"icmass: cluster {name}: {error}", err=True)
-    if found.failed and (found.survey is None or not len(found.rows)):
-        raise InputError(f"none of the {len(found.failed)} clusters could be used", field="input")
+    for name, error in masses.failed.items():
+        options.say(f"cluster {name}: {error.command_line}")
+    if masses.failed and not len(masses):
+        raise InputError(f"none of the {len(masses.failed)} clusters could be used", field="input")

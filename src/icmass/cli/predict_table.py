@@ -51,7 +51,7 @@ def _interval(mass: dict[str, float] | None) -> str:
 
 def _one(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines of the table of one cluster."""
-    from icmass.estimators.reasons import score_text
+    from icmass.inference.quality_flags import score_text
 
     if "id" in row:
         yield "cluster", row["id"]

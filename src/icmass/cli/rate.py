@@ -13,8 +13,6 @@ from icmass.plasma.absorption import DEFAULT_NH_1E20
 if TYPE_CHECKING:
     from icmass.observe.rates import Band, Rates
 
-BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0), (0.5, 2.0), (0.2, 2.3))
-
 
 def rate(
     kt: Annotated[float, typer.Option(help="Temperature [keV], 0.087-34.")],
@@ -37,18 +35,11 @@ def rate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show eROSITA count rates (seven telescopes) per unit XSPEC apec norm, and the fluxes."""
-    from icmass.errors import InputError
-    from icmass.observe.rates import count_rates
-    from icmass.telescope.instrument import load_instrument
+    import icmass
 
-    if survey_average and arf is not None:
-        raise InputError(
-            "an ARF is taken as it is", field="--survey-average", mend="leave one of the two out"
-        )
-    instrument = load_instrument(
-        vignetting="survey" if survey_average else "onaxis", arf=arf, rmf=rmf
+    rates = icmass.rate(
+        kt, redshift, abundance=abundance, nh=nh, arf=arf, rmf=rmf, survey_average=survey_average
     )
-    rates = count_rates(kt, abundance, redshift, nh, instrument, BANDS_KEV)
     if as_json:
         typer.echo(json.dumps(_document(rates), indent=1))
         return

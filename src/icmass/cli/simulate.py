@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from icmass.cli import options
 from icmass.cli.progress import progress
-from icmass.errors import InputError
-
-if TYPE_CHECKING:
-    from icmass.survey.catalogue_table import HaloTable
-    from icmass.survey.config import SurveyConfig
 
 
 def simulate(
@@ -65,60 +60,29 @@ def simulate(
     The content depends on the preset, the configuration, the seed and the catalogue alone, never on
     the workers or the chunks; a survey is the beginning of every larger one with the same seed.
     """
-    from icmass.survey.presets import resolve_config
-    from icmass.survey.write import simulate_survey
+    import icmass
 
-    if n is None and catalogue is None:
-        raise InputError("is missing", field="--n", mend="give it, or a --catalogue")
-    resolved = resolve_config(
-        preset,
-        config,
-        tuple(assign or ()),
-        tuple(variant or ()),
-        physics=physics,
-        universes=universes,
-        twins=catalogue is not None,
-    )
-    table = None
-    if catalogue is not None:
-        resolved, table = _with_catalogue(resolved, catalogue)
-        n = len(table.rows) if n is None else min(n, len(table.rows))
     with progress("clusters") as report:
-        simulate_survey(
-            resolved,
-            n_clusters=n or 0,
+        made = icmass.simulate(
+            preset,
+            n=n,
             seed=seed,
             out=out,
+            catalogue=catalogue,
+            config=config,
+            assignments=assign or (),
+            variants=variant or (),
+            physics=physics,
+            universes=universes,
             workers=workers,
             scheduler=scheduler,
             chunk=chunk,
             resume=resume,
             overwrite=overwrite,
             progress=report,
-            rows=None if table is None else table.rows,
-            about_rows=None if table is None else table.about,
+            notes=typer.echo,
         )
-    if table is not None:
-        _print_honoured(out)
-    drawn = f", {resolved.physics.universes} universes" if resolved.physics else ""
-    typer.echo(f"{out}: {n} clusters, preset {preset}, seed {seed}{drawn}")
-
-
-def _with_catalogue(config: SurveyConfig, file: Path) -> tuple[SurveyConfig, HaloTable]:
-    """Read the user's halos, tell what of them is used, and fit the configuration to them."""
-    from icmass.survey.catalogue_table import read_halo_table, with_table
-
-    if config.twins is None:
-        raise InputError("is null", field="twins", mend="leave it out of the configuration")
-    table = read_halo_table(file, config.twins, config.cosmology, config.halos.box_mpc_h)
-    for note in table.notes:
-        typer.echo(f"{file.name}: {note}")
-    return with_table(config, table), table
-
-
-def _print_honoured(out: Path) -> None:
-    from icmass.survey.catalog import open_survey
-    from icmass.survey.twin_report import honoured
-
-    for line in honoured(open_survey(out)):
-        typer.echo(line)
+    n_universes = made.sizes.get("universes")
+    drawn = f", {n_universes} universes" if n_universes else ""
+    n_made = made.sizes["cluster"]
+    typer.echo(f"{out}: {n_made} clusters, preset {preset}, seed {seed}{drawn}")

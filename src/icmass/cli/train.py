@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,14 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icmass.cli.progress import progress
-from icmass.errors import InputError
 
 if TYPE_CHECKING:
-    from icmass.benchmark.train_model import TrainedModel
-    from icmass.survey.config import SurveyConfig
+    from icmass.benchmarking.train_model import TrainedModel
 
 _EVERY_S = 10.0
-_PRESET = "erosita"
 
 
 def train(
@@ -36,7 +32,7 @@ def train(
         typer.Option("--n", min=20, help="Simulate so many clusters; the survey is not kept."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"With --n: preset of the survey, default {_PRESET}.")
+        str | None, typer.Option(help="With --n: preset of the survey, default erosita.")
     ] = None,
     bands: Annotated[
         str | None, typer.Option(metavar="LO-HI,...", help="With --n: bands of the maps in keV.")
@@ -59,60 +55,28 @@ def train(
 
     A tenth of the halos is never trained on: the model is scored on it.
     """
-    from icmass.benchmark.train_model import check_new, train_model
-    from icmass.estimators.registry import make_estimator
-
-    check_new(out)
-    make_estimator(model)  # a wrong name is refused before the survey is made
-    config = _configured(n, preset, bands, assign or [], variant or [])
-    if bool(surveys) == (config is not None):
-        raise InputError("give surveys, or --n to simulate one", field="input")
-    work = out.with_name(out.name + ".partial")
-    if work.exists() and not resume:
-        raise InputError("is unfinished", file=work, mend="go on with --resume, or delete it")
-    paths = list(surveys or [])
-    if config is not None and n is not None:
-        paths = [_simulate(config, n, seed, work / "survey.zarr", workers)]
-    done = train_model(
-        paths,
-        model,
-        out,
-        work=work,
-        seed=seed,
-        device=device,
-        max_epochs=max_epochs,
-        progress=_epoch_lines(),
-        command=shlex.join(["icmass", *sys.argv[1:]]),
-    )
-    shutil.rmtree(work, ignore_errors=True)
-    _print(done)
-
-
-def _configured(
-    n: int | None, preset: str | None, bands: str | None, assign: list[str], variant: list[str]
-) -> SurveyConfig | None:
-    """Return the configuration of the survey to simulate, None without ``--n``."""
-    from icmass.cli.options import refuse
-    from icmass.survey.presets import resolve_config
-    from icmass.survey.readers.fits_images import parse_bands
-
-    if n is None:
-        given = {"--preset": preset, "--bands": bands, "--set": assign, "--variant": variant}
-        refuse(given, "goes with --n, which simulates a survey")
-        return None
-    if bands is not None:
-        edges = ",".join(f"[{lo:g},{hi:g}]" for lo, hi in parse_bands(bands, field="--bands"))
-        assign = [f"observe.bands=[{edges}]", *assign]
-    return resolve_config(preset or _PRESET, None, tuple(assign), tuple(variant))
-
-
-def _simulate(config: SurveyConfig, n: int, seed: int, out: Path, workers: int) -> Path:
-    from icmass.survey.write import simulate_survey
+    import icmass
 
     with progress("clusters") as report:
-        return simulate_survey(
-            config, n_clusters=n, seed=seed, out=out, workers=workers, resume=True, progress=report
+        done = icmass.train(
+            surveys or (),
+            model,
+            out=out,
+            n=n,
+            preset=preset,
+            bands=bands,
+            assignments=assign or (),
+            variants=variant or (),
+            workers=workers,
+            seed=seed,
+            device=device,
+            max_epochs=max_epochs,
+            resume=resume,
+            progress=report,
+            epochs=_epoch_lines(),
+            command=shlex.join(["icmass", *sys.argv[1:]]),
         )
+    _print(done)
 
 
 def _epoch_lines() -> Any:

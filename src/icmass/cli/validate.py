@@ -26,11 +26,10 @@ def validate(
 
     A missed target is shown, not an error: the exit status is 0 whenever all was computed.
     """
-    from icmass.survey.catalog import open_survey
-    from icmass.validation.validate import validate as compare
+    import icmass
 
-    opened = open_survey(survey)
-    found = compare(opened, seed)
+    opened = icmass.open_survey(survey)
+    found = icmass.validate(opened, seed=seed)
     document = json.dumps(found.document(), indent=1)
     page = None
     if out is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from icmass.errors import InputError
+from icmass.files import whole_file
 
 CHECKPOINT = "checkpoint.safetensors"
 Tensors = dict[str, torch.Tensor]
@@ -71,7 +71,6 @@ class Checkpoint:
         best : dict of Tensor
             State of the best network so far.
         """
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in best.items()}
         if self.average is not None:
@@ -80,9 +79,8 @@ class Checkpoint:
             tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         about = {"mark": mark, "history": history}
-        partial = self.file.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"icmass": json.dumps(about)})
-        os.replace(partial, self.file)
+        with whole_file(self.file) as draft:
+            save_file(tensors, draft, metadata={"icmass": json.dumps(about)})
 
     def restore(self, mark: str) -> tuple[list[dict[str, Any]], Tensors] | None:
         """Restore network, running mean and optimiser; return history and best, None without one.

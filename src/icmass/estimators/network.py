@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -38,10 +37,10 @@ from icmass.estimators.saved import (
     check_fits,
     model_card,
     read_config,
-    write_text,
 )
 from icmass.estimators.statistics import spoiled, statistics
 from icmass.estimators.training import Epoch, Progress, Trainer, apply_network
+from icmass.files import whole_file, write_text
 from icmass.networks.flow import N_PARAMETERS
 from icmass.survey.catalog import half_width_mpc_h
 
@@ -240,9 +239,8 @@ class NetworkEstimator:
         }
         if self.domain is not None:
             tensors |= {f"domain.{k}": v.contiguous() for k, v in self.domain.tensors().items()}
-        partial = directory / "model.safetensors.partial"
-        save_file(tensors, partial)
-        os.replace(partial, directory / "model.safetensors")
+        with whole_file(directory / "model.safetensors") as draft:
+            save_file(tensors, draft)
         write_text(directory / "README.md", model_card(config, self.design))
         text = json.dumps(config.model_dump(mode="json"), indent=1)
         write_text(directory / "config.json", text + "\n")

@@ -19,6 +19,7 @@ from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.estimator import Kind, Prediction, check_redshifts
 from icmass.estimators.main_process import is_main
+from icmass.files import write_text
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
 from icmass.proxies.observables import APERTURES
 from icmass.proxies.scaling import MIN_CLUSTERS, RedshiftNormalisation
@@ -202,8 +203,8 @@ class ProxyRelation:
             **self._about,
             "versions": {"icmass": __version__, "numpy": np.__version__},
         }
-        (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        (directory / "README.md").write_text(_model_card(self, config))
+        write_text(directory / "config.json", json.dumps(config, indent=2) + "\n")
+        write_text(directory / "README.md", _model_card(self, config))
 
     @classmethod
     def load(cls, directory: Path) -> Self:

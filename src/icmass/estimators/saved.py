@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -132,10 +131,3 @@ def read_config(file: Path) -> NetworkConfig:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or None
         raise InputError(first["msg"], file=file, field=field, mend=mend) from None
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)

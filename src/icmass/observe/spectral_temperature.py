@@ -77,4 +77,6 @@ def _expected_counts(gas: Atmosphere, redshift: float, folder: Folder) -> np.nda
 def _misfit(spectra: np.ndarray, wanted: np.ndarray) -> float:
     """Return the summed squares that the best combination of two spectra leaves."""
     products = spectra @ wanted
-    return float(wanted @ wanted - products @ np.linalg.solve(spectra @ spectra.T, products))
+    return float(
+        wanted @ wanted - products @ np.linalg.pinv(spectra @ spectra.T, hermitian=True) @ products
+    )

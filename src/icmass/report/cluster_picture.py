@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
 from icmass.estimators.posterior import LNM_GRID, Prediction
-from icmass.explain.cluster import ClusterExplanation
+from icmass.explanation.cluster import ClusterExplanation
 from icmass.report.style import BLUE, GREY, MSUN_H, VERMILLION, house_style, save
 from icmass.survey.catalog import counts, half_width_mpc_h
 
@@ -43,7 +43,7 @@ def draw_clusters(
     survey : Dataset
         The maps.
     rows : sequence of dict
-        What `icmass.estimators.masses.describe` says of each.
+        What `icmass.inference.description.describe` says of each.
     prediction : Prediction
         Their posteriors.
     folder : path

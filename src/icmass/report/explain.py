@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from icmass.explain.curves import SHARES
-from icmass.explain.examples import Example
-from icmass.explain.methods import METHODS
+from icmass.explanation.curves import SHARES
+from icmass.explanation.examples import Example
+from icmass.explanation.methods import METHODS
 from icmass.report.explain_cluster import plain
 from icmass.report.explain_maps import draw_examples, draw_mask
 from icmass.report.style import (
@@ -47,7 +47,7 @@ def write_figures(run: Path, document: dict[str, Any], examples: list[Example]) 
     run : path
         The run's folder.
     document : dict
-        What `icmass.explain.run.explain_run` returned.
+        What `icmass.explanation.run.explain_run` returned.
     examples : list of Example
         Clusters to show; the last one with its mask of AGN and gas.
     """

@@ -12,7 +12,7 @@ from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from icmass.explain.cluster import ClusterExplanation
+from icmass.explanation.cluster import ClusterExplanation
 from icmass.report.style import Saved, house_style, new_figure, save, symbol
 
 _DIVERGING = "RdBu_r"

@@ -9,7 +9,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from icmass.explain.examples import Example
+from icmass.explanation.examples import Example
 from icmass.report.explain_cluster import (
     counts_norm,
     label_counts,

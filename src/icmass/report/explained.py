@@ -65,7 +65,7 @@ def causal_section(run: Path) -> str:
 
 
 def _explained(run: Path, document: dict[str, Any]) -> list[str]:
-    from icmass.explain.table import saliency_markdown
+    from icmass.explanation.table import saliency_markdown
     from icmass.report.explain_cluster import plain
 
     name = document["model"]
@@ -95,7 +95,7 @@ def _explained(run: Path, document: dict[str, Any]) -> list[str]:
 
 def _checks(checks: dict[str, Any]) -> list[list[str]]:
     """Return the sanity checks as a table: a row a check, a column a method."""
-    from icmass.explain.methods import METHODS
+    from icmass.explanation.methods import METHODS
 
     verdicts = {(row["check"], row["method"]): row for row in checks["verdicts"]}
     methods = list(dict.fromkeys(method for _, method in verdicts))

@@ -9,6 +9,7 @@ from string import Template
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.files import write_text
 from icmass.proxies.published import published_sigma
 from icmass.report import markup
 from icmass.report.explained import causal_section, explained_section
@@ -45,12 +46,9 @@ def write_report(run: Path) -> Path:
 
 def write_page(page: Path, text: str) -> Path:
     """Write a page whole or not at all; return its path."""
-    draft = page.with_name(page.name + ".partial")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(page)
+        write_text(page, text)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise InputError(
             f"cannot be written ({error.strerror or error})", file=page, mend="free some space"
         ) from None

@@ -30,7 +30,7 @@ _ARRAYS = ("cluster", "fold", "ln_m_true", "mean", "std")
 
 
 class Calibration(BaseModel):
-    """How an estimator's posteriors did, see `icmass.benchmark.calibration.calibration`."""
+    """How an estimator's posteriors did, see `icmass.benchmarking.calibration.calibration`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -175,7 +175,7 @@ def read_run(path: Path) -> Run:
     try:
         survey = _open_survey_of(path, results, config)
     except InputError as error:
-        missing["survey"] = str(error)
+        missing["survey"] = error.command_line
     scaling = _read_scaling(path / "scaling.json", missing)
     return Run(path, results, config, predictions, scaling, survey, missing)
 
@@ -211,7 +211,7 @@ def _read_config(file: Path, missing: dict[str, str]) -> dict[str, Any]:
         missing["config"] = "config.json is missing from the run"
         return {}
     except InputError as error:
-        missing["config"] = str(error)
+        missing["config"] = error.command_line
         return {}
     if not isinstance(config, dict):
         missing["config"] = "config.json holds no table of settings"

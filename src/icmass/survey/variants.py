@@ -187,7 +187,7 @@ _TWISTS = (
         "more-agn",
         "7.5 times the active galaxies in clusters, as at redshift 0.7",
         "Martini, Sivakoff & Mulchaey 2009, arXiv:0906.1843",
-        {"agn": {"satellites": 9.0}},
+        {"agn": {"satellites": 10.1}},
     ),
     Variant(
         "lodders",

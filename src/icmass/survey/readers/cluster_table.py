@@ -19,7 +19,7 @@ from icmass.survey.readers.sky_table import (
     read_columns,
 )
 
-REDSHIFT = (
+REDSHIFT: tuple[str, ...] = (
     "Z",
     "REDSHIFT",
     "BEST_Z",

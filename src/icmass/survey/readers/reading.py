@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from icmass.cosmology import Cosmology
+from icmass.errors import InputError
 from icmass.survey.readers.esass import EventSource, open_events
-from icmass.survey.readers.events import EventCuts, EventFile, scan_event_file
+from icmass.survey.readers.events import EventCuts, EventFile, LightLeak, scan_event_file
 from icmass.survey.readers.exposure import Kind
 from icmass.survey.readers.fits_images import Plane, read_plane
 from icmass.survey.readers.masks import Masks, read_masks
 from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import MapGrid
 
+STANDARD_FLAG = "0xE000F000"
+ALL_MODULES = "1,2,3,4,5,6,7"
 TILES_HELD = 6
 """So many event files, as far as they are gzipped, are kept expanded by a process."""
 PLANES_HELD = 4
@@ -156,3 +159,92 @@ def _masks(
     mask: str | None, regions: str | None, sources: str | None, skip_bad: bool, stamps: object
 ) -> Masks:
     return read_masks(mask, regions, sources, skip_bad_regions=skip_bad)
+
+
+def event_reading(
+    *,
+    exposure: float | None = None,
+    expmap: Sequence[str | Path] | None = None,
+    expmap_kind: Kind | None = None,
+    novig: Sequence[str | Path] | None = None,
+    background: Sequence[str | Path] | None = None,
+    mask: str | Path | None = None,
+    regions: str | Path | None = None,
+    skip_bad_regions: bool = False,
+    sources: str | Path | None = None,
+    min_visible: float = MIN_VISIBLE,
+    flag: str | int = STANDARD_FLAG,
+    pattern: int = 15,
+    modules: str | Sequence[int] = ALL_MODULES,
+    light_leak: LightLeak = "exclude",
+    gti: bool = True,
+) -> EventReading:
+    """Return how event files are read.
+
+    Parameters
+    ----------
+    exposure : float, optional
+        In place of maps: seconds of all modules at the survey-average area.
+    expmap : sequence of path, optional
+        Exposure maps, FITS images.
+    expmap_kind : {"vignetted", "unvignetted", "survey"}, optional
+        What they hold; default: vignetted.
+    novig : sequence of path, optional
+        Unvignetted exposure maps, for the particle background.
+    background : sequence of path, optional
+        Background maps, counts a pixel, one for each band.
+    mask, regions, sources : path, optional
+        Mask image, 1 = use; DS9 regions to leave out; eSASS source catalogue.
+    skip_bad_regions : bool
+        Go on without lines of `regions` that cannot be used.
+    min_visible : float
+        Least visible fraction within 0.5 comoving Mpc/h.
+    flag : str or int
+        Events with any of these bits of FLAG are left out.
+    pattern : int
+        Patterns to use, as in evtool: 15 is all valid ones.
+    modules : str or sequence of int
+        Telescope modules to use, e.g. ``"1,2,3,4,6"``.
+    light_leak : {"exclude", "soft", "keep"}
+        TM5 and TM7 where a band begins below 0.8 keV: not used, not in those bands, used.
+    gti : bool
+        Leave out events outside the good time intervals.
+    """
+    cuts = EventCuts(
+        flag=_parse_flag(flag) if isinstance(flag, str) else flag,
+        pattern=pattern,
+        modules=_parse_modules(modules) if isinstance(modules, str) else tuple(modules),
+        light_leak=light_leak,
+        gti=gti,
+    )
+
+    def paths(files: Sequence[str | Path] | None) -> tuple[str, ...]:
+        return tuple(str(file) for file in files or ())
+
+    return EventReading(
+        cuts=cuts,
+        seconds=exposure,
+        exposure_maps=paths(expmap),
+        exposure_kind=expmap_kind or "vignetted",
+        mask=None if mask is None else str(mask),
+        regions=None if regions is None else str(regions),
+        skip_bad_regions=skip_bad_regions,
+        sources=None if sources is None else str(sources),
+        background_maps=paths(background),
+        unvignetted_maps=paths(novig),
+        min_visible=min_visible,
+    )
+
+
+def _parse_flag(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise InputError(f"is {text!r}", field="--flag", mend="write 0xE000F000") from None
+
+
+def _parse_modules(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise InputError(f"is {text!r}", field="--modules", mend="write 1,2,3,4,6") from None

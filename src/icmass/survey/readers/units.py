@@ -136,7 +136,7 @@ def converted(
         rule = [] if h is None else cu.with_H0(100 * h * u.km / u.s / u.Mpc)
         with np.errstate(over="ignore", invalid="ignore"):
             return values * found.to(wanted, equivalencies=rule)
-    except (ValueError, u.UnitTypeError):
+    except (ValueError, ArithmeticError, u.UnitTypeError):
         kind = "a redshift, without a unit" if target in NO_UNIT else target
         raise InputError(
             f"has unit {unit.strip()!r}", file=file, field=field, mend=f"give {kind}"

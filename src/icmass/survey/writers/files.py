@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from icmass.errors import InputError
+from icmass.files import whole_file
 
 
 @contextmanager
@@ -31,10 +32,5 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
         raise InputError("is a folder", file=path, mend="give the name of a file")
     if path.exists() and not overwrite:
         raise InputError("exists already", file=path, mend="choose another name or --overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with whole_file(path) as unfinished:
         yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

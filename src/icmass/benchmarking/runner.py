@@ -1,0 +1,376 @@
+"""The benchmark: every estimator on the same folds, scored the same way, resumable by fold."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmarking.about import about_survey, machine, versions
+from icmass.benchmarking.calibration import calibration
+from icmass.benchmarking.chosen import canonical_names, checked_limit
+from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, survey_digest
+from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
+from icmass.benchmarking.tables import write_tables
+from icmass.errors import InputError
+from icmass.estimators.estimator import Estimator, Kind, Prediction
+from icmass.estimators.registry import make_estimator
+from icmass.proxies.names import available, parse_names, read_scalar
+from icmass.proxies.published import published_sigma
+from icmass.proxies.summary import published_scatter, scaling_summary
+from icmass.survey.catalog import open_survey
+from icmass.survey.folds import octant_folds, split
+
+COMBINATIONS = ("T+M_gas", "T+L_X+M_gas")
+"""The paper's combinations also hold stars and galaxies; these are their parts in X-rays."""
+DEFAULT_NETWORK = "icm-3band"
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a benchmark tells about its progress.
+
+    Attributes
+    ----------
+    model : str
+        Name of the estimator.
+    fold, done, total : int
+        The fold; how many fits of how many are done.
+    said : str
+        What happened, in a few words.
+    done_fold : bool
+        Whether the fold is finished, or something inside it happened.
+    """
+
+    model: str
+    fold: int
+    done: int
+    total: int
+    said: str
+    done_fold: bool
+
+
+Progress = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that has run: its results, as in ``results.json``, and what failed, by name."""
+
+    path: Path
+    results: dict[str, Any]
+    failed: dict[str, str]
+
+
+@dataclass
+class _Bench:
+    """What all fits of a run share."""
+
+    survey: xr.Dataset
+    folder: RunFolder
+    fold: np.ndarray
+    n_folds: int
+    ln_m: np.ndarray
+    halo_id: np.ndarray
+    redshift: np.ndarray
+    seed: int
+    device: str
+    max_epochs: int | None
+    progress: Progress
+    total: int
+    fold_limit: dict[str, int]
+    done: int = 0
+    networks: dict[str, FoldPredictions] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def folds_of(self, model: str) -> int:
+        return self.fold_limit.get(model, self.n_folds)
+
+    def tell(self, model: str, k: int, said: str, *, done_fold: bool = False) -> None:
+        self.done += done_fold
+        self.progress(Step(model, k, self.done, self.total, said, done_fold))
+
+
+def default_models(survey: xr.Dataset) -> list[str]:
+    """Return the models of a benchmark that names none.
+
+    All proxies of the survey, the combinations whose parts it holds, and the three-band network
+    where it has three bands.
+    """
+    held = available(survey)
+    combined = [name for name in COMBINATIONS if set(parse_names(name)) <= set(held)]
+    networks = [DEFAULT_NETWORK] if survey.sizes["band"] == 3 else []
+    return [*held, *combined, *networks]
+
+
+def run_benchmark(
+    survey_path: str | Path,
+    models: Sequence[str] | None,
+    folds: int,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    max_epochs: int | None = None,
+    fold_limit: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Benchmark:
+    """Cross-validate estimators on the octant folds of a survey, and write a run folder.
+
+    Parameters
+    ----------
+    survey_path : path
+        A simulated survey.
+    models : sequence of str, optional
+        Names of estimators; default `default_models`.
+    folds : {2, 4, 8}
+        Number of folds.
+    out : path
+        The run's folder; new or empty, unless `resume`.
+    seed : int
+        Seed of the fits and of the bootstrap errors.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for networks.
+    resume : bool
+        Go on with the run in `out`, whose settings must be the same: finished folds are kept, a
+        network's interrupted fold goes on from its checkpoint.
+    max_epochs : int, optional
+        Train networks for at most this many epochs.
+    fold_limit : mapping of str to int, optional
+        Estimators, by name, that are fitted on their first folds only: how many. Their scores
+        are over the clusters of these folds.
+    progress : callable, optional
+        Called with a `Step` when something has happened.
+    command : str, optional
+        The command line, kept with the results.
+
+    Returns
+    -------
+    Benchmark
+        An estimator that failed is in `failed`, and the others are there nonetheless.
+    """
+    if device not in DEVICES:
+        raise InputError(repr(device), field="device", mend=f"give {', '.join(DEVICES)}")
+    survey = open_survey(survey_path)
+    masses = read_scalar(survey, "m500c")
+    fold = octant_folds(survey, folds)
+    names = canonical_names(models or default_models(survey))
+    limit = checked_limit(fold_limit or {}, names, folds)
+    folder = RunFolder(Path(out))
+    config = {
+        "survey": str(Path(survey_path).absolute()),
+        "survey_attrs": dict(survey.attrs),
+        "n_clusters": len(masses),
+        "survey_digest": survey_digest(survey),
+        "models": names,
+        "folds": folds,
+        "fold_limit": limit,
+        "seed": seed,
+        "device": device,
+        "max_epochs": max_epochs,
+        "command": command,
+        "versions": versions(),
+    }
+    folder.start(finite(config), resume=resume)
+    bench = _Bench(
+        survey=survey,
+        folder=folder,
+        fold=fold,
+        n_folds=folds,
+        ln_m=np.log(masses),
+        halo_id=survey["halo_id"].values if "halo_id" in survey else np.arange(len(masses)),
+        redshift=survey["redshift"].values,
+        seed=seed,
+        device=device,
+        max_epochs=max_epochs,
+        progress=progress or (lambda step: None),
+        total=sum(limit.get(name, folds) for name in names),
+        fold_limit=limit,
+    )
+    rows = [row for name in names if (row := _row_or_failure(bench, name)) is not None]
+    for row in rows:
+        if row["name"] in bench.networks:
+            row["beside"] = _beside(bench, row["name"])
+    return _write_results(bench, rows, Path(survey_path).name, command)
+
+
+def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
+    """Return the row of an estimator, or note why there is none."""
+    before = bench.done
+    try:
+        estimator, predictions = _cross_validate(bench, name)
+        return _row(bench, estimator, predictions)
+    except OSError:  # a full disk would fail every estimator
+        raise
+    except Exception as error:
+        if os.environ.get("ICMASS_DEBUG"):
+            raise
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, InputError):
+            said = error.command_line
+        bench.failed[name] = " ".join(said.split())
+        bench.folder.write_text(f"failures/{name}.txt", traceback.format_exc())
+        bench.done = before + bench.folds_of(name)
+        bench.tell(name, 0, f"failed: {bench.failed[name]}")
+        return None
+
+
+def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPredictions]:
+    held = bench.folder.read_predictions(name, bench.n_folds)
+    estimator = make_estimator(name, seed=bench.seed, device=bench.device)
+    for k in range(bench.folds_of(name)):
+        if held.has(k):
+            bench.tell(name, k, "finished before", done_fold=True)
+            continue
+        estimator = _make(bench, name, estimator.kind, k)
+        train, test = split(bench.fold, k)
+        start = time.perf_counter()
+        estimator.fit(bench.survey, train)
+        epochs = sum(epoch.seconds for epoch in getattr(estimator, "history", ()))
+        seconds = max(time.perf_counter() - start, epochs)  # epochs before a kill count too
+        prediction = estimator.predict(bench.survey, test)
+        good = _usable(prediction)
+        if not good.all():
+            raise InputError(f"predicts no usable mass for {np.sum(~good)} clusters of fold {k}")
+        estimator.save(bench.folder.model(name, k))
+        held.add(
+            k,
+            cluster=test,
+            ln_m_true=bench.ln_m[test],
+            prediction=prediction,
+            seconds=seconds,
+        )
+        held.n_parameters = estimator.n_parameters
+        bench.folder.write_predictions(name, held)
+        spread = np.std(prediction.mean - bench.ln_m[test])
+        bench.tell(name, k, f"scatter {spread:.3f}, {seconds:.1f} s", done_fold=True)
+    return estimator, held
+
+
+def _usable(prediction: Prediction) -> np.ndarray:
+    """Return which clusters have a posterior at all, shape (n,)."""
+    good = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0)
+    if prediction.density is not None:
+        good &= np.isfinite(prediction.density).all(1) & (prediction.density >= 0).all(1)
+    return good
+
+
+def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
+    """Return an estimator for fold `k`, with a seed of its own."""
+    seed = int(np.random.SeedSequence([bench.seed, k]).generate_state(1)[0])
+    if kind != "network":
+        return make_estimator(name, seed=seed, device=bench.device)
+
+    def watch(epoch: Any) -> None:
+        losses = f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
+        bench.tell(name, k, f"epoch {epoch.epoch}, {losses}")
+
+    return make_estimator(
+        name,
+        seed=seed,
+        device=bench.device,
+        checkpoint=bench.folder.checkpoint(name, k),
+        max_epochs=bench.max_epochs,
+        progress=watch,
+    )
+
+
+def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str, Any]:
+    name = estimator.name
+    rng = _rng(bench, name)
+    scores = score(
+        held.ln_m_true,
+        held.prediction,
+        halo_id=bench.halo_id[held.cluster],
+        redshift=bench.redshift[held.cluster],
+        rng=rng,
+    )
+    more: dict[str, Any] = {}
+    if estimator.kind == "network":
+        sigma = published_network_scatter(held.ln_m_true, held.mean)
+        sigma_error = scores.sigma_lnm_error
+        drawn = _rng(bench, f"calibration of {name}")
+        more["calibration"] = calibration(held.prediction, held.ln_m_true, drawn)
+        if (far := held.prediction.out_of_domain) is not None:
+            more["flagged"] = float(np.mean(far > 1))
+        bench.networks[name] = held
+    else:
+        sigma, sigma_error = published_scatter(bench.survey, parse_names(name), rng)
+    return {
+        "name": name,
+        "kind": estimator.kind,
+        "inputs": list(estimator.inputs),
+        "sigma_paper": sigma,
+        "sigma_paper_error": sigma_error,
+        "sigma_published": published_sigma(name),
+        **scores.as_dict(),
+        "n_parameters": held.n_parameters,
+        "folds_fitted": held.folds_fitted,
+        "train_seconds": float(np.nansum(held.train_seconds)),
+        **more,
+    }
+
+
+def _rng(bench: _Bench, purpose: str) -> np.random.Generator:
+    return np.random.default_rng([bench.seed, zlib.crc32(purpose.encode())])
+
+
+def _beside(bench: _Bench, name: str) -> dict[str, dict[str, Any]]:
+    """Return a network's scatter over that of each other one, on the clusters that both have."""
+    ours = bench.networks[name]
+    found = {}
+    for other, theirs in bench.networks.items():
+        both, i, j = np.intersect1d(ours.cluster, theirs.cluster, return_indices=True)
+        if other == name or len(both) < 2:
+            continue
+        ratio, error = scatter_ratio(
+            (ours.mean - ours.ln_m_true)[i],
+            (theirs.mean - theirs.ln_m_true)[j],
+            bench.halo_id[both],
+            _rng(bench, " beside ".join(sorted((name, other)))),
+        )
+        found[other] = {"ratio": ratio, "error": error, "n": len(both)}
+    return found
+
+
+def _write_results(
+    bench: _Bench, rows: list[dict[str, Any]], survey_name: str, command: str | None
+) -> Benchmark:
+    results = finite(
+        {
+            "survey": about_survey(bench.survey, survey_name),
+            "folds": bench.n_folds,
+            "estimators": rows,
+            "failed": bench.failed,
+            "seed": bench.seed,
+            "machine": machine(bench.device),
+            "command": command,
+            "versions": versions(),
+        }
+    )
+    bench.folder.write_json("scaling.json", _scaling(bench.survey, bench.seed))
+    write_tables(results, bench.folder)
+    explained = bench.folder.read_results().get("explain")
+    bench.folder.write_json(
+        "results.json", results if explained is None else {**results, "explain": explained}
+    )
+    return Benchmark(bench.folder.path, results, bench.failed)
+
+
+def _scaling(survey: xr.Dataset, seed: int) -> dict[str, Any]:
+    """Return the relations and correlations of the proxies that a survey holds."""
+    try:
+        return scaling_summary(survey, available(survey), np.random.default_rng([seed, 1]))
+    except InputError as error:
+        return {"names": [], "problem": error.command_line}

@@ -1,0 +1,183 @@
+"""One saved model of whole surveys: fitted on nine tenths of their halos, scored on the rest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmarking.about import about_survey, machine, versions
+from icmass.benchmarking.run_folder import finite
+from icmass.benchmarking.scores import score
+from icmass.errors import InputError
+from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.names import is_network
+from icmass.estimators.registry import make_estimator
+from icmass.proxies.names import read_scalar
+from icmass.survey.catalog import is_ragged, open_survey
+
+RESULTS = "results.json"
+SCORED_SHARE = 0.1
+"""Fraction of the halos that the model is scored on and never sees."""
+_HALOS_A_SURVEY = 10**12  # halo numbers of one survey lie below
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that was trained and saved: its folder, and the document of its scores."""
+
+    path: Path
+    results: dict[str, Any]
+
+
+def train_model(
+    surveys: Sequence[str | Path],
+    model: str,
+    out: str | Path,
+    *,
+    work: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    max_epochs: int | None = None,
+    progress: Callable[[Any], None] | None = None,
+    command: str | None = None,
+) -> TrainedModel:
+    """Train an estimator on surveys, score it on a tenth of their halos, and save it.
+
+    Parameters
+    ----------
+    surveys : sequence of path
+        Simulated surveys with the same bands and maps.
+    model : str
+        Name of the estimator.
+    out : path
+        Folder of the saved model, for `icmass predict`; new or empty. Beside the model it gets
+        ``results.json`` with the scores.
+    work : path, optional
+        Folder for a network's checkpoint; training goes on from what it finds there.
+    seed : int
+        Seed of the fit, of the choice of the halos to score on, and of the errors.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for networks.
+    max_epochs : int, optional
+        Train a network for at most this many epochs.
+    progress : callable, optional
+        Called with an `Epoch` after every epoch of a network.
+    command : str, optional
+        The command line, kept with the scores.
+
+    Raises
+    ------
+    InputError
+        If the folder is not empty, or the surveys do not go together.
+    """
+    out = Path(out)
+    check_new(out)
+    survey = join_surveys([open_survey(path) for path in surveys])
+    train, test = hold_out(read_halos(survey), SCORED_SHARE, seed)
+    options: dict[str, Any] = {}
+    if is_network(model):
+        options = {"max_epochs": max_epochs, "progress": progress}
+        options["checkpoint"] = None if work is None else Path(work) / "checkpoint"
+    estimator = make_estimator(model, seed=seed, device=device, **options)
+    estimator.fit(survey, train)
+    prediction = estimator.predict(survey, test)
+    estimator.save(out)
+    results = finite(
+        {
+            "survey": about_survey(survey, ", ".join(Path(path).name for path in surveys)),
+            "n_train": len(train),
+            "estimators": [_row(estimator, survey, test, prediction, seed)],
+            "seed": seed,
+            "machine": machine(device),
+            "command": command,
+            "versions": versions(),
+        }
+    )
+    (out / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if work is not None:
+        shutil.rmtree(Path(work) / "checkpoint", ignore_errors=True)
+    return TrainedModel(out, results)
+
+
+def check_new(out: Path) -> None:
+    """Refuse a folder for a model that is there and not empty, or no folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("exists already", file=out, field="--out", mend="choose another folder")
+
+
+def join_surveys(surveys: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return surveys as one, each with halos of its own; attributes are those of the first.
+
+    Raises
+    ------
+    InputError
+        If their bands, maps or cosmology differ.
+    """
+    first = surveys[0]
+    if len(surveys) == 1:
+        return first
+    for i, other in enumerate(surveys[1:], start=2):
+        for name in ("band", "component", "x", "y"):
+            if not np.array_equal(first[name].values, other[name].values):
+                raise InputError(f"differs in survey {i}", field=f"coordinate {name}")
+        if other.attrs.get("cosmology") != first.attrs.get("cosmology"):
+            raise InputError(f"differs in survey {i}", field="attribute cosmology")
+    shared = set.intersection(*({str(v) for v in s.data_vars} for s in surveys))
+    kept = [
+        name
+        for name in shared
+        if first[name].dims[:1] == ("cluster",) and not is_ragged(name) and "galaxy" not in name
+    ]
+    parts = []
+    for i, survey in enumerate(surveys):
+        halo = xr.DataArray(read_halos(survey) + i * _HALOS_A_SURVEY, dims="cluster")
+        parts.append(survey[sorted(kept)].assign(halo_id=halo))
+    return xr.concat(parts, "cluster", combine_attrs="override")
+
+
+def read_halos(survey: xr.Dataset) -> np.ndarray:
+    """Return the halo that each cluster is of, (n,); their own ones where none are named."""
+    if "halo_id" in survey:
+        return np.asarray(survey["halo_id"].values)
+    return np.arange(survey.sizes["cluster"])
+
+
+def hold_out(halo_id: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split clusters by halo: return the indices to train on, and those of a share of the halos.
+
+    Examples
+    --------
+    >>> train, test = hold_out(np.array([7, 7, 8, 9]), 0.3, seed=0)
+    >>> len(train) + len(test), set(train) & set(test)
+    (4, set())
+    """
+    halos = np.unique(halo_id)
+    n = max(round(share * len(halos)), 1)
+    if len(halos) < 2:
+        raise InputError("one halo only", field="surveys", mend="train on more halos")
+    chosen = np.random.default_rng([seed, 5]).permutation(halos)[:n]
+    test = np.isin(halo_id, chosen)
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def _row(
+    estimator: Estimator, survey: xr.Dataset, test: np.ndarray, prediction: Prediction, seed: int
+) -> dict[str, Any]:
+    scores = score(
+        np.log(read_scalar(survey, "m500c", test)),
+        prediction,
+        halo_id=read_halos(survey)[test],
+        redshift=read_scalar(survey, "redshift", test),
+        rng=np.random.default_rng([seed, 6]),
+    )
+    row = {"name": estimator.name, "kind": estimator.kind, **scores.as_dict()}
+    if prediction.out_of_domain is not None:
+        row["flagged"] = float(np.mean(prediction.out_of_domain > 1))
+    return row

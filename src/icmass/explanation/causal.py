@@ -1,0 +1,323 @@
+"""Causal tests: what a known change of a cluster does to the mass that an estimator gives it.
+
+Every estimator of a run reads the same clusters before and after each intervention, each cluster by
+the fold's estimator that did not train on it. What is given is d ln M500c.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmarking.run_folder import RunFolder, finite, survey_digest
+from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
+from icmass.errors import InputError
+from icmass.estimators.names import is_network
+from icmass.estimators.posterior import Prediction
+from icmass.estimators.registry import load_estimator
+from icmass.explanation.causal_cores import core_excised
+from icmass.explanation.causal_plan import interventions
+from icmass.explanation.causal_scatter import (
+    Substituted,
+    per_cluster,
+    proxy_residuals,
+    scatter_table,
+)
+from icmass.explanation.interventions import Intervention, check_simulated
+from icmass.proxies.names import PROXIES
+from icmass.survey.catalog import open_survey
+from icmass.survey.folds import octant_folds, split
+
+COUNTED = ("n_phot", "n_phot_r500", "n_phot_2r500")
+
+
+class Reader(Protocol):
+    """Anything that predicts masses of clusters."""
+
+    def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
+        """Predict the clusters `index`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The estimators of a run, for the same clusters.
+
+    Attributes
+    ----------
+    fold : ndarray of int, shape (n,)
+        The fold that did not train on each cluster.
+    models : dict
+        By name, the estimator of each fold that it has.
+    """
+
+    fold: np.ndarray
+    models: dict[str, dict[int, Reader]]
+
+    def read(self, clusters: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return by model the mean of ln M500c, and whether it is out of the domain, (n,) each.
+
+        NaN for clusters of folds that the model doesn't have, or where it doesn't tell.
+        """
+        found = {}
+        for name, members in self.models.items():
+            mean, flagged = np.full((2, len(self.fold)), np.nan)
+            for k, member in members.items():
+                mine = np.flatnonzero(self.fold == k)
+                if not len(mine):
+                    continue
+                prediction = member.predict(clusters, mine)
+                mean[mine] = prediction.mean
+                if prediction.out_of_domain is not None:
+                    flagged[mine] = prediction.out_of_domain > 1
+            found[name] = mean, flagged
+        return found
+
+    def reads(self, name: str) -> np.ndarray:
+        """Return which clusters a model has a fold for, bool (n,)."""
+        return np.isin(self.fold, list(self.models[name]))
+
+
+def run_causal(
+    run: str | Path,
+    survey: str | Path | xr.Dataset,
+    models: Sequence[str] | None = None,
+    n: int = 512,
+    seed: int = 0,
+    *,
+    only: Sequence[str] | None = None,
+    with_scatter: bool = True,
+    device: str = "auto",
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Make every causal test with the estimators of a run.
+
+    Parameters
+    ----------
+    run : path
+        A benchmark's folder.
+    survey : path or Dataset
+        The simulated survey of the run.
+    models : sequence of str, optional
+        Names of estimators of the run; default: all that it has finished.
+    n : int
+        How many clusters, at random: first of the folds that most models have. A model reads those
+        that it has a fold for.
+    seed : int
+        Seed of their choice and of all that the interventions draw.
+    only : sequence of str, optional
+        Names of interventions; default: all.
+    with_scatter : bool
+        Whether to give the scatter of proxies on cleaned maps, of the whole survey.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for networks.
+    progress : callable, optional
+        Called with a few words when something has happened.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: ``clusters``; ``models``: how many of the ``clusters`` each reads, whether
+        it is blind to maps (a change of the map does nothing by construction); ``tests``, each
+        with ``name``, ``what``, ``photons`` (mean change of the counts) and ``responses`` (see
+        `response`) by model; ``scatter``, see `icmass.explanation.causal_scatter.scatter_table`.
+
+    Raises
+    ------
+    InputError
+        If the run or the survey isn't one, or they don't belong together.
+    """
+    tell = progress or (lambda said: None)
+    opened = survey if isinstance(survey, xr.Dataset) else open_survey(survey)
+    check_simulated(opened)
+    folder, config = _open_run(Path(run), opened)
+    names = list(models) if models else _finished(folder, config)
+    fold = octant_folds(opened, config["folds"])
+    held = _folds_of(folder, names, config["folds"])
+    index = _drawn(fold, held, n, np.random.default_rng(seed))
+    scalars = core_excised(per_cluster(opened).drop_vars("maps").load())
+    clusters = per_cluster(opened).isel(cluster=index).load()
+    clusters = clusters.assign(L_X_ce=scalars["L_X_ce"][index])
+    panel = _panel(folder, held, fold, index, scalars, device)
+    plan = interventions(opened)
+    if only is not None:
+        plan = _chosen(plan, only)
+    tests = []
+    for one in plan:
+        tests.append(_test(one, panel, clusters, seed))
+        tell(f"{one.name}: done")
+    found: dict[str, Any] = {
+        "clusters": len(index),
+        "seed": seed,
+        "models": {
+            name: {"clusters": int(panel.reads(name).sum()), "blind_to_maps": _blind(name)}
+            for name in panel.models
+        },
+        "tests": tests,
+    }
+    if with_scatter:
+        rows, drivers = proxy_residuals(opened, scalars, config["folds"], seed)
+        read = {m: folder.read_predictions(m, config["folds"]) for m in names if is_network(m)}
+        found["scatter"] = scatter_table(rows, drivers, read, scalars["halo_id"].values, seed)
+        tell("scatter: done")
+    ready: dict[str, Any] = finite(found)
+    return ready
+
+
+def response(
+    before: np.ndarray,
+    after: np.ndarray,
+    truth: np.ndarray,
+    halo_id: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Return what a change did to predicted masses.
+
+    Parameters
+    ----------
+    before, after, truth : ndarray, shape (n,)
+        ln M500c [Msun/h] predicted before and after, and true.
+    halo_id : ndarray of int, shape (n,)
+        Halos are what the bootstrap draws.
+    rng : Generator
+        Draws the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``dlnm``, mean of after - before, and its bootstrap ``error``; ``spread``, the standard
+        deviation of after - before; ``scatter_before`` and ``scatter_after``, standard deviations
+        of predicted - true; ``scatter_ratio``, after over before, and its error.
+    """
+    difference = after - before
+    residual_before, residual_after = before - truth, after - truth
+    ratio, ratio_error = scatter_ratio(residual_after, residual_before, halo_id, rng)
+    return {
+        "dlnm": float(np.mean(difference)),
+        "error": bootstrap_errors(difference, halo_id, rng)[1],
+        "spread": float(np.std(difference)),
+        "scatter_before": float(np.std(residual_before)),
+        "scatter_after": float(np.std(residual_after)),
+        "scatter_ratio": ratio,
+        "scatter_ratio_error": ratio_error,
+    }
+
+
+def _test(one: Intervention, panel: Panel, clusters: xr.Dataset, seed: int) -> dict[str, Any]:
+    def rng(purpose: str) -> np.random.Generator:
+        return np.random.default_rng([seed, zlib.crc32(f"{one.name} {purpose}".encode())])
+
+    reference = clusters if one.before is None else one.before(clusters, rng("before"))
+    changed = one.change(clusters, rng("after"))
+    before, after = panel.read(reference), panel.read(changed)
+    truth, halo_id = np.log(clusters["m500c"].values), clusters["halo_id"].values
+    responses = {}
+    for name in panel.models:
+        own = panel.reads(name)
+        means = (before[name][0][own], after[name][0][own])
+        found = response(*means, truth[own], halo_id[own], rng("bootstrap"))
+        told = {"flagged_before": before[name][1][own], "flagged_after": after[name][1][own]}
+        responses[name] = {**found, **{key: float(np.mean(flag)) for key, flag in told.items()}}
+    photons = {name: float((changed[name] - reference[name]).mean()) for name in COUNTED}
+    return {"name": one.name, "what": one.what, "photons": photons, "responses": responses}
+
+
+def _open_run(path: Path, survey: xr.Dataset) -> tuple[RunFolder, dict[str, Any]]:
+    """Return a run and its configuration, once it is sure that it is of the survey."""
+    file = path / "config.json"
+    mend = "give the folder of a run (`icmass benchmark`)"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        n, folds = int(config["n_clusters"]), int(config["folds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"no run ({type(error).__name__})", file=file, mend=mend) from None
+    if n != survey.sizes["cluster"] or config.get("survey_digest") != survey_digest(survey):
+        raise InputError(
+            "is of other clusters than those of the survey",
+            file=file,
+            field="survey_digest",
+            mend="give the survey that the benchmark was made with",
+        )
+    return RunFolder(path), {**config, "folds": folds}
+
+
+def _has(folder: RunFolder, name: str, k: int) -> bool:
+    """Say whether the model of a fold is finished: config.json is the last file to be written."""
+    return (folder.model(name, k) / "config.json").is_file()
+
+
+def _finished(folder: RunFolder, config: dict[str, Any]) -> list[str]:
+    folds = range(config["folds"])
+    return [m for m in config["models"] if any(_has(folder, m, k) for k in folds)]
+
+
+def _folds_of(folder: RunFolder, names: Sequence[str], n_folds: int) -> dict[str, list[int]]:
+    """Return the finished folds of each model, once it is sure that it has some."""
+    held = {name: [k for k in range(n_folds) if _has(folder, name, k)] for name in names}
+    lacking = [name for name, folds in held.items() if not folds]
+    if lacking or not held:
+        raise InputError(
+            f"has no finished fold of {', '.join(lacking) or 'any model'}",
+            file=folder.path,
+            field="models",
+            mend="finish the run with --resume, or name other models",
+        )
+    return held
+
+
+def _drawn(
+    fold: np.ndarray, held: dict[str, list[int]], n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return n clusters at random, first those of the folds that most models have, in order."""
+    n_models = np.bincount(np.concatenate(list(held.values())), minlength=fold.max() + 1)[fold]
+    drawn = rng.permutation(np.flatnonzero(n_models))
+    return np.sort(drawn[np.argsort(-n_models[drawn], kind="stable")][:n])
+
+
+def _panel(
+    folder: RunFolder,
+    held: dict[str, list[int]],
+    fold: np.ndarray,
+    index: np.ndarray,
+    scalars: xr.Dataset,
+    device: str,
+) -> Panel:
+    """Return the models of a run, and the relation of L_X without cores beside that of L_X."""
+    needed = set(fold[index].tolist())
+    for name, own in held.items():
+        if not needed & set(own):
+            raise InputError(
+                f"has a fold for none of the {len(index)} clusters",
+                file=folder.path,
+                field=f"models, {name}",
+                mend="take more clusters, or fewer models",
+            )
+    models: dict[str, dict[int, Reader]] = {
+        name: {k: load_estimator(folder.model(name, k), device=device) for k in own if k in needed}
+        for name, own in held.items()
+    }
+    models["L_X_ce"] = {
+        k: Substituted.fit(scalars, split(fold, k)[0], "L_X_ce") for k in sorted(needed)
+    }
+    return Panel(fold[index], models)
+
+
+def _blind(name: str) -> bool:
+    """Say whether a model reads nothing that is taken from a map."""
+    parts = name.split("+")
+    return not is_network(name) and not any(p in PROXIES and PROXIES[p].counts for p in parts)
+
+
+def _chosen(plan: Sequence[Intervention], only: Sequence[str]) -> list[Intervention]:
+    known = {one.name: one for one in plan}
+    for name in only:
+        if name not in known:
+            raise InputError(repr(name), field="intervention", mend=f"known: {', '.join(known)}")
+    return [known[name] for name in only]

@@ -1,0 +1,179 @@
+"""The networks of a run, each with the clusters that it has never seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmarking.run_folder import survey_digest
+from icmass.errors import InputError
+from icmass.estimators.network import NetworkEstimator
+from icmass.explanation.model import network_config
+from icmass.inference.ensemble import load_ensemble
+from icmass.survey.catalog import open_survey, run_of
+from icmass.survey.folds import octant_folds, split
+
+_AT_ONCE = 256  # clusters in memory
+_MEND = "give the folder that `icmass benchmark --out` wrote"
+
+
+@dataclass(frozen=True)
+class Block:
+    """An estimator with clusters that it has not seen.
+
+    Attributes
+    ----------
+    estimator : NetworkEstimator
+    survey : Dataset
+        Some clusters of the run's survey.
+    index, cluster : ndarray of int, shape (n,)
+        Where they stand in `survey`, and in the run's survey.
+    """
+
+    estimator: NetworkEstimator
+    survey: xr.Dataset
+    index: np.ndarray
+    cluster: np.ndarray
+
+
+@dataclass(frozen=True)
+class FoldNetworks:
+    """One network estimator of a run, fold by fold.
+
+    Attributes
+    ----------
+    name : str
+        Name of the estimator.
+    path : Path
+        The run.
+    survey : Dataset
+        The survey that it was trained on.
+    survey_path : Path
+        Where that is.
+    members : dict of int to NetworkEstimator
+        The estimator of each fold that is finished.
+    fold : ndarray of int, shape (cluster,)
+        The fold of each cluster: that of the estimator that has not seen it.
+    """
+
+    name: str
+    path: Path
+    survey: xr.Dataset
+    survey_path: Path
+    members: dict[int, NetworkEstimator]
+    fold: np.ndarray
+
+    def clusters(self, limit: int | None, seed: int) -> np.ndarray:
+        """Return the clusters of the finished folds, at random as many as `limit`, in order."""
+        held = np.flatnonzero(np.isin(self.fold, list(self.members)))
+        if limit is None or limit >= len(held):
+            return held
+        return np.sort(np.random.default_rng([seed, 23]).choice(held, limit, replace=False))
+
+    def blocks(self, chosen: np.ndarray) -> Iterator[Block]:
+        """Yield each estimator with some of its own unseen clusters of `chosen`.
+
+        Chunks of the survey are read once: some hundred clusters are in memory at a time, unless
+        galaxies are needed, which are in one piece.
+        """
+        whole = any(member.design.sees_galaxies for member in self.members.values())
+        for start in range(0, len(chosen), _AT_ONCE):
+            cluster = chosen[start : start + _AT_ONCE]
+            part = self.survey if whole else self.survey.isel(cluster=run_of(cluster))
+            if not whole:
+                part = part.assign(maps=part["maps"].load())
+            for k, member in self.members.items():
+                own = np.flatnonzero(self.fold[cluster] == k)
+                if len(own):
+                    place = cluster[own] if whole else own
+                    yield Block(member, part, place, cluster[own])
+
+    def of_cluster(self, cluster: int) -> NetworkEstimator:
+        """Return the estimator that has not seen a cluster."""
+        n = len(self.fold)
+        if not 0 <= cluster < n:
+            raise InputError(f"{cluster}", field="clusters", mend=f"give some of 0 to {n - 1}")
+        k = int(self.fold[cluster])
+        if k not in self.members:
+            raise InputError(
+                f"{cluster} is in fold {k}, of which {self.name} has no model",
+                field="clusters",
+                mend=f"give clusters of the folds {', '.join(map(str, self.members))}",
+            )
+        return self.members[k]
+
+    def train_test(self) -> tuple[NetworkEstimator, np.ndarray, np.ndarray]:
+        """Return the estimator of the first finished fold, its training clusters, and the rest."""
+        k = min(self.members)
+        return self.members[k], *split(self.fold, k)
+
+
+def open_run(
+    run: str | Path,
+    survey: str | Path | None = None,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+) -> FoldNetworks:
+    """Open a network estimator of a run with the run's survey.
+
+    Parameters
+    ----------
+    run : path
+        A folder that `icmass benchmark` wrote.
+    survey : path, optional
+        Where its survey is now; default: where the run says.
+    model : str, optional
+        A network of the run; default: its best.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    InputError
+        If it is no run, has no such network, or the survey is another one.
+    """
+    path = Path(run)
+    config = _config(path)
+    where = Path(survey if survey is not None else config["survey"])
+    opened = open_survey(where)
+    if survey_digest(opened) != config["survey_digest"]:
+        raise InputError(
+            "is another survey than the run's", file=where, mend="give the survey of the run"
+        )
+    ensemble = load_ensemble(path, model=model, device=device)
+    for member in ensemble.members:
+        network_config(member)
+    finished = sorted(
+        int(folder.name.removeprefix("fold-"))
+        for folder in ensemble.folder.glob("fold-*")
+        if folder.name not in ensemble.unfinished
+    )
+    networks = [member for member in ensemble.members if isinstance(member, NetworkEstimator)]
+    return FoldNetworks(
+        name=ensemble.name,
+        path=path,
+        survey=opened,
+        survey_path=where,
+        members=dict(zip(finished, networks, strict=True)),
+        fold=octant_folds(opened, int(config["folds"])),
+    )
+
+
+def _config(run: Path) -> dict[str, Any]:
+    file = run / "config.json"
+    if not run.is_dir():
+        raise InputError("no such run", file=run, mend=_MEND)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {key: found[key] for key in ("survey", "survey_digest", "folds")}
+    except FileNotFoundError:
+        raise InputError("is missing", file=file, mend=_MEND) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"damaged ({type(error).__name__})", file=file, mend=_MEND) from None

@@ -1,0 +1,75 @@
+"""Count rates by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from icmass.errors import InputError
+from icmass.observe.rates import Band, Rates, count_rates
+from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.telescope.instrument import load_instrument
+
+BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0), (0.5, 2.0), (0.2, 2.3))
+
+
+def rate(
+    kt: Any,
+    redshift: float,
+    *,
+    abundance: float = 0.3,
+    nh: Any = DEFAULT_NH_1E20,
+    bands: Sequence[Band] = BANDS_KEV,
+    arf: str | Path | None = None,
+    rmf: str | Path | None = None,
+    survey_average: bool = False,
+) -> Rates:
+    """Return eROSITA's count rates (seven telescopes) of a hot plasma, and its fluxes.
+
+    Parameters
+    ----------
+    kt : float or Quantity
+        Temperature [keV], 0.087-34.
+    redshift : float
+    abundance : float
+        Metal abundance [solar, Anders & Grevesse 1989].
+    nh : float or Quantity
+        Galactic column density [1e20 cm^-2].
+    bands : sequence of (float, float)
+        Bands of PI energies [keV].
+    arf, rmf : path, optional
+        OGIP files in place of the built-in area and redistribution.
+    survey_average : bool
+        Area averaged over the scanned field of view; default: on axis.
+
+    Returns
+    -------
+    Rates
+        Per unit XSPEC apec norm, 1e-14 / (4 pi [D_A (1+z)]^2) * int n_e n_H dV.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range or a file cannot be read.
+
+    Examples
+    --------
+    >>> import icmass
+    >>> rates = icmass.rate(3.0, 0.1)
+    >>> round(rates.flux_soft / rates.counts[0.5, 2.0] / 1e-13, 1)
+    9.3
+    """
+    from astropy import units as u
+
+    if survey_average and arf is not None:
+        why = "an ARF is taken as it is"
+        raise InputError(why, field="--survey-average", mend="leave one of the two out")
+    instrument = load_instrument(
+        vignetting="survey" if survey_average else "onaxis",
+        arf=None if arf is None else Path(arf),
+        rmf=None if rmf is None else Path(rmf),
+    )
+    kev = float(u.Quantity(kt, u.keV).value)
+    column = float(u.Quantity(nh, 1e20 * u.cm**-2).value)
+    return count_rates(kev, abundance, redshift, column, instrument, tuple(bands))

@@ -1,0 +1,248 @@
+"""Benchmark runs by one call: make one, open one, explain its networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from icmass.benchmarking.run_folder import RunFolder
+from icmass.benchmarking.runner import Progress, run_benchmark
+from icmass.errors import InputError
+from icmass.estimators.main_process import is_main
+from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.report.page import PAGE, write_report
+from icmass.survey.catalog import open_survey
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+METHODS = ("saliency", "ig", "eg", "smoothgrad", "occlusion")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A benchmark run on disk.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    results : dict
+        What ``results.json`` holds.
+    """
+
+    path: Path
+    results: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open the folder that `benchmark` wrote."""
+        folder = Path(path)
+        results = RunFolder(folder).read_results()
+        if "estimators" not in results:
+            mend = "give the folder that `icmass benchmark` wrote"
+            raise InputError("holds no results", file=folder / "results.json", mend=mend)
+        return cls(folder, results)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Estimators that failed, and why."""
+        return dict(self.results.get("failed", {}))
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the estimators that have scores; `model` opens one."""
+        return [row["name"] for row in self.results["estimators"]]
+
+    @property
+    def page(self) -> Path | None:
+        """The page of the run, if it was written."""
+        page = self.path / PAGE
+        return page if page.is_file() else None
+
+    @property
+    def survey(self) -> xr.Dataset:
+        """The survey of the run."""
+        config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        return open_survey(config["survey"])
+
+    def model(self, name: str | None = None, *, device: str = "auto") -> Ensemble:
+        """Open an estimator of the run; default: its best network."""
+        return load_ensemble(self.path, model=name, device=device)
+
+    def scores(self) -> Table:
+        """Return the scores, one row an estimator: scatter and bias are of ln M500c."""
+        from astropy.table import Table
+
+        columns = (
+            *("name", "kind", "n", "sigma_lnm", "sigma_lnm_error", "bias_lnm", "crps"),
+            *("coverage68", "coverage95", "sigma_paper", "sigma_published", "train_seconds"),
+        )
+        rows = self.results["estimators"]
+        kept = [name for name in columns if any(row.get(name) is not None for row in rows)]
+        nan = float("nan")
+        return Table(
+            {name: [nan if row.get(name) is None else row[name] for row in rows] for name in kept}
+        )
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {', '.join(self.models)}>"
+
+    def _repr_html_(self) -> str:
+        return str(self.scores()._repr_html_())
+
+
+def benchmark(
+    survey: str | Path | xr.Dataset,
+    models: Sequence[str] | None = None,
+    *,
+    out: str | Path,
+    folds: int = 8,
+    seed: int = 0,
+    device: str = "auto",
+    max_epochs: int | None = None,
+    fold_limit: Mapping[str, int] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Run:
+    """Cross-validate mass estimators on octant folds of a survey's box.
+
+    Parameters
+    ----------
+    survey : path or Dataset
+        A simulated survey; a dataset must be one that `icmass.open_survey` opened.
+    models : sequence of str, optional
+        Names of estimators, a set of proxies joined by ``+``; default: all proxies, some sets of
+        them, and ``icm-3band``.
+    out : path
+        Folder of the run, new or empty: results, tables, models and a page.
+    folds : {2, 4, 8}
+        Groups of the box's octants.
+    seed : int
+        Seed of fits and bootstrap errors.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    max_epochs : int, optional
+        Train networks for at most this many epochs.
+    fold_limit : mapping of str to int, optional
+        Fit a slow network on its first folds only.
+    resume : bool
+        Go on with the run in `out`.
+    progress : callable, optional
+        Called with a `icmass.benchmarking.runner.Step` when something has happened.
+    command : str, optional
+        The command line, kept with the results.
+
+    Returns
+    -------
+    Run
+        An estimator that failed is in `Run.failed`, and the others are there nonetheless.
+
+    Raises
+    ------
+    InputError
+        If what was given cannot be used.
+    """
+    done = run_benchmark(
+        store_of(survey),
+        models,
+        folds,
+        out,
+        seed=seed,
+        device=device,
+        resume=resume,
+        max_epochs=max_epochs,
+        fold_limit=fold_limit,
+        progress=progress,
+        command=command,
+    )
+    if is_main() and done.results["estimators"]:
+        write_report(Path(out))
+    return Run(Path(out), {**done.results, "failed": done.failed})
+
+
+def explain(
+    run: Run | str | Path,
+    *,
+    survey: str | Path | None = None,
+    model: str | None = None,
+    methods: Sequence[str] = METHODS,
+    max_clusters: int | None = None,
+    checks: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Explain a network of a run: attribution, regions, sanity checks; adds figures to the run.
+
+    Each cluster is explained by the fold that was not trained on it.
+
+    Parameters
+    ----------
+    run : Run or path
+    survey : path, optional
+        The run's survey, if it is no longer where the run says.
+    model : str, optional
+        A network of the run; default: its best.
+    methods : sequence of str
+        Of ``saliency``, ``ig``, ``eg``, ``smoothgrad``, ``occlusion``.
+    max_clusters : int, optional
+        At random so many; default: all, of slow methods 512.
+    checks : bool
+        Make the sanity checks.
+    seed : int
+        Seed of all that is drawn.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    progress : callable, optional
+        Called with what is being done.
+
+    Returns
+    -------
+    dict
+        What ``explain/<model>.json`` of the run holds, and under ``files`` what was written.
+
+    Raises
+    ------
+    InputError
+        If what was given cannot be used.
+    """
+    from icmass.explanation.examples import default_examples, make_examples
+    from icmass.explanation.folds import open_run
+    from icmass.explanation.methods import Settings
+    from icmass.explanation.run import explain_run, keep
+    from icmass.report.explain import write_figures
+
+    path = run.path if isinstance(run, Run) else Path(run)
+    networks = open_run(path, survey, model=model, device=device)
+    settings = Settings(seed=seed)
+    document = explain_run(
+        networks,
+        methods=list(methods),
+        max_clusters=max_clusters,
+        checks=checks,
+        settings=settings,
+        progress=progress,
+    )
+    kept = keep(networks.path, document)
+    examples = make_examples(networks, default_examples(networks), settings)
+    figures = write_figures(networks.path, document, examples)
+    files = [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]
+    return {**document, "files": [*files, write_report(networks.path)]}
+
+
+def store_of(survey: str | Path | xr.Dataset) -> Path:
+    """Return the store of a survey, given its path or what `open_survey` made of it."""
+    if not isinstance(survey, xr.Dataset):
+        return Path(survey)
+    for variable in survey.variables.values():
+        if source := variable.encoding.get("source"):
+            return Path(source)
+    mend = "simulate it with out=, or give the path of its store"
+    raise InputError("is in memory alone", field="survey", mend=mend)

@@ -1,0 +1,179 @@
+"""Surveys by one call: compare one with what is published, write one in other formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from icmass.errors import InputError
+from icmass.survey.catalog import open_survey
+from icmass.survey.writers.events import write_events
+from icmass.survey.writers.files import new_file
+from icmass.survey.writers.images import write_image, write_images
+from icmass.survey.writers.simput import export_simput
+from icmass.survey.writers.tables import survey_table, write_table
+from icmass.validation.validate import Validation
+from icmass.validation.validate import validate as compare
+
+Format = Literal["events", "images", "expmap", "simput", "table"]
+FITS = (".fits", ".fits.gz", ".fit")
+
+
+def validate(survey: str | Path | xr.Dataset, *, seed: int = 0) -> Validation:
+    """Compare a mock with the published catalogue: each figure, its target, whether it holds.
+
+    Parameters
+    ----------
+    survey : path or Dataset
+        A simulated survey.
+    seed : int
+        Seed of the bootstrap errors.
+
+    Returns
+    -------
+    Validation
+        ``checks``, ``verdict``, and ``document()`` as ``icmass validate --json`` prints it.
+
+    Raises
+    ------
+    InputError
+        If the survey has no true masses or fewer than 100 clusters.
+    """
+    return compare(opened(survey), seed)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files that were written, and clusters that could not be, by their index."""
+
+    files: list[Path] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def export(
+    survey: str | Path | xr.Dataset,
+    format: Format,
+    out: str | Path,
+    *,
+    index: Sequence[int] | np.ndarray | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    written: Callable[[Path], None] | None = None,
+) -> Exported:
+    """Export a survey, or clusters of it, as event files, images, photon lists or a table.
+
+    Parameters
+    ----------
+    survey : path or Dataset
+    format : {"events", "images", "expmap", "simput", "table"}
+        eSASS-like event files; counts, exposure and mask; exposure maps; photons of the sky;
+        truths and proxies.
+    out : path
+        A ``.fits`` file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml.
+    index : sequence of int, optional
+        Clusters of the survey; default: all.
+    seed : int
+        Seed of what maps do not keep: places in pixels, energies, times.
+    overwrite : bool
+        Replace files that are there.
+    written : callable, optional
+        Called with each file as it is written.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    InputError
+        If what was given cannot be used, or none of the clusters could be written.
+    """
+    if format not in get_args(Format):
+        known = ", ".join(get_args(Format))
+        raise InputError(f"is {format!r}", field="--format", mend=f"give one of {known}")
+    data, out = opened(survey), Path(out)
+    n = data.sizes["cluster"]
+    rows = np.arange(n) if index is None else np.unique(np.asarray(index, int))
+    if rows.size == 0 or rows[0] < 0 or rows[-1] >= n:
+        last = rows[-1] if rows.size else "none"
+        raise InputError(f"{last}: the survey has clusters 0 to {n - 1}", field="--index")
+    told = written or (lambda file: None)
+    if format == "table":
+        table = write_table(survey_table(data, rows), out, overwrite=overwrite)
+        told(table)
+        return Exported([table])
+    write = _writer(format, data, seed=seed, overwrite=overwrite)
+    paths = _paths(format, out, rows)
+    done = Exported()
+    for cluster, path in paths.items():
+        try:
+            for file in write(cluster, path):
+                done.files.append(file)
+                told(file)
+        except (InputError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            said = error.command_line if isinstance(error, InputError) else str(error)
+            done.failed[cluster] = " ".join(said.split())
+    if len(done.failed) == len(paths):
+        why = next(iter(done.failed.values()))
+        raise InputError(f"none of the clusters could be written: {why}", file=out)
+    return done
+
+
+def opened(survey: str | Path | xr.Dataset) -> xr.Dataset:
+    """Return a survey, opened if it is a path."""
+    return survey if isinstance(survey, xr.Dataset) else open_survey(survey)
+
+
+def _paths(format: Format, out: Path, rows: np.ndarray) -> dict[int, Path]:
+    """Return where each cluster goes: the file asked for, or one in a folder."""
+    if out.name.lower().endswith(FITS) and not out.is_dir():
+        if len(rows) > 1 or format == "images":
+            raise InputError(
+                "several files do not fit into one",
+                file=out,
+                field="--out",
+                mend="give a folder, or one cluster with --index",
+            )
+        return {int(rows[0]): out}
+    if out.is_file():
+        raise InputError("is a file", file=out, field="--out", mend="give a folder")
+    if format == "images":
+        return {int(i): out for i in rows}
+    return {int(i): out / f"cluster-{i:05d}_{format}.fits" for i in rows}
+
+
+def _writer(format: Format, survey: xr.Dataset, **how: Any) -> Callable[[int, Path], list[Path]]:
+    """Return what writes a cluster to a path, and returns the files that it wrote."""
+    seed, overwrite = how["seed"], how["overwrite"]
+
+    def expmap(cluster: int, path: Path) -> list[Path]:
+        return [write_image("exposure", survey, cluster, path, overwrite=overwrite)]
+
+    def events(cluster: int, path: Path) -> list[Path]:
+        files = [write_events(survey, cluster, path, seed=seed, overwrite=overwrite)]
+        if "coverage" not in survey and "mask" not in survey:
+            return files
+        return files + expmap(cluster, _beside(path))
+
+    def images(cluster: int, folder: Path) -> list[Path]:
+        return write_images(survey, cluster, folder, overwrite=overwrite)
+
+    def simput(cluster: int, path: Path) -> list[Path]:
+        with new_file(path, overwrite=overwrite) as unfinished:
+            export_simput(survey, cluster, unfinished, seed=seed)
+        return [path]
+
+    return {"events": events, "images": images, "expmap": expmap, "simput": simput}[format]
+
+
+def _beside(path: Path) -> Path:
+    """Return the name of the exposure map that goes with an event file."""
+    stem = path.name[: path.name.lower().rindex(".fit")].removesuffix("_events")
+    return path.with_name(f"{stem}_expmap.fits")

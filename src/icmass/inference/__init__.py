@@ -1,0 +1,1 @@
+"""Fitted models applied: masses of clusters in surveys, event files and images."""

@@ -1,0 +1,236 @@
+"""Masses of clusters in a survey, in event files or in images, by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.errors import InputError
+from icmass.estimators.prior import Prior, parse_prior
+from icmass.inference.bundled import model_folder
+from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.inference.inputs import Clusters, of_events, of_images
+from icmass.inference.masses import Masses
+from icmass.survey.catalog import is_store, open_survey
+from icmass.survey.event_survey import as_paths
+from icmass.survey.ingest import Progress
+from icmass.survey.readers.reading import event_reading
+from icmass.survey.readers.targets import Notes, read_targets
+
+Files = str | Path | Sequence[str | Path]
+
+
+def load_model(
+    model: str | Path | None = None, *, name: str | None = None, device: str = "auto"
+) -> Ensemble:
+    """Open a fitted model.
+
+    Parameters
+    ----------
+    model : str or path, optional
+        A bundled model by its name (default: ``"erosita-v1"``), the folder of a saved model, or of
+        a run.
+    name : str, optional
+        Which model of a run; default: its best network.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or it is damaged.
+    """
+    return load_ensemble(model_folder(model), model=name, device=device)
+
+
+def predict(
+    inputs: Files | xr.Dataset | None = None,
+    *,
+    model: Ensemble | str | Path | None = None,
+    ra: Any = None,
+    dec: Any = None,
+    redshift: Any = None,
+    position: Any = None,
+    table: str | Path | None = None,
+    name: str | None = None,
+    nh: Any = None,
+    index: Sequence[int] | np.ndarray | None = None,
+    prior: Prior | str = "training",
+    images: Files | None = None,
+    image_bands: str | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    store: str | Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    notes: Notes | None = None,
+    **reading: Any,
+) -> Masses:
+    """Predict M500c of the clusters of a survey, of event files, or of images of one cluster.
+
+    A batch goes on past a file or a cluster that cannot be used; `Masses.failed` says why.
+
+    Parameters
+    ----------
+    inputs : path, sequence of path, or Dataset
+        A survey (a Zarr store or an open one) or eSASS event files; none with `images`.
+    model : Ensemble, str or path, optional
+        What `load_model` returned or takes; default: ``"erosita-v1"``.
+    ra, dec : float or Quantity, optional
+        Position of the cluster [deg, ICRS].
+    redshift : float, optional
+        Its redshift.
+    position : SkyCoord, optional
+        In place of `ra` and `dec`.
+    table : path, optional
+        Many clusters in their place: FITS, ECSV, CSV or VOTable.
+    name : str, optional
+        What to call the cluster.
+    nh : float or Quantity, optional
+        Galactic column density [1e20 cm^-2]; default 3, or what a mock's file says.
+    index : sequence of int, optional
+        Clusters of the survey; default: all.
+    prior : Prior or str
+        Prior of the mass in place of the training set's: ``"flat"`` (in ln M) or
+        ``"mass-function"``.
+    images : path or sequence of path, optional
+        FITS counts images, one a band.
+    image_bands : str, optional
+        Their bands, ``"0.2-2.3"`` [keV]; default: of header or file name.
+    samples : int, optional
+        Draws of ln M500c a cluster that go into the document; see `Masses.sample` too.
+    seed : int
+        Seed of the draws and of the photons' places in their pixels.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    store : path, optional
+        Keep the survey that is made of event files.
+    workers, scheduler, resume
+        Processes, or the address of a Dask scheduler, that read event files; go on with a killed
+        run, for which `store` is needed.
+    progress, notes : callable, optional
+        As `icmass.ingest` has them.
+    **reading
+        How files are read, see `icmass.survey.readers.reading.event_reading`; of images
+        ``exposure``, ``expmap``, ``expmap_kind``, ``mask`` and ``min_visible``.
+
+    Raises
+    ------
+    InputError
+        If what was given cannot be used, or of a single cluster there is no mass.
+
+    Examples
+    --------
+    >>> import icmass
+    >>> survey = icmass.simulate("erosita", n=2, seed=3)
+    >>> masses = icmass.predict(survey)
+    >>> len(masses), masses.interval(0.68).shape, masses.sample(10).shape
+    (2, (2, 2), (2, 10))
+    """
+    parsed = parse_prior(prior) if isinstance(prior, str) else prior
+    ensemble = model if isinstance(model, Ensemble) else load_model(model, device=device)
+    ra, dec = _degrees(ra, dec, position)
+    work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
+    if (inputs is None) == (images is None):
+        raise InputError("give one survey, event files, or --images", field="inputs")
+    if isinstance(inputs, xr.Dataset) or (inputs is not None and _is_survey(inputs)):
+        clusters = _of_survey(inputs, index)
+    else:
+        files = [] if inputs is None else as_paths(inputs)
+        targets = read_targets(
+            None if table is None else Path(table),
+            ra,
+            dec,
+            None if redshift is None else float(redshift),
+            _column(nh),
+            name=name,
+            events=files[0] if files else None,
+            notes=notes,
+        )
+        if images is not None:
+            sky = _sky_of_images(reading, seed)
+            clusters = of_images(
+                ensemble, as_paths(images), sky.pop("expmap"), targets[0], image_bands, **sky
+            )
+        else:
+            where = None if store is None else Path(store)
+            if where is None and (scheduler is not None or resume):
+                why = "is missing: other processes and --resume go by its name"
+                raise InputError(why, field="--store", mend="give --store X.zarr")
+            clusters = of_events(
+                ensemble, files, targets, event_reading(**reading), where, notes, **work
+            )
+    return Masses.of(ensemble, clusters, parsed, samples=samples, seed=seed)
+
+
+def _is_survey(inputs: Files) -> bool:
+    stores = [path for path in as_paths(inputs) if is_store(path)]
+    if stores and len(as_paths(inputs)) > 1:
+        raise InputError("give one survey, event files, or --images", field="inputs")
+    return bool(stores)
+
+
+def _of_survey(inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | None) -> Clusters:
+    called = "the survey"
+    if isinstance(inputs, xr.Dataset):
+        survey = inputs
+    else:
+        path = as_paths(inputs)[0]
+        survey, called = open_survey(path), path.name
+    n = survey.sizes["cluster"]
+    rows = np.arange(n) if index is None else np.asarray(index, int).ravel()
+    if rows.size == 0 or rows.max() >= n or rows.min() < 0:
+        last = rows.max() if rows.size else "none"
+        raise InputError(f"{last}: {called} has {n} clusters, 0 to {n - 1}", field="--index")
+    return Clusters(survey, rows)
+
+
+def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return what `survey_from_images` takes of the options of reading."""
+    known = {"exposure", "expmap", "expmap_kind", "mask", "min_visible"}
+    if unknown := sorted(set(reading) - known):
+        field = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
+        raise InputError("goes with event files, not with --images", field=field)
+    sky = {
+        "expmap": [Path(file) for file in reading.get("expmap") or ()],
+        "exposure_kind": reading.get("expmap_kind") or "survey",
+        "seconds": reading.get("exposure"),
+        "mask": reading.get("mask"),
+        "seed": seed,
+    }
+    if "min_visible" in reading:
+        sky["min_visible"] = reading["min_visible"]
+    return sky
+
+
+def _degrees(ra: Any, dec: Any, position: Any) -> tuple[float | None, float | None]:
+    """Return a position in degrees, of numbers, quantities or a SkyCoord."""
+    from astropy import units as u
+
+    if position is not None:
+        if ra is not None or dec is not None:
+            raise InputError("give one of them", field="ra, dec, position")
+        return float(position.icrs.ra.deg), float(position.icrs.dec.deg)
+
+    def degrees(value: Any) -> float | None:
+        if value is None:
+            return None
+        return float(u.Quantity(value, u.deg).value)
+
+    return degrees(ra), degrees(dec)
+
+
+def _column(nh: Any) -> float | None:
+    """Return a column density in 1e20 cm^-2, of a number or a quantity."""
+    from astropy import units as u
+
+    if nh is None:
+        return None
+    return float(u.Quantity(nh, 1e20 * u.cm**-2).value)

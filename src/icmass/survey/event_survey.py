@@ -1,0 +1,114 @@
+"""A survey of real or simulated event files by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from icmass.survey.ingest import Ingested, Progress, ingest_events
+from icmass.survey.readers.fits_images import Band, parse_bands
+from icmass.survey.readers.reading import event_reading
+from icmass.survey.readers.sky_grid import MapGrid
+from icmass.survey.readers.targets import Notes, read_targets
+from icmass.survey.store import check_new_store
+
+BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
+
+
+def ingest(
+    files: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    ra: float | None = None,
+    dec: float | None = None,
+    redshift: float | None = None,
+    table: str | Path | None = None,
+    nh: float | None = None,
+    bands: str | Sequence[Band] = BANDS_KEV,
+    pixels: int = 128,
+    half_width: float = 2.3,
+    workers: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    notes: Notes | None = None,
+    **reading: Any,
+) -> Ingested:
+    """Make a survey of clusters in eROSITA event files: maps in each cluster's comoving frame.
+
+    Of many files, up to a whole sky, each cluster is read from those that its map reaches into; a
+    photon that is in two is counted once. Files and clusters that cannot be read are named in what
+    is returned, and the others are written.
+
+    Parameters
+    ----------
+    files : path or sequence of path
+        eSASS event files.
+    out : path
+        The store to write, ``X.zarr``; `icmass.open_survey` opens it.
+    ra, dec, redshift : float, optional
+        Position [deg, ICRS] and redshift of one cluster.
+    table : path, optional
+        Many clusters in their place: FITS, ECSV, CSV or VOTable.
+    nh : float, optional
+        Galactic column density [1e20 cm^-2]; default 3, or what a mock's file says.
+    bands : str or sequence of (float, float)
+        Bands of the maps [keV].
+    pixels : int
+        Pixels along a side.
+    half_width : float
+        Half the side of a map [comoving Mpc/h].
+    workers : int
+        Processes on this machine.
+    scheduler : str, optional
+        Address of a Dask scheduler, instead of `workers`.
+    resume, overwrite : bool
+        Go on with a killed run; replace a survey.
+    progress : callable, optional
+        Called with what is counted, the number done and the number in all.
+    notes : callable, optional
+        Called with each line on what was assumed.
+    **reading
+        How the files are read, see `icmass.survey.readers.reading.event_reading`: ``exposure``,
+        ``expmap``, ``mask``, ``regions``, ``sources``, ``min_visible``, ``modules``, ...
+
+    Returns
+    -------
+    Ingested
+        The store, the clusters in it, those that failed and why, and what became of the events.
+
+    Raises
+    ------
+    InputError
+        If what was given cannot be used.
+    """
+    paths = as_paths(files)
+    check_new_store(Path(out), overwrite=overwrite or resume)
+    given = None if table is None else Path(table)
+    targets = read_targets(given, ra, dec, redshift, nh, events=paths[0], notes=notes)
+    edges = parse_bands(bands) if isinstance(bands, str) else [(lo, hi) for lo, hi in bands]
+    made = ingest_events(
+        paths,
+        targets,
+        MapGrid(tuple(edges), pixels, half_width),
+        event_reading(**reading),
+        Path(out),
+        workers=workers,
+        scheduler=scheduler,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    if not made.names and len(targets) == 1:
+        raise next(iter(made.failed.values()))
+    for note in made.notes:
+        if notes is not None:
+            notes(note)
+    return made
+
+
+def as_paths(files: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return one path or several as a list."""
+    return [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]

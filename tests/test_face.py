@@ -1,0 +1,104 @@
+"""The Python face: quick to import, and what the commands do without a command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+import icmass
+
+
+def test_the_import_is_lazy_and_names_everything() -> None:
+    code = (
+        "import sys, icmass\n"
+        "heavy = {'torch', 'dask', 'numba', 'xarray', 'matplotlib', 'astropy'}\n"
+        "print(sorted(heavy & set(sys.modules)), len(dir(icmass)))\n"
+        "import icmass.benchmarking.runner\n"
+        "print(callable(icmass.benchmark), callable(icmass.explain))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = {
+        *("simulate", "open_survey", "ingest", "export", "benchmark", "train", "load_model"),
+        *("predict", "explain", "validate", "rate", "Cosmology", "Masses", "Prediction", "Run"),
+        "InputError",
+    }
+    assert names <= set(dir(icmass))
+    assert done.stdout.split("\n")[:2] == [f"[] {len(dir(icmass))}", "True True"]
+    assert all(getattr(icmass, name) is not None for name in names)
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    out = tmp_path_factory.mktemp("face") / "x.zarr"
+    return icmass.simulate("erosita", n=4, seed=3, out=out)
+
+
+def test_masses_of_a_survey(survey: xr.Dataset, run_cli: Callable, tmp_path: Path) -> None:
+    model = icmass.load_model("erosita-v1")
+    masses = icmass.predict(survey, model=model, index=[0, 2], prior="flat")
+    assert len(masses) == 2 and masses.interval(0.95).shape == (2, 2)
+    inside = (masses.interval(0.68)[:, 0] < masses.median) & (
+        masses.median < masses.interval(0.68)[:, 1]
+    )
+    assert inside.all() and masses.sample(500).shape == (2, 500)
+    drawn = np.median(masses.sample(4000, seed=1), axis=1)
+    np.testing.assert_allclose(drawn, masses.median, rtol=0.05)
+    store = survey["maps"].encoding["source"]
+    done = run_cli("predict", store, "--index", 0, "--index", 2, "--prior", "flat", "--json")
+    assert json.loads(done.stdout)["clusters"] == json.loads(masses.to_json())["clusters"]
+    table = masses.to_table()
+    assert len(table) == 2 and any("solMass" in str(table[c].unit) for c in table.colnames)
+    assert masses.write(tmp_path / "m.ecsv").is_file()
+    assert "<table>" in masses._repr_html_() and "2 clusters" in repr(masses)
+    assert [row["cluster"] for row in masses] == [0, 2] and len(masses.flags) == 2
+
+
+def test_events_with_quantities_and_a_place_on_the_sky(survey: xr.Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "e.fits"
+    made = icmass.export(survey, "events", file, index=[1])
+    assert made.files[0] == file and not made.failed
+    whole = icmass.predict(file)
+    row = next(iter(whole))
+    place = SkyCoord(row["ra"] * u.deg, row["dec"] * u.deg)
+    redshift = row["redshift"]
+    by_place = icmass.predict(file, position=place.galactic, redshift=redshift, nh=3e20 / u.cm**2)
+    by_numbers = icmass.predict(file, ra=row["ra"] * u.deg, dec=row["dec"], redshift=redshift)
+    for masses in (by_place, by_numbers):
+        np.testing.assert_allclose(masses.median, whole.median, rtol=1e-6)
+
+
+def test_errors_name_the_parameter(survey: xr.Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "e.fits"
+    icmass.export(survey, "events", file, index=[1])
+    with pytest.raises(icmass.InputError, match=r"missing.fits: no such file"):
+        icmass.predict(tmp_path / "missing.fits", ra=3.0, dec=4.0)
+    with pytest.raises(icmass.InputError, match=r"^redshift: has no redshift .* give 0.001 to 10"):
+        icmass.predict(file, ra=3.0, dec=4.0, redshift=-1.0)
+    with pytest.raises(icmass.InputError, match=r"index: 7: .* has 4 clusters") as raised:
+        icmass.predict(survey, index=[7])
+    assert raised.value.parameter == "index" and "--index" in raised.value.command_line
+    with pytest.raises(icmass.InputError, match="exists already; choose another name or overwrite"):
+        icmass.export(survey, "events", tmp_path / "e.fits", index=[1])
+    with pytest.raises(icmass.InputError, match="format: is 'gif'"):
+        icmass.export(survey, "gif", tmp_path / "e.gif")
+
+
+def test_a_run(tmp_path: Path, toy_survey: xr.Dataset) -> None:
+    store = tmp_path / "toy.zarr"
+    toy_survey.to_zarr(store)
+    run = icmass.benchmark(icmass.open_survey(store), ["L_X", "M_gas"], folds=2, out=tmp_path / "r")
+    assert run.models == ["L_X", "M_gas"] and run.page is not None and not run.failed
+    scores = icmass.Run.open(tmp_path / "r").scores()
+    assert list(scores["name"]) == run.models and (scores["sigma_lnm"] > 0).all()
+    assert run.survey.sizes == toy_survey.sizes
+    with pytest.raises(icmass.InputError, match="survey: is in memory alone"):
+        icmass.benchmark(toy_survey.load().copy(deep=True), ["L_X"], folds=2, out=tmp_path / "s")
