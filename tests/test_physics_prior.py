@@ -298,7 +298,7 @@ def test_what_a_prior_draws_is_not_set_besides(tmp_path):
     assert prior(more=("gas.t_slope=0.6",)).gas.t_slope == 0.6
     more = resolve_config("demo", None, (), ("more-agn",), physics="prior")
     universe = Universes(more, 1)
-    assert universe.config(0).agn.satellites == 9.0 * universe.parameters(0)["agn_norm"]
+    assert universe.config(0).agn.satellites == 10.1 * universe.parameters(0)["agn_norm"]
     file = tmp_path / "mine.yaml"
     file.write_text("physics:\n  universes: 4\n  abundance: [0.3, 0.3]\ngas:\n  abundance: 0.2\n")
     config = resolve_config("demo", file)
