@@ -170,8 +170,8 @@ def assumptions(
     lines = [
         f"Mass scale: that of the mock survey (preset {preset}, {training.n} clusters, M500c "
         f"{low / 1e14:.2f}-{high / 1e14:.1f}e14 Msun/h); {drawn}.",
-        f"Scatter: the model's {scatter}; the error given is the models' own, calibrated in "
-        f"training, and the spread between {len(ensemble.members)} fold models, {shape}.",
+        f"Scatter: the model's {scatter}; the error given is {_whose(len(ensemble.members))}, "
+        f"{shape}.",
     ]
     facts = _observed_facts(survey)
     if not facts:
@@ -195,6 +195,13 @@ def assumptions(
         f"Galactic N_H is near the training survey's{_training_nh(ensemble)}.",
         *lines,
     ]
+
+
+def _whose(n: int) -> str:
+    """Return whose error is given, of n models."""
+    if n == 1:
+        return "the model's own, calibrated in training"
+    return f"the models' own, calibrated in training, and the spread between {n} fold models"
 
 
 def _training_nh(ensemble: Ensemble) -> str:
