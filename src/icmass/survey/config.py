@@ -137,10 +137,10 @@ class SurveyConfig(BaseModel):
 #: Gas whose L(0.5-2 keV)/E^2 = 0.43e44 (M/2e14 Msun/h)^1.55 erg/s is that of the eFEDS clusters
 #: (Liu et al. 2022, A&A 661, A2) at the masses of Chiu et al. 2023, MNRAS 522, 1601, and whose
 #: T E^(-2/3) = 2.7 keV, slope 0.60, is Bahar et al. 2022, A&A 661, A7. The gas fraction follows.
-#: Cores are less compact than Magneticum's: a third of Planck's clusters have a concentration above
-#: 0.075 within 40 of 400 kpc (Andrade-Santos et al. 2017, ApJ 843, 76). The mean logit of the core's
-#: share of SPT clusters is -0.78 below and -1.39 above z 0.41, its width 0.65 to 0.93 (Bulbul et al.
-#: 2019, ApJ 871, 50).
+#: Cores are less compact than Magneticum's: a third of Planck's clusters have a concentration
+#: above 0.075 within 40 of 400 kpc (Andrade-Santos et al. 2017, ApJ 843, 76). The mean logit of the
+#: core's share of SPT clusters is -0.78 below and -1.39 above z 0.41, its width 0.65 to 0.93
+#: (Bulbul et al. 2019, ApJ 871, 50).
 EFEDS_GAS = {
     "f_gas": 0.087,
     "f_gas_slope": 0.27,
