@@ -235,7 +235,7 @@ def open_survey(path: str | Path) -> xr.Dataset:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
             warnings.simplefilter("ignore", RuntimeWarning)
             _check_sizes(path)
-            check_whole(path)
+            check_whole(path, VARIABLES)
             survey = xr.open_zarr(path, chunks=None)
             for name, variable in survey.variables.items():
                 field, variable.encoding["source"] = f"variable {name}", str(path)

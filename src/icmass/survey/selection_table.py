@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,7 +17,6 @@ from icmass.survey.writers.tables import SUFFIXES, column, cosmology_meta, mass_
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from icmass.survey.selection_function import SelectionFunction
 
 AXES = ("m500c", "redshift", "exposure", "nh")
 """Axes of the grid, in the order of its arrays."""
@@ -41,7 +40,27 @@ _OF_BINS = ("concentration", "concentration_low", "concentration_high")
 _DEFINITION = "S(<0.1 R500c) / S(<R500c), 0.5-2 keV, projected"
 
 
-def selection_table(function: SelectionFunction) -> Table:
+class Tabulated(Protocol):
+    """What a table is made of; beside these, an array for each of `AXES` and columns."""
+
+    @property
+    def probability(self) -> np.ndarray:
+        """Shape (mass, redshift, exposure, column density, bin of concentration)."""
+
+    @property
+    def n_halos(self) -> np.ndarray:
+        """Number of halos; it broadcasts to `probability`."""
+
+    @property
+    def cosmology(self) -> Cosmology:
+        """The mock's."""
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Preset, seed, configuration."""
+
+
+def selection_table(function: Tabulated) -> Table:
     """Return a selection function as a table.
 
     Returns
