@@ -152,6 +152,20 @@ def test_texts_of_any_length_and_units_are_read(tmp_path: Path):
     assert len(read_simput(file)) == 400
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e300])
+def test_a_source_without_a_number_is_one_line(tmp_path: Path, number: float):
+    columns = [
+        fits.Column("SRC_ID", "D", array=[number]),
+        fits.Column("RA", "D", "deg", array=[CENTRE[0]]),
+        fits.Column("DEC", "D", "deg", array=[CENTRE[1]]),
+        fits.Column("SPECTRUM", "32A", array=["list.fits[PHLIST,1]"]),
+    ]
+    hdus = [fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="SRC_CAT")]
+    fits.HDUList(hdus).writeto(tmp_path / "cat.fits")
+    with pytest.raises(InputError, match=r"cat.fits: .*SRC_ID: .* is no number of a source"):
+        read_catalogue(tmp_path / "cat.fits")
+
+
 def test_photons_are_carried_to_their_source(tmp_path: Path):
     file = write(tmp_path / "a.fits")
     moved = (10.0, -30.0)

@@ -183,7 +183,11 @@ def _sources(hdu: Hdu) -> Iterator[Source]:
         if not (abs(ra) <= 720 and abs(dec) <= 90):
             field = f"{hdu.label}, RA, DEC"
             raise InputError(f"{ra:g}, {dec:g} is no direction", file=file, field=field)
-        yield Source(int(numbers["SRC_ID"][i]), names[i], ra, dec, parse_reference(pointer, file))
+        number = float(numbers["SRC_ID"][i])
+        if not abs(number) < 2**53:
+            field = f"{hdu.label}, SRC_ID"
+            raise InputError(f"{number:g} is no number of a source", file=file, field=field)
+        yield Source(int(number), names[i], ra, dec, parse_reference(pointer, file))
 
 
 def _bare(hdu: Hdu) -> Source:
