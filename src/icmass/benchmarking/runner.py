@@ -23,7 +23,7 @@ from icmass.benchmarking.tables import write_tables
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Kind, Prediction
 from icmass.estimators.registry import make_estimator
-from icmass.proxies.names import available, parse_names, read_scalar
+from icmass.proxies.names import available, parse_names, read_halos, read_scalar
 from icmass.proxies.published import published_sigma
 from icmass.proxies.summary import published_scatter, scaling_summary
 from icmass.survey.catalog import open_survey
@@ -189,7 +189,7 @@ def run_benchmark(
         fold=fold,
         n_folds=folds,
         ln_m=np.log(masses),
-        halo_id=survey["halo_id"].values if "halo_id" in survey else np.arange(len(masses)),
+        halo_id=read_halos(survey),
         redshift=survey["redshift"].values,
         seed=seed,
         device=device,

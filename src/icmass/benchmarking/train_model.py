@@ -19,7 +19,8 @@ from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.names import is_network
 from icmass.estimators.registry import make_estimator
-from icmass.proxies.names import read_scalar
+from icmass.files import write_text
+from icmass.proxies.names import read_halos, read_scalar
 from icmass.survey.catalog import is_ragged, open_survey
 
 RESULTS = "results.json"
@@ -100,7 +101,7 @@ def train_model(
             "versions": versions(),
         }
     )
-    (out / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
     if work is not None:
         shutil.rmtree(Path(work) / "checkpoint", ignore_errors=True)
     return TrainedModel(out, results)
@@ -140,13 +141,6 @@ def join_surveys(surveys: Sequence[xr.Dataset]) -> xr.Dataset:
         halo = xr.DataArray(read_halos(survey) + i * _HALOS_A_SURVEY, dims="cluster")
         parts.append(survey[sorted(kept)].assign(halo_id=halo))
     return xr.concat(parts, "cluster", combine_attrs="override")
-
-
-def read_halos(survey: xr.Dataset) -> np.ndarray:
-    """Return the halo that each cluster is of, (n,); their own ones where none are named."""
-    if "halo_id" in survey:
-        return np.asarray(survey["halo_id"].values)
-    return np.arange(survey.sizes["cluster"])
 
 
 def hold_out(halo_id: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

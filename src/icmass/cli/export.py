@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from icmass.cli.options import chosen_clusters
+from icmass.cli.options import parse_indices
 
 
 class Format(StrEnum):
@@ -58,12 +58,10 @@ def export(
 ) -> None:
     """Export a survey, or clusters of it, as event files, images, photon lists or a table."""
     import icmass
-    from icmass.survey.catalog import open_survey
 
-    data = open_survey(survey)
-    rows = chosen_clusters(index, data.sizes["cluster"], survey.name)
+    rows = parse_indices(index) if index else None
     done = icmass.export(
-        data, what.value, out, index=rows, seed=seed, overwrite=overwrite, written=typer.echo
+        survey, what.value, out, index=rows, seed=seed, overwrite=overwrite, written=typer.echo
     )
     for cluster, why in done.failed.items():
         typer.echo(f"icmass: cluster {cluster} left out: {why}", err=True)

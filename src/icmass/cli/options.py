@@ -151,15 +151,6 @@ def parse_index(text: str) -> np.ndarray:
     return np.concatenate(found)
 
 
-def chosen_clusters(index: Sequence[str] | None, n: int, name: str) -> np.ndarray:
-    """Return the clusters that ``--index`` names, of `n`; all if it names none."""
-    rows = np.arange(n) if not index else parse_indices(index)
-    if rows.size == 0 or rows.max() >= n:
-        last = rows.max() if rows.size else "none"
-        raise InputError(f"{last}: {name} has {n} clusters, 0 to {n - 1}", field="--index")
-    return rows
-
-
 def parse_indices(texts: Sequence[str]) -> np.ndarray:
     """Return the clusters of all the values of ``--index``."""
     return np.concatenate([parse_index(text) for text in texts])
@@ -193,9 +184,3 @@ EVENT_OPTIONS = (
 def event_options(given: dict[str, Any]) -> dict[str, Any]:
     """Return what of a command's parameters says how event files are read."""
     return {name: given[name] for name in EVENT_OPTIONS}
-
-
-def print_notes(notes: Sequence[str]) -> None:
-    """Say on standard error what was assumed of files, one line each."""
-    for note in notes:
-        typer.echo(f"icmass: {note}", err=True)

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import open_survey
+from icmass.survey.catalog import checked_index, open_survey
 from icmass.survey.writers.events import write_events
 from icmass.survey.writers.files import new_file
 from icmass.survey.writers.images import write_image, write_images
@@ -97,11 +97,8 @@ def export(
         known = ", ".join(get_args(Format))
         raise InputError(f"is {format!r}", field="--format", mend=f"give one of {known}")
     data, out = opened(survey), Path(out)
-    n = data.sizes["cluster"]
-    rows = np.arange(n) if index is None else np.unique(np.asarray(index, int))
-    if rows.size == 0 or rows[0] < 0 or rows[-1] >= n:
-        last = rows[-1] if rows.size else "none"
-        raise InputError(f"{last}: the survey has clusters 0 to {n - 1}", field="--index")
+    called = "the survey" if isinstance(survey, xr.Dataset) else Path(survey).name
+    rows = np.unique(checked_index(index, data.sizes["cluster"], called))
     told = written or (lambda file: None)
     if format == "table":
         table = write_table(survey_table(data, rows), out, overwrite=overwrite)

@@ -15,7 +15,7 @@ from icmass.inference.bundled import model_folder
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.masses import Masses
-from icmass.survey.catalog import is_store, open_survey
+from icmass.survey.catalog import checked_index, is_store, open_survey
 from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
 from icmass.survey.readers.reading import event_reading
@@ -184,12 +184,7 @@ def _of_survey(inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | N
     else:
         path = as_paths(inputs)[0]
         survey, called = open_survey(path), path.name
-    n = survey.sizes["cluster"]
-    rows = np.arange(n) if index is None else np.asarray(index, int).ravel()
-    if rows.size == 0 or rows.max() >= n or rows.min() < 0:
-        last = rows.max() if rows.size else "none"
-        raise InputError(f"{last}: {called} has {n} clusters, 0 to {n - 1}", field="--index")
-    return Clusters(survey, rows)
+    return Clusters(survey, checked_index(index, survey.sizes["cluster"], called))
 
 
 def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -93,6 +93,13 @@ def available(survey: xr.Dataset) -> tuple[str, ...]:
     return tuple(name for name, proxy in PROXIES.items() if proxy.variable in survey)
 
 
+def read_halos(survey: xr.Dataset) -> np.ndarray:
+    """Return the halo that each cluster is of, (n,); their own ones where none are named."""
+    if "halo_id" in survey:
+        return np.asarray(survey["halo_id"].values)
+    return np.arange(survey.sizes["cluster"])
+
+
 def read_scalar(survey: xr.Dataset, variable: str, index: np.ndarray | None = None) -> np.ndarray:
     """Return a per-cluster variable of a survey as float64, finite, or say what is wrong."""
     if variable not in survey:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.cosmology import Cosmology
-from icmass.proxies.names import PROXIES, log_proxies, read_scalar
+from icmass.proxies.names import PROXIES, log_proxies, read_halos, read_scalar
 from icmass.proxies.scaling import (
     PIVOT_MSUN_H,
     ScalingFit,
@@ -78,14 +78,13 @@ class ProxyTable:
         """Read the table from a survey."""
         redshift = read_scalar(survey, "redshift")
         snapshot = survey["snapshot"].values if "snapshot" in survey else None
-        unnamed = np.arange(len(redshift))
         return cls(
             names=tuple(names),
             ln_s=log_proxies(survey, names),
             mu=np.log(read_scalar(survey, "m500c") / PIVOT_MSUN_H),
             redshift=redshift,
             group=redshift_groups(redshift, snapshot),
-            halo_id=survey["halo_id"].values if "halo_id" in survey else unnamed,
+            halo_id=read_halos(survey),
         )
 
     def fit(self) -> ScalingFit:

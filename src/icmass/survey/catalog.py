@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from icmass.errors import InputError
 from icmass.survey.whole import check_whole
@@ -134,6 +135,15 @@ VARIABLES: dict[str, Variable] = {
     "n_phot_r500": _scalar("count", "photons within a projected R500c"),
     "n_phot_2r500": _scalar("count", "photons within a projected 2 R500c"),
 }
+
+
+def checked_index(index: ArrayLike | None, n: int, name: str) -> np.ndarray:
+    """Return indices of clusters of a survey of n called `name`, all of them for None."""
+    rows = np.arange(n) if index is None else np.asarray(index, int).ravel()
+    if rows.size == 0 or rows.max() >= n or rows.min() < 0:
+        last = rows.max() if rows.size else "none"
+        raise InputError(f"{last}: {name} has {n} clusters, 0 to {n - 1}", field="--index")
+    return rows
 
 
 def variable_of(name: str) -> Variable:

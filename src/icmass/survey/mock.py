@@ -135,7 +135,7 @@ def simulate(
     else:
         with tempfile.TemporaryDirectory() as folder:
             survey = write(Path(folder) / "survey.zarr").load()
-    if table is not None:
+    if table is not None and notes is not None:
         for line in honoured(survey):
             say(line)
     return survey

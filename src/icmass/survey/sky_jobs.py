@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import whole_file
 from icmass.survey.readers.esass import EventSource, clusters_at_once, frames_of
 from icmass.survey.readers.event_binning import IN_MAPS, OUTCOMES
 from icmass.survey.readers.footprint import any_reached
@@ -245,10 +246,8 @@ def _open(sky: Sky, unit: Unit) -> EventSource:
 
 
 def _write_cluster(path: Path, values: dict[str, Any]) -> None:
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as stream:
+    with whole_file(path) as draft, draft.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **values)
-    draft.replace(path)
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import whole_file
 from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
 from icmass.survey.readers.events import count_events
 from icmass.survey.readers.fits_images import read_plane
@@ -117,12 +118,10 @@ def stamp_of(file: Path) -> list[int]:
 
 def write_plain(path: Path, values: Any) -> None:
     """Write JSON to a file that is whole or not there."""
-    draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as stream:
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as stream:
         json.dump(values, stream)
         stream.flush()
         os.fsync(stream.fileno())
-    draft.replace(path)
 
 
 def _look_at_tile(path: Path, reading: EventReading, grid: MapGrid) -> Looked:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.cosmology import Cosmology
-from icmass.proxies.names import read_scalar
+from icmass.proxies.names import read_halos, read_scalar
 from icmass.proxies.scaling import PIVOT_MSUN_H, bootstrap_by_halo
 from icmass.validation.check import Check, Findings, Kind, Target
 from icmass.validation.proxies import DETECTED, NOT_HELD, is_detected
@@ -61,8 +61,7 @@ class GasSample:
         mass = read_scalar(survey, "m500c")
         ln_mass = np.log(mass / PIVOT_MSUN_H)
         design = np.stack([np.ones_like(ln_mass), ln_mass, efunc], axis=1)
-        halo = survey["halo_id"].values if "halo_id" in survey else np.arange(len(mass))
-        return cls(logs, design, np.log10(mass), halo)
+        return cls(logs, design, np.log10(mass), read_halos(survey))
 
     def take(self, index: np.ndarray) -> GasSample:
         """Return some of the clusters."""

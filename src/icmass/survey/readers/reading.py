@@ -19,8 +19,6 @@ from icmass.survey.readers.masks import Masks, read_masks
 from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import MapGrid
 
-STANDARD_FLAG = "0xE000F000"
-ALL_MODULES = "1,2,3,4,5,6,7"
 TILES_HELD = 6
 """So many event files, as far as they are gzipped, are kept expanded by a process."""
 PLANES_HELD = 4
@@ -173,9 +171,9 @@ def event_reading(
     skip_bad_regions: bool = False,
     sources: str | Path | None = None,
     min_visible: float = MIN_VISIBLE,
-    flag: str | int = STANDARD_FLAG,
-    pattern: int = 15,
-    modules: str | Sequence[int] = ALL_MODULES,
+    flag: str | int = EventCuts.flag,
+    pattern: int = EventCuts.pattern,
+    modules: str | Sequence[int] = EventCuts.modules,
     light_leak: LightLeak = "exclude",
     gti: bool = True,
 ) -> EventReading:
