@@ -176,7 +176,7 @@ def test_both_likelihoods_must_pass_with_the_share_of_a_real_source_finder():
 
 
 def test_surface_density_of_clusters_is_the_published_one(monkeypatch):
-    """Tinker halos with eFEDS luminosities, seen by eRASS1 and eFEDS."""
+    """Tinker halos in eRASS1's cosmology with eFEDS luminosities, seen by eRASS1 and eFEDS."""
     monkeypatch.setattr(cosmology, "current_cosmo", None)  # colossus keeps it for the process
     erass1 = [203.0, 207.0, 220.0, 235.0, 260.0, 320.0, 500.0]
     primary = sky_density(DetectionConfig(), erass1)
@@ -190,7 +190,8 @@ def test_surface_density_of_clusters_is_the_published_one(monkeypatch):
 
 def sky_density(config, exposures, low_z=0.02, high_z=1.3):
     """Clusters per deg^2; 0.2-2.3 keV: 7.0e11 counts/s per erg/s/cm^2, sky 32e-4 /s/arcmin^2."""
-    cosmo = cosmology.setCosmology("planck18")
+    own = {"flat": True, "H0": 70.0, "Om0": 0.29, "Ob0": 0.046, "sigma8": 0.88, "ns": 0.96}
+    cosmo = cosmology.setCosmology("ghirardini24", **own)
     mass = np.geomspace(1e13, 3e15, 50)
     scatter, weight = np.polynomial.hermite_e.hermegauss(7)
     z_edges = np.geomspace(low_z, high_z, 41)

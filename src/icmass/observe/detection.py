@@ -48,19 +48,20 @@ class DetectionConfig(BaseModel):
 
     Notes
     -----
-    The one calibrated number, `information`, is set by published surface densities. With Tinker's
-    mass function, the eFEDS luminosities (Liu et al. 2022, A&A 661, A2), cores of 0.2 R500c and the
-    exposures of `icmass.observe.allsky`, 0.35 gives, in clusters per deg^2,
+    The one calibrated number, `information`, is set by the number of the cosmology sample of eRASS1
+    in the cosmology that it gave itself (Omega_m 0.29, sigma_8 0.88; Ghirardini et al. 2024, A&A
+    689, A298), with the gas of the preset erass1. With Tinker's mass function in that cosmology,
+    the eFEDS luminosities (Liu et al. 2022, A&A 661, A2), cores of 0.2 R500c and the exposures of
+    `icmass.observe.allsky`, 0.28 gives, in clusters per deg^2,
 
-    - eRASS1: 0.90; published 0.80 (12,247 in 13,116 deg^2, 86 per cent of them true; Bulbul et al.
+    - eRASS1: 0.86; published 0.80 (12,247 in 13,116 deg^2, 86 per cent of them true; Bulbul et al.
       2024; Kluge et al. 2024, A&A 688, A210);
     - eRASS1, extent likelihood 6, 0.1 < z < 0.8: 0.36; published 0.39 (5,259 in 12,791 deg^2, about
       95 per cent true; Bulbul et al. 2024);
-    - eFEDS (2.4 ks), extent likelihood 6: 3.3; published 3.1 (542 in 140 deg^2, four fifths true;
+    - eFEDS (2.4 ks), extent likelihood 6: 3.7; published 3.1 (542 in 140 deg^2, four fifths true;
       Liu et al. 2022).
 
-    In eRASS1 half of all clusters of 2.2e-13 erg/s/cm^2 are then found with extent likelihood 3, of
-    4.1e-13 with 6; the simulation of Seppi et al. 2022, A&A 665, A78, has 3e-13.
+    With sigma_8 = 0.81 they are 0.63, 0.25 and 2.9.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,7 +73,7 @@ class DetectionConfig(BaseModel):
     detection_likelihood: float = Field(5.0, gt=0, le=1000)
     extent_likelihood: float = Field(3.0, gt=0, le=1000)
     fit_radius_arcsec: float = Field(60.0, ge=10, le=1200)
-    information: float = Field(0.35, gt=0, le=1)
+    information: float = Field(0.28, gt=0, le=1)
     psf_core_arcsec: float = Field(8.5, gt=0, le=120)
     min_core_arcsec: float = Field(0.0, ge=0)
 
