@@ -49,10 +49,10 @@ def main() -> None:
         for size in sorted({min(size, len(pool)) for size in given.sizes}):
             train = pool[:size]
             estimator = NetworkEstimator(name, seed=0, device="cpu")
-            recipe = estimator.recipe
-            most = math.ceil(given.most_steps * recipe.batch_size / (0.9 * size))
-            epochs = max(1, min(recipe.epochs(round(0.9 * size)), most))
-            estimator.recipe = replace(recipe, max_epochs=epochs, min_steps=0)
+            training_config = estimator.training_config
+            most = math.ceil(given.most_steps * training_config.batch_size / (0.9 * size))
+            epochs = max(1, min(training_config.epochs(round(0.9 * size)), most))
+            estimator.training_config = replace(training_config, max_epochs=epochs, min_steps=0)
             start = time.perf_counter()
             estimator.fit(survey, train)
             seconds = time.perf_counter() - start

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from icmass.estimators.designs import DESIGNS
-from icmass.networks import flow
+from icmass.estimators.model_specs import MODEL_SPECS
+from icmass.networks import rqs_flow
 
 N, SIDE = 64, 64
 
@@ -42,7 +42,7 @@ def multiplications(network: nn.Module) -> float:
         total += layer.weight[0].numel() * output[0].numel()
 
     hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
-    network(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, DESIGNS["icm-3band"].n_scalars))
+    network(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, MODEL_SPECS["icm-3band"].n_scalars))
     for hook in hooks:
         hook.remove()
     return total
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    design = DESIGNS["icm-3band"]
+    design = MODEL_SPECS["icm-3band"]
     maps, scalars = torch.randn(N, 3, SIDE, SIDE), torch.randn(N, design.n_scalars)
     target = torch.randn(N)
     rows: dict[str, float] = {}
@@ -70,7 +70,7 @@ def main() -> None:
         def step() -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 output = run(maps, scalars)
-            loss = -flow.log_prob(output.float(), target).mean()
+            loss = -rqs_flow.log_prob(output.float(), target).mean()
             loss.backward()
 
         rows[name] = N * rate(step)

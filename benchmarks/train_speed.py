@@ -18,7 +18,7 @@ import torch
 import xarray as xr
 
 from icmass.cosmology import Cosmology
-from icmass.estimators.designs import DESIGNS
+from icmass.estimators.model_specs import MODEL_SPECS
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import blank_survey, open_survey
 
@@ -62,7 +62,7 @@ def measure(name: str, survey: xr.Dataset, n_clusters: int, n_epochs: int) -> di
     estimator.predict(survey, index[:300])
     predict = time.perf_counter() - start
     epoch = float(np.median(seconds))
-    epochs = DESIGNS[name].recipe.epochs(round(0.9 * n_clusters))
+    epochs = MODEL_SPECS[name].training_config.epochs(round(0.9 * n_clusters))
     return {
         "name": name,
         "n_parameters": estimator.n_parameters,
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=2600)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    blind = [name for name, design in DESIGNS.items() if not design.sees_galaxies]
+    blind = [name for name, design in MODEL_SPECS.items() if not design.sees_galaxies]
     parser.add_argument(
         "--models", default=",".join(blind), help="paper-multimodal needs a --survey with galaxies"
     )

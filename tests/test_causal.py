@@ -14,7 +14,7 @@ from icmass.benchmarking.run_folder import FoldPredictions
 from icmass.benchmarking.runner import run_benchmark
 from icmass.errors import InputError
 from icmass.explanation.causal import response, run_causal
-from icmass.explanation.causal_cores import _scene, core_excised, remade
+from icmass.explanation.causal_cores import _scene, core_excised, resimulate_gas
 from icmass.explanation.causal_plan import interventions, one_after_other
 from icmass.explanation.causal_scatter import Retraining, per_cluster, retrain, scatter_table
 from icmass.explanation.causal_table import causal_markdown
@@ -32,8 +32,8 @@ from icmass.explanation.interventions import (
     dim_outskirts,
     even_background,
     excise_core,
+    identity,
     mean_colour,
-    nothing,
     observatory_of,
     remove_band,
     remove_component,
@@ -216,7 +216,7 @@ def test_even_background_has_the_mean_level(clusters, rng):
 
 
 def test_gas_made_again_is_the_surveys(clusters, rng):
-    again = remade(clusters, rng)
+    again = resimulate_gas(clusters, rng)
     for name in ("T", "M_gas", "L_X", "L_X_soft"):
         assert again[name].values == pytest.approx(clusters[name].values)
     before, after = (maps_of(s)[:, ICM].sum((1, 2, 3)) for s in (clusters, again))
@@ -227,7 +227,7 @@ def test_gas_made_again_is_the_surveys(clusters, rng):
 
 def test_core_states_at_fixed_mass(clusters, rng):
     few = core_excised(clusters.isel(cluster=slice(24)))
-    without, cool = (remade(few, rng, cool=state) for state in (False, True))
+    without, cool = (resimulate_gas(few, rng, cool=state) for state in (False, True))
     assert cool["M_gas"].values == pytest.approx(without["M_gas"].values)
     assert cool["T"].values == pytest.approx(without["T"].values)
     assert (cool["L_X"] > without["L_X"]).all()
@@ -240,7 +240,7 @@ def test_core_states_at_fixed_mass(clusters, rng):
     own = few["latent_cool_core"].values.astype(bool)
     assert cool["L_X"].values[own] == pytest.approx(few["L_X"].values[own])
     assert without["L_X"].values[~own] == pytest.approx(few["L_X"].values[~own])
-    inside = remade(few, rng, cool=True, keep_outside=True)
+    inside = resimulate_gas(few, rng, cool=True, keep_outside=True)
     assert inside["L_X_ce"].values == pytest.approx(without["L_X_ce"].values, rel=1e-3)
     assert (inside["L_X"] > without["L_X"]).all()
     gained = (inside["M_gas"] / without["M_gas"] - 1).values
@@ -279,7 +279,7 @@ def test_luminosity_without_core(clusters):
 def test_clusters_of_another_survey_are_not_made_again(clusters, rng):
     other = clusters.assign_attrs(seed=6)
     with pytest.raises(InputError, match="cannot be made again"):
-        remade(other, rng)
+        resimulate_gas(other, rng)
 
 
 def test_response_of_a_known_shift():
@@ -392,7 +392,7 @@ def test_markdown(found: dict) -> None:
 def test_networks_trained_anew(path: Path) -> None:
     survey = open_survey(path)
     plan = [
-        Intervention("as_observed", "as observed", nothing),
+        Intervention("as_observed", "as observed", identity),
         Intervention("no_agn", "no AGN", remove_component(AGN)),
     ]
     then = [Intervention("agn", "an AGN", add_agn(1e-13, 0.5))]

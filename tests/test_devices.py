@@ -15,12 +15,12 @@ from torch import nn
 
 from icmass.benchmarking.run_folder import RunFolder, write_whole
 from icmass.errors import InputError
-from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, within_memory
+from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
 from icmass.estimators.main_process import is_main
 from icmass.estimators.sample import Sample
-from icmass.estimators.training import Epoch, Recipe, Trainer, apply_network, seeded
+from icmass.estimators.training import Epoch, Trainer, TrainingConfig, apply_network, seeded
 
-RECIPE = Recipe(
+RECIPE = TrainingConfig(
     batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, average=0.9, kernel_l2=1e-3
 )
 
@@ -62,10 +62,12 @@ def data(n: int, seed: int) -> tuple[Sample, torch.Tensor]:
     return Sample(counts, None, torch.ones(n), torch.ones(n)), counts.float().mean((1, 2, 3)) - 4.5
 
 
-def train(recipe: Recipe, most: int = 10**6, after: int = 0) -> tuple[nn.Module, list[Epoch]]:
+def train(
+    training_config: TrainingConfig, most: int = 10**6, after: int = 0
+) -> tuple[nn.Module, list[Epoch]]:
     with seeded(0):
         network = Hungry(most, after)
-    one = Trainer(network, encode=encode, recipe=recipe, seed=0, device="cpu")
+    one = Trainer(network, encode=encode, training_config=training_config, seed=0, device="cpu")
     # 50 clusters: the last batch has two
     return network, one.run(data(50, 0), data(20, 1))
 
@@ -100,7 +102,7 @@ def test_the_number_at_once_is_halved_until_it_fits() -> None:
         return f"{size} fit"
 
     with pytest.warns(RuntimeWarning) as warned:
-        assert within_memory(attempt, 50) == ("6 fit", 6)
+        assert retry_on_oom(attempt, 50) == ("6 fit", 6)
     assert tried == [50, 25, 12, 6]
     said = ["out of memory with 50 clusters at once; going on with 6"]
     assert [str(each.message) for each in warned] == said
@@ -111,13 +113,13 @@ def test_other_errors_are_raised_as_they_are() -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        within_memory(attempt, 50)
+        retry_on_oom(attempt, 50)
 
 
 def test_what_another_process_lacks_is_lacked_here() -> None:
     tried = []
     with pytest.warns(RuntimeWarning):
-        found = within_memory(lambda size: tried.append(size), 8, lambda here: len(tried) < 3)
+        found = retry_on_oom(lambda size: tried.append(size), 8, lambda here: len(tried) < 3)
     assert found == (None, 2)
     assert tried == [8, 4, 2]
 
@@ -148,7 +150,7 @@ def first_step_in_eights() -> tuple[nn.Module, list[Epoch]]:
 
     with seeded(0):
         network = Hungry()
-    one = Changing(network, encode=encode, recipe=RECIPE, seed=0, device="cpu")
+    one = Changing(network, encode=encode, training_config=RECIPE, seed=0, device="cpu")
     return network, one.run(data(50, 0), data(20, 1))
 
 
@@ -176,8 +178,8 @@ def test_one_process_has_all() -> None:
     index = torch.arange(5)
     assert torch.equal(one.share(index), index)
     assert one.largest_share(5) == 5
-    assert one.anywhere(True)
-    assert not one.anywhere(False)
+    assert one.any_rank(True)
+    assert not one.any_rank(False)
     one.check_alike("nothing to compare it with")
 
 

@@ -21,16 +21,16 @@ from torch import nn
 from conftest import beta_model_survey
 from icmass.errors import InputError
 from icmass.estimators.checkpoint import CHECKPOINT
-from icmass.estimators.designs import PAPER_RECIPE
 from icmass.estimators.devices import Processes, make_accelerator, seeded
+from icmass.estimators.model_specs import PAPER_TRAINING
 from icmass.estimators.registry import load_estimator
 from icmass.estimators.sample import Sample
-from icmass.estimators.training import Epoch, Recipe, Trainer
+from icmass.estimators.training import Epoch, Trainer, TrainingConfig
 from icmass.networks.paper import PaperNetwork
 
 # 49 clusters: the last batch has one, and the second process has none of it
 N_TRAIN, N_VALIDATION = 49, 7
-PAPER = replace(PAPER_RECIPE, batch_size=16, max_epochs=4)
+PAPER = replace(PAPER_TRAINING, batch_size=16, max_epochs=4)
 STILL = replace(PAPER, learning_rate=1e-12, max_epochs=1)
 STATEFUL = replace(PAPER, schedule="one-cycle", average=0.9, augment=True, weight_decay=0.01)
 RTOL, ATOL = 1e-4, 1e-5  # of weights, two processes against one
@@ -95,18 +95,24 @@ def data(n: int, seed: int) -> tuple[Sample, torch.Tensor]:
 
 
 def trainer(
-    network: type[nn.Module], recipe: Recipe, kind: type[Trainer] = Trainer, **options: object
+    network: type[nn.Module],
+    training_config: TrainingConfig,
+    kind: type[Trainer] = Trainer,
+    **options: object,
 ) -> Trainer:
     with seeded(7):
         made = network(n_pixels=16) if issubclass(network, PaperNetwork) else network()
     options = {"seed": 3, "encode": encode, "device": "cpu"} | options
-    return kind(made, recipe=recipe, **options)  # type: ignore[arg-type]
+    return kind(made, training_config=training_config, **options)  # type: ignore[arg-type]
 
 
 def train(
-    network: type[nn.Module], recipe: Recipe, kind: type[Trainer] = Trainer, **options: object
+    network: type[nn.Module],
+    training_config: TrainingConfig,
+    kind: type[Trainer] = Trainer,
+    **options: object,
 ) -> tuple[Weights, list[Epoch]]:
-    one = trainer(network, recipe, kind, **options)
+    one = trainer(network, training_config, kind, **options)
     history = one.run(data(N_TRAIN, 0), data(N_VALIDATION, 1))
     return one.network.state_dict(), history
 

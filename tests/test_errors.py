@@ -11,7 +11,7 @@ from icmass.errors import InputError, python_names
 
 def test_a_parameter_has_two_names() -> None:
     error = InputError(
-        "is 3", file="e.fits", field="--min-visible", mend="give 0 to 1, or --exposure SECONDS"
+        "is 3", file="e.fits", field="--min-visible", hint="give 0 to 1, or --exposure SECONDS"
     )
     assert str(error) == "e.fits: min_visible: is 3; give 0 to 1, or exposure SECONDS"
     line = "e.fits: --min-visible: is 3; give 0 to 1, or --exposure SECONDS"
@@ -36,7 +36,7 @@ def test_options_become_parameters_outside_commands(option: str, python: str) ->
 
 
 def test_it_comes_back_from_another_process() -> None:
-    error = InputError("is 3", file="e.fits", field="--nh", mend="give --nh 3")
+    error = InputError("is 3", file="e.fits", field="--nh", hint="give --nh 3")
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) and again.command_line == error.command_line
-    assert (again.file, again.field, again.mend) == (error.file, error.field, error.mend)
+    assert (again.file, again.field, again.hint) == (error.file, error.field, error.hint)

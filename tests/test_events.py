@@ -145,7 +145,7 @@ def test_an_event_lands_in_the_pixel_that_astropy_says(
     one = np.ones(1, int)
     events = {"RA": a, "DEC": d, "PI": np.array([5.0]), "TIME": np.zeros(1)}
     events |= {"TM_NR": one, "FLAG": 0 * one, "PAT_TYP": one}
-    counts.add(events, flag=0, patterns=np.ones(8, bool), least_ev=np.zeros(8), gtis=ALL)
+    counts.add(events, flag=0, patterns=np.ones(8, bool), min_pi_ev=np.zeros(8), gtis=ALL)
     assert counts.maps.sum() == 1
     _, _, y, x = (int(k[0]) for k in np.nonzero(counts.maps))
     assert (x, y) == tuple(where.astype(int))

@@ -21,7 +21,7 @@ from icmass.explanation.cluster import explain_cluster
 from icmass.explanation.curves import curves, reference_orders
 from icmass.explanation.folds import open_run
 from icmass.explanation.methods import METHODS, PER_COUNT, Settings, Task, attribute
-from icmass.explanation.model import Explained
+from icmass.explanation.model import DifferentiablePredictor
 from icmass.explanation.published import published_saliency
 from icmass.explanation.quantiles import LogQuantiles
 from icmass.explanation.regions import SaliencyRegions, count_proxies, crossing, region_masks
@@ -58,18 +58,18 @@ def paper(toy_survey: xr.Dataset) -> NetworkEstimator:
 
 
 @pytest.fixture(scope="module")
-def explained(flow: NetworkEstimator, toy_survey: xr.Dataset) -> Explained:
-    return Explained.of(flow, toy_survey, FEW)
+def explained(flow: NetworkEstimator, toy_survey: xr.Dataset) -> DifferentiablePredictor:
+    return DifferentiablePredictor.of(flow, toy_survey, FEW)
 
 
 @pytest.fixture(scope="module")
-def task(explained: Explained, toy_survey: xr.Dataset) -> Task:
+def task(explained: DifferentiablePredictor, toy_survey: xr.Dataset) -> Task:
     return Task.of(explained, toy_survey, FEW, methods=tuple(METHODS), settings=QUICK)
 
 
 def test_what_is_explained_is_what_is_predicted(flow, paper, toy_survey):
     for estimator in (flow, paper):
-        explained = Explained.of(estimator, toy_survey, FEW)
+        explained = DifferentiablePredictor.of(estimator, toy_survey, FEW)
         prediction = estimator.predict(toy_survey, FEW)
         counts, rows = explained.sample.counts, explained.rows
         zero = explained.config.encoding.lnm_zero
@@ -78,7 +78,10 @@ def test_what_is_explained_is_what_is_predicted(flow, paper, toy_survey):
         if "width" in explained.quantities:
             width = explained.values(counts, rows, "width").numpy()
             assert width == pytest.approx(prediction.std, rel=0.02)
-    assert Explained.of(flow, toy_survey, FEW).what == "the average of 4 orientations of 2 networks"
+    assert (
+        DifferentiablePredictor.of(flow, toy_survey, FEW).what
+        == "the average of 4 orientations of 2 networks"
+    )
 
 
 @pytest.mark.parametrize("quantity", ["mean", "width"])
@@ -100,12 +103,12 @@ def test_gradients_are_those_of_the_posterior_with_its_shape(explained, quantity
 
 def test_the_width_of_a_network_without_posterior_is_not_explained(paper, toy_survey):
     with pytest.raises(InputError, match="width"):
-        Explained.of(paper, toy_survey, FEW).of_counts("width")
+        DifferentiablePredictor.of(paper, toy_survey, FEW).of_counts("width")
 
 
 def test_proxies_are_no_networks(toy_survey):
     with pytest.raises(InputError, match="no network"):
-        Explained.of(make_estimator("M_gas"), toy_survey, FEW)
+        DifferentiablePredictor.of(make_estimator("M_gas"), toy_survey, FEW)
 
 
 def test_expected_background_is_the_mean_of_the_component(explained, toy_survey):
@@ -126,7 +129,7 @@ def test_background_of_real_data_is_that_of_the_outskirts(flow, toy_survey):
     whole = observed["maps"].sum("component", keepdims=True).astype("u2")
     real = observed.drop_vars(["maps", "component", "r500c", "m500c"])
     real = real.assign(maps=whole.assign_coords(component=["observed"]))
-    explained = Explained.of(flow, real, FEW)
+    explained = DifferentiablePredictor.of(flow, real, FEW)
     found = expected_background(real, FEW, explained)
     y, x = np.meshgrid(real["y"], real["x"], indexing="ij")
     outside = np.hypot(x, y) >= 0.75 * 2.3
@@ -205,7 +208,7 @@ def test_quantiles_without_keeping_the_numbers():
 
 
 def test_the_sensitivity_of_a_count_is_the_papers(paper, toy_survey):
-    explained = Explained.of(paper, toy_survey, FEW)
+    explained = DifferentiablePredictor.of(paper, toy_survey, FEW)
     proxy = count_proxies(toy_survey)[0]
     assert proxy.name == "N_phot" and 0.3 < proxy.slope < 2
     scale = explained.config.encoding.scale(explained.sample).numpy()

@@ -20,7 +20,7 @@ from scipy.stats import ks_2samp, kstest
 from conftest import BANDS, RunCli, beta_model_survey
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedSpectra
 from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.catalog import counts, open_survey
@@ -236,7 +236,7 @@ def test_energies_follow_the_folded_spectrum(
     rng = np.random.default_rng(1)
     found = spectra.draw(spectra.cumulative(component), band, 20_000, rng)
     assert found.min() > 1000 * band[0] and found.max() < 1000 * band[1]
-    folder = Folder(load_plasma_table(), load_instrument(), 20.0, 100.0)
+    folder = FoldedSpectra(load_plasma_table(), load_instrument(), 20.0, 100.0)
     if component == "icm":
         kt, z = view.known("T"), view.redshift
         table = load_plasma_table()

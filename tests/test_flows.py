@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from icmass.estimators.flows import best_stretch, flow_posterior
+from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
 from icmass.estimators.posterior import LNM_GRID, Prediction
-from icmass.networks.flow import N_PARAMETERS
+from icmass.networks.rqs_flow import N_PARAMETERS
 
 ZERO, SCALE = float(np.log(2e14)), 0.8
 quick = settings(max_examples=25, deadline=None)
@@ -93,11 +93,13 @@ def test_the_best_stretch_is_that_of_the_residuals(factor: float, seed: int) -> 
     expected = np.sqrt(np.mean(((truth - mean) / std) ** 2))
     exact = Prediction(mean, std)
     on_grid = Prediction.from_density(exact.tabulated())
-    assert best_stretch(exact, truth) == pytest.approx(expected, rel=2e-3)
-    assert best_stretch(on_grid, truth) == pytest.approx(expected, rel=0.02)
+    assert fit_width_recalibration(exact, truth) == pytest.approx(expected, rel=2e-3)
+    assert fit_width_recalibration(on_grid, truth) == pytest.approx(expected, rel=0.02)
 
 
 def test_the_stretch_is_bounded() -> None:
     exact = Prediction(np.full(5, ZERO), np.full(5, 0.3))
-    assert best_stretch(exact, np.full(5, ZERO)) == pytest.approx(np.exp(-1), rel=0.01)
-    assert best_stretch(exact, np.full(5, ZERO + 3)) == pytest.approx(np.exp(1), rel=0.01)
+    assert fit_width_recalibration(exact, np.full(5, ZERO)) == pytest.approx(np.exp(-1), rel=0.01)
+    assert fit_width_recalibration(exact, np.full(5, ZERO + 3)) == pytest.approx(
+        np.exp(1), rel=0.01
+    )

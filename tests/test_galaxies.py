@@ -24,7 +24,6 @@ from icmass.universe.dynamics import (
     nfw_mass,
     r200c_over_r500c,
 )
-from icmass.universe.flows import hubble_flow
 from icmass.universe.galaxies import (
     VELOCITY_WINDOW,
     Galaxies,
@@ -38,6 +37,7 @@ from icmass.universe.interlopers import draw_field
 from icmass.universe.mass_function import LOG_MASS, halo_abundance
 from icmass.universe.neighbours import NeighbourConfig, Neighbours, draw_neighbours
 from icmass.universe.population import HaloPopulation
+from icmass.universe.velocity_field import hubble_flow
 
 COSMO = Cosmology()
 CONFIG = GalaxyConfig()

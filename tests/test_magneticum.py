@@ -29,7 +29,7 @@ from icmass.survey.write import simulate_survey
 from icmass.survey.writers.photon_list import write_photon_list
 from icmass.survey.writers.simput import export_simput
 from icmass.telescope.instrument import load_instrument
-from icmass.universe.flows import hubble_flow
+from icmass.universe.velocity_field import hubble_flow
 
 MODES = {"icm": 1, "agn": 2, "observed": 3}
 SNAPSHOT, REDSHIFT = 128, 0.137

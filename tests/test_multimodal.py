@@ -110,14 +110,14 @@ def test_galaxies_turn_with_the_maps(survey: xr.Dataset) -> None:
     for k in range(8):
         assert sample.galaxies is not None
         expected = dihedral(density_cubes(sample.galaxies).movedim(3, 1), k)
-        turned = sample.turned(k).galaxies
+        turned = sample.d4_transform(k).galaxies
         assert turned is not None
         found = density_cubes(turned).movedim(3, 1)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.max()))
     many = read(survey, np.arange(8))
-    each = many.turned(torch.arange(8)).galaxies
+    each = many.d4_transform(torch.arange(8)).galaxies
     for k in range(8):
-        alone = many.take(torch.tensor([k])).turned(k).galaxies
+        alone = many.take(torch.tensor([k])).d4_transform(k).galaxies
         torch.testing.assert_close(each[[k]], alone, equal_nan=True)  # type: ignore[index]
 
 

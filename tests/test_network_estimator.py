@@ -15,7 +15,6 @@ import xarray as xr
 from conftest import beta_model_survey
 from icmass.errors import InputError
 from icmass.estimators.checkpoint import CHECKPOINT
-from icmass.estimators.designs import DESIGNS
 from icmass.estimators.encodings import (
     DISTANCES,
     VELOCITIES,
@@ -24,7 +23,8 @@ from icmass.estimators.encodings import (
     phase_space_counts,
 )
 from icmass.estimators.estimator import Estimator
-from icmass.estimators.flows import flow_posterior
+from icmass.estimators.flow_posterior import flow_posterior
+from icmass.estimators.model_specs import MODEL_SPECS
 from icmass.estimators.names import is_network, parse_network
 from icmass.estimators.network import NetworkEstimator, _held_out
 from icmass.estimators.prior import TrainingPrior
@@ -40,7 +40,7 @@ from icmass.estimators.sample import (
 from icmass.estimators.training import Epoch
 
 TRAIN, TEST = np.arange(72), np.arange(72, 96)
-OF_MAPS = tuple(name for name in NETWORKS if not DESIGNS[name].sees_galaxies)
+OF_MAPS = tuple(name for name in NETWORKS if not MODEL_SPECS[name].sees_galaxies)
 
 
 @pytest.fixture(scope="module", params=OF_MAPS)
@@ -559,7 +559,7 @@ def test_what_cannot_be_trained_on_is_refused(toy_survey: xr.Dataset) -> None:
 
 
 def test_the_registry_knows_the_names(toy_survey: xr.Dataset) -> None:
-    assert tuple(DESIGNS) == NETWORKS
+    assert tuple(MODEL_SPECS) == NETWORKS
     assert set(NETWORKS) < set(known_names())
     assert make_estimator("T+M_gas").kind == "ideal"
     with pytest.raises(InputError, match="icm-9band"):

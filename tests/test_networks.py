@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.networks import flow
+from icmass.networks import rqs_flow
 from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
 from icmass.networks.rings import RingNetwork
@@ -147,7 +147,7 @@ def test_paper_network_starts_as_keras_does() -> None:
 def test_ring_network_takes_small_maps(n_channels: int, n_pixels: int) -> None:
     network = RingNetwork(n_channels=n_channels, n_scalars=2, n_pixels=n_pixels)
     output = network(torch.zeros(5, n_channels, n_pixels, n_pixels), torch.zeros(5, 2))
-    assert output.shape == (5, flow.N_PARAMETERS + 64)
+    assert output.shape == (5, rqs_flow.N_PARAMETERS + 64)
     assert 30_000 < sum(p.numel() for p in network.parameters()) < 60_000
 
 
@@ -179,21 +179,21 @@ def test_rings_average() -> None:
 
 
 def test_flow_starts_as_the_gaussian_of_its_first_two_parameters() -> None:
-    parameters = torch.zeros(4, flow.N_PARAMETERS)
+    parameters = torch.zeros(4, rqs_flow.N_PARAMETERS)
     parameters[:, 0] = torch.tensor([0.0, 1.0, -2.0, 0.3])
     parameters[:, 1] = torch.tensor([0.0, -1.0, 0.5, -3.0])
     target = torch.tensor([0.1, 0.8, 1.0, 0.31])
     normal = torch.distributions.Normal(parameters[:, 0], parameters[:, 1].exp())
-    found = flow.log_prob(parameters, target)
+    found = rqs_flow.log_prob(parameters, target)
     assert found.numpy() == pytest.approx(normal.log_prob(target).numpy(), abs=1e-5)
 
 
 def test_flow_is_a_density_whatever_its_parameters() -> None:
     torch.manual_seed(1)
-    parameters = torch.randn(5, flow.N_PARAMETERS, dtype=torch.float64)
+    parameters = torch.randn(5, rqs_flow.N_PARAMETERS, dtype=torch.float64)
     parameters[:, 1] = parameters[:, 1].clamp(-1, 1)
     target = torch.linspace(-40, 40, 40_001, dtype=torch.float64)[:, None].expand(-1, 5)
-    density = torch.exp(flow.log_prob(parameters, target))
+    density = torch.exp(rqs_flow.log_prob(parameters, target))
     assert torch.trapezoid(density, target, dim=0).numpy() == pytest.approx(1, abs=2e-3)
     assert density.std(0).min() > 0
 
@@ -201,11 +201,11 @@ def test_flow_is_a_density_whatever_its_parameters() -> None:
 def test_flow_learns_a_skewed_density() -> None:
     torch.manual_seed(0)
     drawn = torch.distributions.Gamma(2.0, 2.0).sample((4000,))
-    parameters = torch.zeros(1, flow.N_PARAMETERS, requires_grad=True)
+    parameters = torch.zeros(1, rqs_flow.N_PARAMETERS, requires_grad=True)
     optimizer = torch.optim.Adam([parameters], lr=0.05)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = -flow.log_prob(parameters.expand(len(drawn), -1), drawn).mean()
+        loss = -rqs_flow.log_prob(parameters.expand(len(drawn), -1), drawn).mean()
         loss.backward()
         optimizer.step()
     entropy = 2 - math.log(2) - 0.4227843351  # k - ln b + ln Gamma(k) + (1 - k) psi(k)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from icmass.estimators.domain import FALSE_ALARMS, Domain
+from icmass.estimators.ood import FALSE_ALARMS, OODDetector
+from icmass.estimators.ood_features import RINGS, corrupted, ood_features
 from icmass.estimators.sample import Sample, dihedral
-from icmass.estimators.statistics import RINGS, spoiled, statistics
 
 N_RINGS = len(RINGS) - 1
 D = 10
@@ -42,7 +42,7 @@ def profile_columns(bands: int) -> np.ndarray:
 
 def test_statistics_of_a_flat_map_are_known() -> None:
     counts = torch.full((1, 1, 64, 64), 7.0)
-    found = statistics(counts, ones(1))[0].numpy()
+    found = ood_features(counts, ones(1))[0].numpy()
     axis = (np.arange(64) + 0.5) / 32 - 1
     radius = np.hypot(axis[:, None], axis)
     rings = found[: 3 * N_RINGS].reshape(N_RINGS, 3)
@@ -61,11 +61,11 @@ def test_statistics_of_a_flat_map_are_known() -> None:
 
 def test_statistics_do_not_depend_on_the_orientation() -> None:
     counts = clusters()
-    found = statistics(counts, ones(6))
-    others = statistics(clusters(seed=1), ones(6))
+    found = ood_features(counts, ones(6))
+    others = ood_features(clusters(seed=1), ones(6))
     chance = (others - found).pow(2).mean().sqrt()
     for k in range(8):
-        turned = statistics(dihedral(counts, k), ones(6))
+        turned = ood_features(dihedral(counts, k), ones(6))
         off = (turned - found).pow(2).mean().sqrt()
         # mirrored, pixels on the diagonals change sectors: half of what photons do by chance
         assert off < (1e-4 if k < 4 else 0.6 * chance), k
@@ -73,8 +73,8 @@ def test_statistics_do_not_depend_on_the_orientation() -> None:
 
 def test_the_scale_is_that_of_the_profiles_counts() -> None:
     counts = clusters()
-    plain, scaled = statistics(counts, ones(6)), statistics(counts, 4 * ones(6))
-    four = statistics(4 * counts, ones(6))
+    plain, scaled = ood_features(counts, ones(6)), ood_features(counts, 4 * ones(6))
+    four = ood_features(4 * counts, ones(6))
     profile = profile_columns(2)
     others = np.setdiff1d(np.arange(plain.shape[1]), profile)
     torch.testing.assert_close(scaled[:, profile], four[:, profile])
@@ -85,7 +85,7 @@ def test_the_scale_is_that_of_the_profiles_counts() -> None:
 
 def test_bands_are_told_apart_in_the_profile_alone() -> None:
     counts = clusters()
-    here, there = statistics(counts, ones(6)), statistics(counts.flip(1), ones(6))
+    here, there = ood_features(counts, ones(6)), ood_features(counts.flip(1), ones(6))
     profile = profile_columns(2)
     others = np.setdiff1d(np.arange(here.shape[1]), profile)
     assert torch.equal(here[:, others], there[:, others])
@@ -97,7 +97,7 @@ def test_a_point_source_moves_its_sector_and_not_the_profile() -> None:
     counts = clusters(1)
     with_source = counts.clone()
     with_source[0, 0, 32, 56] += 500  # at 0.77 half sides
-    change = (statistics(with_source, ones(1)) - statistics(counts, ones(1)))[0].numpy()
+    change = (ood_features(with_source, ones(1)) - ood_features(counts, ones(1)))[0].numpy()
     last = change[4 * (N_RINGS - 1) : 4 * N_RINGS]
     assert last[2] > 10
     assert np.abs(last[[0, 1, 3]]).max() < 3
@@ -107,10 +107,10 @@ def test_a_point_source_moves_its_sector_and_not_the_profile() -> None:
 
 @pytest.mark.parametrize("side", [32, 48, 64])
 def test_statistics_are_finite_at_every_size(side: int) -> None:
-    found = statistics(clusters(side=side), ones(6))
+    found = ood_features(clusters(side=side), ones(6))
     assert torch.isfinite(found).all()
-    assert torch.isfinite(statistics(torch.zeros(2, 1, side, side), ones(2))).all()
-    assert found.shape[1] == statistics(clusters(), ones(6)).shape[1]
+    assert torch.isfinite(ood_features(torch.zeros(2, 1, side, side), ones(2))).all()
+    assert found.shape[1] == ood_features(clusters(), ones(6)).shape[1]
 
 
 # maps spoiled on purpose --------------------------------------------------------------------
@@ -126,7 +126,7 @@ def sample() -> Sample:
 
 def test_spoiled_maps_are_what_they_say(sample: Sample) -> None:
     assert sample.parts is not None
-    made = spoiled(sample, generator())
+    made = corrupted(sample, generator())
     assert set(made) == {"shifted", "noise", "blank", "point"}
     assert all(one.parts is None and len(one) == 40 for one in made.values())
     total = sample.counts.sum((2, 3)).float()
@@ -147,7 +147,7 @@ def test_what_is_shifted_leaves_the_centre(sample: Sample) -> None:
     counts = torch.zeros_like(sample.counts)
     counts[:, :, 32, 32] = 9
     one = Sample(counts, None, sample.redshift, sample.exposure)
-    made = spoiled(one, generator())
+    made = corrupted(one, generator())
     assert set(made) == {"shifted", "noise"}
     _, _, y, x = made["shifted"].counts.nonzero().T
     assert (torch.maximum((y - 32).abs(), (x - 32).abs()) >= 16).all()
@@ -171,11 +171,11 @@ def cloud(n: int, seed: int, shift: float = 0.0, redshift: float | None = None) 
 
 
 @pytest.fixture(scope="module")
-def domain() -> Domain:
-    return Domain.fit(cloud(2000, 0), cloud(2000, 1, shift=8.0), cloud(3000, 2), seed=0)
+def domain() -> OODDetector:
+    return OODDetector.fit(cloud(2000, 0), cloud(2000, 1, shift=8.0), cloud(3000, 2), seed=0)
 
 
-def test_each_threshold_leaves_the_stated_share_above(domain: Domain) -> None:
+def test_each_threshold_leaves_the_stated_share_above(domain: OODDetector) -> None:
     flagged = domain.score(cloud(6000, 3)) > 1
     # two thresholds, which may flag the same or others: 30 to 60 of 6000, and noise of both
     assert 0.5 * FALSE_ALARMS < flagged.mean() < 2.8 * FALSE_ALARMS
@@ -183,14 +183,14 @@ def test_each_threshold_leaves_the_stated_share_above(domain: Domain) -> None:
     assert FALSE_ALARMS * 0.9 <= held.mean() <= 2 * FALSE_ALARMS + 1e-3
 
 
-def test_a_shifted_cloud_is_flagged(domain: Domain) -> None:
+def test_a_shifted_cloud_is_flagged(domain: OODDetector) -> None:
     for shift in (8.0, -8.0):  # one the classifier has seen, the other it has not
         assert (domain.score(cloud(300, 4, shift)) > 1).mean() > 0.99
     near, far = (domain.score(cloud(300, 4, shift)).mean() for shift in (-10.0, -30.0))
     assert far > 2 * near  # nor is there a limit to how far out
 
 
-def test_an_unusual_combination_of_usual_numbers_is_flagged(domain: Domain) -> None:
+def test_an_unusual_combination_of_usual_numbers_is_flagged(domain: OODDetector) -> None:
     torn = cloud(300, 5)
     scatter = 0.3 + 3 * torn[:, :1]
     torn[:, 2::2] += 2.5 * scatter
@@ -198,7 +198,7 @@ def test_an_unusual_combination_of_usual_numbers_is_flagged(domain: Domain) -> N
     assert (domain.score(torn) > 1).mean() > 0.9
 
 
-def test_what_is_usual_at_one_redshift_is_not_at_another(domain: Domain) -> None:
+def test_what_is_usual_at_one_redshift_is_not_at_another(domain: OODDetector) -> None:
     near, far = cloud(300, 6, redshift=0.1), cloud(300, 7, redshift=0.3)
     assert (domain.score(near) > 1).mean() < 0.05
     assert (domain.score(far) > 1).mean() < 0.05
@@ -209,28 +209,28 @@ def test_what_is_usual_at_one_redshift_is_not_at_another(domain: Domain) -> None
 
 def test_the_classifier_flags_what_the_distance_does_not() -> None:
     shift = 1.5  # little, but along an axis that it was shown
-    spoilt = Domain.fit(cloud(2000, 0), cloud(2000, 1, shift), cloud(3000, 2), seed=0)
-    elsewhere = Domain.fit(cloud(2000, 0), cloud(2000, 1, -shift), cloud(3000, 2), seed=0)
+    spoilt = OODDetector.fit(cloud(2000, 0), cloud(2000, 1, shift), cloud(3000, 2), seed=0)
+    elsewhere = OODDetector.fit(cloud(2000, 0), cloud(2000, 1, -shift), cloud(3000, 2), seed=0)
     there = cloud(500, 8, shift)
     assert (spoilt.score(there) > 1).mean() > 2 * (elsewhere.score(there) > 1).mean()
 
 
-def test_clusters_are_scored_one_by_one(domain: Domain) -> None:
-    described = cloud(50, 9, 2.0)
+def test_clusters_are_scored_one_by_one(domain: OODDetector) -> None:
+    features = cloud(50, 9, 2.0)
     order = np.random.default_rng(0).permutation(50)[:20]
-    assert domain.score(described[order]) == pytest.approx(domain.score(described)[order])
+    assert domain.score(features[order]) == pytest.approx(domain.score(features)[order])
 
 
-def test_the_same_fit_twice_is_the_same(domain: Domain) -> None:
-    again = Domain.fit(cloud(2000, 0), cloud(2000, 1, shift=8.0), cloud(3000, 2), seed=0)
-    for field in fields(Domain):
+def test_the_same_fit_twice_is_the_same(domain: OODDetector) -> None:
+    again = OODDetector.fit(cloud(2000, 0), cloud(2000, 1, shift=8.0), cloud(3000, 2), seed=0)
+    for field in fields(OODDetector):
         assert np.array_equal(getattr(domain, field.name), getattr(again, field.name))
 
 
-def test_stored_and_restored_it_scores_the_same(domain: Domain) -> None:
-    restored = Domain.of_tensors(domain.tensors())
-    described = cloud(200, 10, 1.0)
-    assert np.array_equal(restored.score(described), domain.score(described))
+def test_stored_and_restored_it_scores_the_same(domain: OODDetector) -> None:
+    restored = OODDetector.of_tensors(domain.tensors())
+    features = cloud(200, 10, 1.0)
+    assert np.array_equal(restored.score(features), domain.score(features))
 
 
 def test_constant_numbers_and_few_redshifts_do_no_harm() -> None:
@@ -241,7 +241,7 @@ def test_constant_numbers_and_few_redshifts_do_no_harm() -> None:
         made[: n // 2, 0] = 0.2
         return made
 
-    few = Domain.fit(flat(300, 0), flat(300, 1, 8.0), flat(300, 2), seed=0)
+    few = OODDetector.fit(flat(300, 0), flat(300, 1, 8.0), flat(300, 2), seed=0)
     scores = few.score(flat(500, 3))
     assert np.isfinite(scores).all()
     assert (scores > 1).mean() < 0.1

@@ -18,7 +18,7 @@ from icmass.observe.spectra import KEV_ERG
 from icmass.plasma.absorption import transmission
 from icmass.survey.catalog import open_survey
 from icmass.survey.readers.fits_stream import FitsStream
-from icmass.survey.readers.ideal_photons import Listed, PhotonTelescope
+from icmass.survey.readers.ideal_photons import ListExposure, PhotonTelescope
 from icmass.survey.readers.photon_lists import (
     ListFacts,
     PhotonList,
@@ -288,7 +288,7 @@ def test_photons_are_thinned_to_our_area(nh: float):
     """Of photons of one energy, A t / (AREA TIME) are left."""
     n = 40_000
     seen = telescope(absorb_nh_1e20=nh)
-    listed = Listed(AREA, TIME, CENTRE, REDSHIFT)
+    listed = ListExposure(AREA, TIME, CENTRE, REDSHIFT)
     for energy in (0.6, 1.5, 4.5):
         part = PhotonList(np.full(n, energy), np.full(n, CENTRE[0]), np.full(n, CENTRE[1]), CENTRE,
                           ListFacts(Path("x")))  # fmt: skip
@@ -305,7 +305,7 @@ def test_thinning_does_not_depend_on_the_chunks(tmp_path: Path):
                    whole.facts)
         for i in range(0, 5000, 77)
     ]  # fmt: skip
-    listed = Listed(AREA, TIME, CENTRE, REDSHIFT)
+    listed = ListExposure(AREA, TIME, CENTRE, REDSHIFT)
     once, in_parts = (
         telescope().thin(chunks, listed, np.random.default_rng(5)) for chunks in ([whole], pieces)
     )

@@ -12,7 +12,7 @@ from halos import make_halo
 from icmass.cosmology import Cosmology
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.rates import count_rates
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedSpectra
 from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import ObserveConfig, SurveyConfig
@@ -27,8 +27,8 @@ BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
 
 
 @pytest.fixture(scope="module")
-def folder() -> Folder:
-    return Folder(load_plasma_table(), load_instrument(), 3.0, 100.0)
+def folder() -> FoldedSpectra:
+    return FoldedSpectra(load_plasma_table(), load_instrument(), 3.0, 100.0)
 
 
 def sphere(
@@ -262,7 +262,7 @@ def test_agn_have_the_spectrum_of_the_nearest_index():
     index = np.array([0.5, 0.94, 0.96, 1.93, 1.96, 2.9, 9.0])
     unabsorbed = np.array([0, 0, 1, 10, 11, 20, 20])
     for absorbed in (False, True):
-        found = Folder.agn_row(index, np.full(7, absorbed))
+        found = FoldedSpectra.agn_row(index, np.full(7, absorbed))
         np.testing.assert_array_equal(found, unabsorbed + 21 * absorbed)
 
 

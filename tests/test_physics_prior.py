@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.explanation.causal_cores import remade
+from icmass.explanation.causal_cores import resimulate_gas
 from icmass.explanation.causal_scatter import per_cluster
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.catalog import open_survey
@@ -281,12 +281,12 @@ def test_a_cluster_is_made_again_with_the_physics_of_its_universe(stored):
         assert sim.config_of(cluster) == sim.universes.config(universe)
     clusters = per_cluster(stored)
     assert "physics" not in clusters
-    again = remade(clusters, np.random.default_rng(0))
+    again = resimulate_gas(clusters, np.random.default_rng(0))
     for name in ("T", "M_gas", "L_X", "L_X_soft"):
         np.testing.assert_allclose(again[name], stored[name], rtol=1e-9)
-    cool = remade(clusters, np.random.default_rng(0), cool=True)
+    cool = resimulate_gas(clusters, np.random.default_rng(0), cool=True)
     np.testing.assert_allclose(cool["M_gas"], stored["M_gas"], rtol=1e-9)
-    inside = remade(clusters, np.random.default_rng(0), cool=False, keep_outside=True)
+    inside = resimulate_gas(clusters, np.random.default_rng(0), cool=False, keep_outside=True)
     np.testing.assert_allclose(inside["M_gas"], stored["M_gas"], rtol=0.5)
 
 

@@ -175,15 +175,15 @@ def test_a_prior_for_each_cluster_and_the_rest_is_kept() -> None:
     found = both.with_prior(np.zeros(len(LNM_GRID)), new)
     np.testing.assert_allclose(found.std, [0.2 / np.sqrt(2), 0.2], rtol=2e-3)
     np.testing.assert_array_equal(found.out_of_domain, out)
-    np.testing.assert_array_equal(both.stretched(2).out_of_domain, out)
+    np.testing.assert_array_equal(both.scale_width(2).out_of_domain, out)
 
 
 @quick
 @given(mean=st.floats(32, 33), std=st.floats(0.1, 0.3), factor=st.floats(0.6, 2))
 def test_stretched(mean: float, std: float, factor: float) -> None:
-    found = gaussian(mean, std).stretched(factor)
+    found = gaussian(mean, std).scale_width(factor)
     assert (found.mean[0], found.std[0]) == (mean, std * factor)
-    table = tabulated(mean, std).stretched(factor)
+    table = tabulated(mean, std).scale_width(factor)
     assert table.mean[0] == pytest.approx(mean, abs=1e-3)
     assert table.std[0] == pytest.approx(std * factor, rel=0.01)
     assert table.quantile(0.9)[0] == pytest.approx(found.quantile(0.9)[0], abs=0.01)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icmass.estimators.sample import Sample, dihedral, read_sample
-from icmass.survey.catalog import counts, run_of
+from icmass.survey.catalog import as_slice, counts
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -57,7 +57,7 @@ def test_partners_share_redshift_and_exposure(
     clusters: list[tuple[float, float]], seed: int
 ) -> None:
     redshift, exposure = torch.tensor(clusters).T
-    _, partner = made(redshift, exposure).plan(generator(seed))
+    _, partner = made(redshift, exposure).draw_augmentation(generator(seed))
     assert ((partner >= 0) & (partner < len(clusters))).all()
     assert ((redshift[partner] - redshift).abs() <= 0.01).all()
     assert ((exposure[partner] / exposure - 1).abs() <= 0.01).all()
@@ -65,8 +65,8 @@ def test_partners_share_redshift_and_exposure(
 
 def test_no_partner_where_exposures_or_redshifts_differ() -> None:
     n = torch.arange(60)
-    _, of_exposure = made(torch.full((60,), 0.1), 1000 * 1.02**n).plan(generator())
-    _, of_redshift = made(0.02 * (n + 1), torch.full((60,), 2000.0)).plan(generator())
+    _, of_exposure = made(torch.full((60,), 0.1), 1000 * 1.02**n).draw_augmentation(generator())
+    _, of_redshift = made(0.02 * (n + 1), torch.full((60,), 2000.0)).draw_augmentation(generator())
     assert torch.equal(of_exposure, n)
     assert torch.equal(of_redshift, n)
 
@@ -75,7 +75,7 @@ def test_partners_are_found_however_the_clusters_are_ordered() -> None:
     shuffled = torch.randperm(200, generator=generator(1))
     redshift = torch.tensor([0.1, 0.2, 0.3, 0.4]).repeat_interleave(50)[shuffled]
     exposure = torch.tensor([2000.0, 5000.0]).repeat(100)[shuffled]
-    _, partner = made(redshift, exposure).plan(generator())
+    _, partner = made(redshift, exposure).draw_augmentation(generator())
     # 25 alike of each kind, among 101 neighbours: many find one, and not always the same
     assert (partner != torch.arange(200)).float().mean() > 0.1
     assert len(partner.unique()) > 50
@@ -83,18 +83,18 @@ def test_partners_are_found_however_the_clusters_are_ordered() -> None:
 
 def test_most_of_a_uniform_survey_is_exchanged() -> None:
     sample = alike(1000)
-    first, second = (sample.plan(generator(seed))[1] for seed in (0, 1))
+    first, second = (sample.draw_augmentation(generator(seed))[1] for seed in (0, 1))
     assert (first != torch.arange(1000)).float().mean() > 0.95
     assert (first != second).float().mean() > 0.9
     assert len(first.unique()) > 500
 
 
 def test_components_are_turned_independently_and_evenly() -> None:
-    symmetry, _ = alike(4000).plan(generator())
+    symmetry, _ = alike(4000).draw_augmentation(generator())
     assert symmetry.shape == (4000, 3)
     pairs = torch.bincount(8 * symmetry[:, 0] + symmetry[:, 1], minlength=64)
     assert pairs.min() > 30  # of 62.5 +- 7.8
-    again, _ = alike(4000).plan(generator())
+    again, _ = alike(4000).draw_augmentation(generator())
     assert torch.equal(symmetry, again)
 
 
@@ -104,9 +104,9 @@ def test_components_are_turned_independently_and_evenly() -> None:
 def test_photons_of_each_component_are_conserved() -> None:
     sample = alike(40)
     assert sample.parts is not None
-    symmetry, partner = sample.plan(generator(3))
+    symmetry, partner = sample.draw_augmentation(generator(3))
     index = torch.tensor([7, 0, 31, 31, 12])
-    drawn = sample.redrawn(index, symmetry, partner)
+    drawn = sample.recombine_components(index, symmetry, partner)
     assert drawn.parts is None
     own = sample.parts[index, :2].sum((1, 3, 4))
     lent = sample.parts[partner[index], 2].sum((2, 3))
@@ -121,7 +121,7 @@ def test_each_component_is_turned_by_its_own_symmetry() -> None:
     symmetry = torch.stack([torch.arange(8), torch.arange(8).flip(0), torch.full((8,), 5)], 1)
     partner = torch.tensor([3, 2, 1, 0, 7, 6, 5, 4])
     index = torch.tensor([6, 1, 4])
-    drawn = sample.redrawn(index, symmetry, partner)
+    drawn = sample.recombine_components(index, symmetry, partner)
     for counts_, i in zip(drawn.counts, index.tolist(), strict=True):
         gas, agn = sample.parts[i : i + 1, 0], sample.parts[i : i + 1, 1]
         lender = int(partner[i])
@@ -133,7 +133,7 @@ def test_each_component_is_turned_by_its_own_symmetry() -> None:
 def test_nothing_turned_and_nothing_lent_is_what_was_observed() -> None:
     sample = alike(10)
     still, own = torch.zeros(10, 3, dtype=torch.int64), torch.arange(10)
-    assert torch.equal(sample.redrawn(own, still, own).counts, sample.counts.int())
+    assert torch.equal(sample.recombine_components(own, still, own).counts, sample.counts.int())
 
 
 def test_a_bright_pixel_does_not_overflow_with_another_background() -> None:
@@ -149,17 +149,17 @@ def test_a_bright_pixel_does_not_overflow_with_another_background() -> None:
         parts=sample.parts,
     )
     still = torch.zeros(2, 3, dtype=torch.int64)
-    drawn = whole.redrawn(torch.tensor([0]), still, torch.tensor([1, 0]))
+    drawn = whole.recombine_components(torch.tensor([0]), still, torch.tensor([1, 0]))
     assert (drawn.counts.long() == 33_000).all()
 
 
 def test_without_components_all_turns_as_one() -> None:
     apart = alike(30)
     sample = Sample(apart.counts, None, apart.redshift, apart.exposure)
-    symmetry, partner = sample.plan(generator())
+    symmetry, partner = sample.draw_augmentation(generator())
     assert symmetry.shape == (30, 1)
     index = torch.tensor([4, 20, 9])
-    drawn = sample.redrawn(index, symmetry, partner)
+    drawn = sample.recombine_components(index, symmetry, partner)
     assert torch.equal(drawn.counts, dihedral(sample.counts[index], symmetry[index, 0]))
 
 
@@ -187,8 +187,8 @@ def test_with_a_coverage_nothing_is_taken_apart(toy_survey: xr.Dataset) -> None:
     for channel in (True, False):
         sample = read(seen, index, with_parts=True, coverage_channel=channel)
         assert sample.parts is None
-        symmetry, partner = sample.plan(generator())
-        drawn = sample.redrawn(torch.arange(20), symmetry, partner)
+        symmetry, partner = sample.draw_augmentation(generator())
+        drawn = sample.recombine_components(torch.arange(20), symmetry, partner)
         assert torch.equal(drawn.counts, dihedral(sample.counts, symmetry[:, 0]))
     one = toy_survey.isel(component=[0])
     assert read(one, index, with_parts=True).parts is None
@@ -210,9 +210,9 @@ def test_components_of_bright_clusters_do_not_overflow(toy_survey: xr.Dataset) -
 def test_a_run_reads_what_its_indices_do(index: list[int], toy_survey: xr.Dataset) -> None:
     chosen = np.array(index, dtype=int)
     expected = toy_survey["redshift"].values[chosen]
-    assert np.array_equal(toy_survey["redshift"].isel(cluster=run_of(chosen)).values, expected)
+    assert np.array_equal(toy_survey["redshift"].isel(cluster=as_slice(chosen)).values, expected)
     is_run = len(index) > 0 and index == list(range(index[0], index[0] + len(index)))
-    assert isinstance(run_of(chosen), slice) == is_run
+    assert isinstance(as_slice(chosen), slice) == is_run
 
 
 def test_counts_are_those_of_the_chosen_clusters(toy_survey: xr.Dataset) -> None:

@@ -23,12 +23,12 @@ from icmass.report.bars import draw_coverage, draw_scatter_bars
 from icmass.report.calibration import draw_calibration
 from icmass.report.correlation import draw_correlation
 from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery
+from icmass.report.narrative import headline
 from icmass.report.overview import draw_overview
 from icmass.report.page import write_report
 from icmass.report.scatter import draw_predicted, running_quantiles
 from icmass.report.source import Results, Score, read_run
 from icmass.report.style import Saved, house_style, save, symbol
-from icmass.report.words import headline
 
 N = 96
 MODELS = {

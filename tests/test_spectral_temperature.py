@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedSpectra
 from icmass.observe.spectral_temperature import spectral_temperature
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.telescope.instrument import load_instrument
 from icmass.universe.atmosphere import Atmosphere
 
-FOLDER = Folder(load_plasma_table("angr"), load_instrument("erosita"), 3.0, 100.0)
+FOLDER = FoldedSpectra(load_plasma_table("angr"), load_instrument("erosita"), 3.0, 100.0)
 
 
 def gas(kt: list[float], emission: list[float], abundance: float = 0.3) -> Atmosphere:

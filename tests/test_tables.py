@@ -129,10 +129,10 @@ def test_column_densities_that_cannot_be(
     [("RA", "s", "give deg"), ("Z", "km / s", "give a redshift, without a unit")],
 )
 def test_units_of_another_kind_are_refused_by_name(
-    tmp_path: Path, kind: str, column: str, unit: str, mend: str
+    tmp_path: Path, kind: str, column: str, unit: str, hint: str
 ) -> None:
     table = Table({"RA": RA, "DEC": DEC, "Z": Z}, units={column: unit})
-    with pytest.raises(InputError, match=rf"t.{kind}: column {column}: has unit '.*'; {mend}"):
+    with pytest.raises(InputError, match=rf"t.{kind}: column {column}: has unit '.*'; {hint}"):
         read_cluster_table(write(table, tmp_path / f"t.{kind}"))
 
 

@@ -18,18 +18,18 @@ from icmass.estimators.checkpoint import CHECKPOINT, fingerprint
 from icmass.estimators.sample import Sample
 from icmass.estimators.training import (
     Epoch,
-    Recipe,
     Trainer,
+    TrainingConfig,
     example_loss,
     kernel_penalty,
+    lr_factor,
     make_accelerator,
-    rate_factor,
     seeded,
 )
-from icmass.networks.flow import N_PARAMETERS, log_prob
+from icmass.networks.rqs_flow import N_PARAMETERS, log_prob
 
 N_EMBEDDING = 3
-RECIPE = Recipe(batch_size=16, max_epochs=6, patience=None, learning_rate=1e-2)
+RECIPE = TrainingConfig(batch_size=16, max_epochs=6, patience=None, learning_rate=1e-2)
 FULL = replace(
     RECIPE,
     schedule="one-cycle",
@@ -80,13 +80,13 @@ def data(n: int, seed: int) -> tuple[Sample, torch.Tensor]:
     return Sample(counts, None, ones, ones), counts.float().mean((1, 2, 3)) - 4.5
 
 
-def trainer(recipe: Recipe = RECIPE, seed: int = 0, **options: object) -> Trainer:
+def trainer(training_config: TrainingConfig = RECIPE, seed: int = 0, **options: object) -> Trainer:
     with seeded(seed):
         network = Small()
     return Trainer(
         network,
         encode=encode,
-        recipe=recipe,
+        training_config=training_config,
         seed=seed,
         device="cpu",
         **options,  # type: ignore[arg-type]
@@ -110,14 +110,19 @@ def test_it_learns() -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    [RECIPE, FULL, replace(RECIPE, kernel_l2=1e-3), replace(RECIPE, loss="absolute", chunk=6)],
+    "training_config",
+    [
+        RECIPE,
+        FULL,
+        replace(RECIPE, kernel_l2=1e-3),
+        replace(RECIPE, loss="absolute", microbatch_size=6),
+    ],
 )
 @pytest.mark.parametrize("killed_after", [1, 4])
 def test_a_killed_run_resumes_to_the_same_weights(
-    recipe: Recipe, killed_after: int, tmp_path: Path
+    training_config: TrainingConfig, killed_after: int, tmp_path: Path
 ) -> None:
-    whole = trainer(recipe)
+    whole = trainer(training_config)
     history = whole.run(data(50, 0), data(20, 1))
 
     def kill(epoch: Epoch) -> None:
@@ -125,9 +130,9 @@ def test_a_killed_run_resumes_to_the_same_weights(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trainer(recipe, checkpoint=tmp_path, progress=kill).run(data(50, 0), data(20, 1))
+        trainer(training_config, checkpoint=tmp_path, progress=kill).run(data(50, 0), data(20, 1))
     seen: list[Epoch] = []
-    resumed = trainer(recipe, checkpoint=tmp_path, progress=seen.append)
+    resumed = trainer(training_config, checkpoint=tmp_path, progress=seen.append)
     resumed_history = resumed.run(data(50, 0), data(20, 1))
     assert [e.epoch for e in seen] == list(range(killed_after + 1, 7))
     assert [replace(e, seconds=0) for e in history] == [
@@ -295,11 +300,13 @@ def test_the_penalty_enters_training_and_validation_losses() -> None:
 
 
 def test_a_step_in_chunks_is_the_step() -> None:
-    def trained(chunk: int | None) -> tuple[Epoch, torch.Tensor]:
-        recipe = replace(RECIPE, kernel_l2=1e-2, max_epochs=2, chunk=chunk)
+    def trained(microbatch_size: int | None) -> tuple[Epoch, torch.Tensor]:
+        training_config = replace(
+            RECIPE, kernel_l2=1e-2, max_epochs=2, microbatch_size=microbatch_size
+        )
         with seeded(0):
             network = Plain()
-        one = Trainer(network, encode=encode, recipe=recipe, seed=0, device="cpu")
+        one = Trainer(network, encode=encode, training_config=training_config, seed=0, device="cpu")
         return one.run(data(50, 0), data(20, 1))[-1], network.last.weight.detach()
 
     (whole, expected), (chunked, weight) = trained(None), trained(7)
@@ -310,18 +317,18 @@ def test_a_step_in_chunks_is_the_step() -> None:
 
 
 def test_one_cycle_rises_then_falls_to_zero() -> None:
-    factors = [rate_factor("one-cycle", step, 200) for step in range(200)]
+    factors = [lr_factor("one-cycle", step, 200) for step in range(200)]
     assert max(factors) == factors[19] == 1.0
     assert factors[0] == pytest.approx(0.05)
     assert factors[19:] == sorted(factors[19:], reverse=True)
     assert 0 < factors[-1] < 1e-3
-    assert {rate_factor("constant", step, 200) for step in range(200)} == {1.0}
+    assert {lr_factor("constant", step, 200) for step in range(200)} == {1.0}
 
 
 def test_small_surveys_are_passed_more_often() -> None:
-    recipe = replace(RECIPE, batch_size=64, max_epochs=50, min_steps=1000)
-    assert recipe.epochs(2560) == 50
-    assert recipe.epochs(300) == 200
+    training_config = replace(RECIPE, batch_size=64, max_epochs=50, min_steps=1000)
+    assert training_config.epochs(2560) == 50
+    assert training_config.epochs(300) == 200
     one = trainer(replace(RECIPE, max_epochs=1, min_steps=9))
     assert len(one.run(data(50, 0), data(20, 1))) == 3
 

@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.explanation.causal_cores import remade
+from icmass.explanation.causal_cores import resimulate_gas
 from icmass.survey.catalog import open_survey
 from icmass.survey.catalogue_table import read_halo_table, with_table
 from icmass.survey.folds import octant_folds, octants
@@ -116,10 +116,10 @@ def test_clusters_are_made_again(reference: xr.Dataset) -> None:
         np.testing.assert_array_equal(made["maps"], reference["maps"][i])
         assert made["L_X_emitted"] == reference["L_X_emitted"][i]
     few = reference.assign_coords(cluster=np.arange(24)).isel(cluster=[3, 20])
-    again = remade(few, np.random.default_rng(0))
+    again = resimulate_gas(few, np.random.default_rng(0))
     np.testing.assert_allclose(again["M_gas"], few["M_gas"])
     np.testing.assert_allclose(again["L_X"], few["L_X"])
-    cool = remade(few, np.random.default_rng(0), cool=True)
+    cool = resimulate_gas(few, np.random.default_rng(0), cool=True)
     np.testing.assert_allclose(cool["M_gas"], few["M_gas"])
 
 

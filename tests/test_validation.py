@@ -29,13 +29,13 @@ from icmass.validation.catalogue import catalogue_findings
 from icmass.validation.check import GROUPS, Check, Findings, Target, Verdict
 from icmass.validation.count_rates import efeds_rates, gas_rates
 from icmass.validation.field import MEASURED_COUNTS, moretti_counts_above
+from icmass.validation.formatting import tolerance_text, value_text
 from icmass.validation.image_maps import ImageSample
 from icmass.validation.photons import measured_background, photon_findings
 from icmass.validation.profiles import EDGES, stack_profiles
 from icmass.validation.proxies import proxy_findings
 from icmass.validation.relations import relation_findings
 from icmass.validation.validate import validate
-from icmass.validation.words import tolerance_text, value_text
 from test_images_against import published_sample
 
 

@@ -400,7 +400,7 @@ def test_no_photon_of_a_map_lies_in_a_box_that_is_not_reached(dec: float) -> Non
         name: v.astype("i8" if name in ("TM_NR", "FLAG", "PAT_TYP") else "f8")
         for name, v in events.items()
     }
-    counts.add(events, flag=0, patterns=np.ones(8, bool), least_ev=np.zeros(8), gtis=none)
+    counts.add(events, flag=0, patterns=np.ones(8, bool), min_pi_ev=np.zeros(8), gtis=none)
     has_some = np.array([counts.maps_of(k).any() for k in range(len(targets))])
     reached = box.reached(frames)
     assert has_some.any() and not (has_some & ~reached).any()

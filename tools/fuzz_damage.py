@@ -10,15 +10,30 @@ import numpy as np
 
 BLOCK = 2880
 CARD = 80
-NUMBERS = ["0", "1", "-1", "2", "3", "7", "8", "-32", "-64", "16", "64", "999", "1000", "65536"]
-NUMBERS += [
+SCALAR_FEATURES = [
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "7",
+    "8",
+    "-32",
+    "-64",
+    "16",
+    "64",
+    "999",
+    "1000",
+    "65536",
+]
+SCALAR_FEATURES += [
     "2147483647",
     "4294967296",
     "9223372036854775807",
     "-9223372036854775808",
     "1" + "0" * 30,
 ]
-NUMBERS += [
+SCALAR_FEATURES += [
     "1E308",
     "-1E308",
     "1E-320",
@@ -77,7 +92,7 @@ KEYS += [
 KEYS += ["CPDIS1", "CQDIS1", "DP1", "PS1_0", "EQUINOX", "RADESYS", "CTYPE1", "CUNIT1", "XTENSION"]
 KEYS += ["REFRA", "REFDEC", "AREA", "TIME", "REDSHIFT", "MODE", "SNAPNUM", "HDUCLAS1", "EXTVER"]
 TOKENS = [
-    *NUMBERS,
+    *SCALAR_FEATURES,
     *WORDS,
     *UNITS,
     "\0",
@@ -198,7 +213,7 @@ def _card(key: str, rng: np.random.Generator) -> bytes:
     elif rng.random() < 0.5 and key.startswith(("TUNIT", "CUNIT")):
         value = f"'{one(UNITS)}'"
     elif rng.random() < 0.75:
-        value = one(NUMBERS)
+        value = one(SCALAR_FEATURES)
     else:
         value = f"'{one(WORDS)}'"
     return f"{key:8s}= {value:>20s}".encode("ascii", "replace")[:CARD].ljust(CARD)

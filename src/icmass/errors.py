@@ -1,4 +1,4 @@
-"""The exception for bad input: one clear line that names the file, the field and the mend."""
+"""The exception for bad input: one clear line that names the file, the field and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InputError(Exception):
         The file at fault.
     field : str, optional
         The field, option, header key or variable at fault.
-    mend : str, optional
+    hint : str, optional
         What to do about it.
 
     Attributes
@@ -41,7 +41,7 @@ class InputError(Exception):
 
     Examples
     --------
-    >>> print(InputError("no SPECRESP", file="x.arf", field="HDU 1", mend="give an OGIP ARF"))
+    >>> print(InputError("no SPECRESP", file="x.arf", field="HDU 1", hint="give an OGIP ARF"))
     x.arf: HDU 1: no SPECRESP; give an OGIP ARF
     """
 
@@ -51,29 +51,29 @@ class InputError(Exception):
         *,
         file: str | os.PathLike[str] | None = None,
         field: str | None = None,
-        mend: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        self.problem, self.file, self.field, self.mend = problem, file, field, mend
+        self.problem, self.file, self.field, self.hint = problem, file, field, hint
         where = [os.fspath(file)] if file is not None else []
-        self.command_line = _line([*where, *([field] if field else []), problem], mend)
+        self.command_line = _line([*where, *([field] if field else []), problem], hint)
         python = [*([python_names(field)] if field else []), python_names(problem)]
-        super().__init__(_line([*where, *python], python_names(mend) if mend else None))
+        super().__init__(_line([*where, *python], python_names(hint) if hint else None))
         options = _OPTION.findall(field or "")
         self.parameter = _parameter(options[0]).partition("=")[0] if options else None
 
     def __reduce__(self) -> Any:
-        return _made_again, (self.problem, self.file, self.field, self.mend)
+        return _made_again, (self.problem, self.file, self.field, self.hint)
 
 
 def _made_again(
-    problem: str, file: str | os.PathLike[str] | None, field: str | None, mend: str | None
+    problem: str, file: str | os.PathLike[str] | None, field: str | None, hint: str | None
 ) -> InputError:
-    return InputError(problem, file=file, field=field, mend=mend)
+    return InputError(problem, file=file, field=field, hint=hint)
 
 
-def _line(parts: list[str], mend: str | None) -> str:
+def _line(parts: list[str], hint: str | None) -> str:
     line = ": ".join(parts)
-    return " ".join((f"{line}; {mend}" if mend else line).split())
+    return " ".join((f"{line}; {hint}" if hint else line).split())
 
 
 def _parameter(option: str) -> str:

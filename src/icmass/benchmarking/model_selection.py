@@ -18,7 +18,7 @@ def canonical_names(models: Sequence[str], field: str = "models") -> list[str]:
             raise InputError(
                 error.problem,
                 field=f"{field}, {name!r}",
-                mend=f"known are {', '.join(known_names())}, and proxies joined by +",
+                hint=f"known are {', '.join(known_names())}, and proxies joined by +",
             ) from None
     return list(dict.fromkeys(names))
 
@@ -32,11 +32,11 @@ def checked_limit(limit: Mapping[str, int], models: list[str], folds: int) -> di
             raise InputError(
                 f"{name!r} is not among the models",
                 field="fold_limit",
-                mend=f"give one of {', '.join(models)}",
+                hint=f"give one of {', '.join(models)}",
             )
         if not 1 <= k <= folds:
             raise InputError(
-                f"{k}", field=f"fold_limit, {name!r}", mend=f"give a number from 1 to {folds}"
+                f"{k}", field=f"fold_limit, {name!r}", hint=f"give a number from 1 to {folds}"
             )
         checked[canonical] = k
     return checked

@@ -125,7 +125,7 @@ class RunFolder:
         if self.path.is_dir() and any(self.path.iterdir()):
             if not resume:
                 raise InputError(
-                    "is not empty", file=self.path, mend="give another --out, or --resume"
+                    "is not empty", file=self.path, hint="give another --out, or --resume"
                 )
             self._check_same(config)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -138,14 +138,14 @@ class RunFolder:
             old = {key: before[key] for key in COMPARED}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"cannot be resumed ({type(error).__name__})", file=file, mend="give another --out"
+                f"cannot be resumed ({type(error).__name__})", file=file, hint="give another --out"
             ) from None
         new = json.loads(json.dumps(config))
         for key in COMPARED:
             if old[key] != new[key]:
                 said = f"was {_short(old[key])}, is {_short(new[key])}"
-                mend = "resume with what the run was started with, or give another --out"
-                raise InputError(said, file=file, field=key, mend=mend)
+                hint = "resume with what the run was started with, or give another --out"
+                raise InputError(said, file=file, field=key, hint=hint)
 
     def model(self, name: str, k: int) -> Path:
         """Return where the estimator of fold `k` is saved."""
@@ -168,7 +168,7 @@ class RunFolder:
             _check_shapes(found)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             problem = f"not readable ({type(error).__name__})"
-            raise InputError(problem, file=file, mend="remove it and --resume") from None
+            raise InputError(problem, file=file, hint="remove it and --resume") from None
         return found
 
     def write_predictions(self, name: str, predictions: FoldPredictions) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.about import about_survey, machine, versions
 from icmass.benchmarking.calibration import calibration
-from icmass.benchmarking.chosen import canonical_names, checked_limit
+from icmass.benchmarking.model_selection import canonical_names, checked_limit
+from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, survey_digest
 from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmarking.tables import write_tables
@@ -161,7 +161,7 @@ def run_benchmark(
         An estimator that failed is in `failed`, and the others are there nonetheless.
     """
     if device not in DEVICES:
-        raise InputError(repr(device), field="device", mend=f"give {', '.join(DEVICES)}")
+        raise InputError(repr(device), field="device", hint=f"give {', '.join(DEVICES)}")
     survey = open_survey(survey_path)
     masses = read_scalar(survey, "m500c")
     fold = octant_folds(survey, folds)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.about import about_survey, machine, versions
+from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.run_folder import finite
 from icmass.benchmarking.scores import score
 from icmass.errors import InputError
@@ -110,7 +110,7 @@ def train_model(
 def check_new(out: Path) -> None:
     """Refuse a folder for a model that is there and not empty, or no folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError("exists already", file=out, field="--out", mend="choose another folder")
+        raise InputError("exists already", file=out, field="--out", hint="choose another folder")
 
 
 def join_surveys(surveys: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -155,7 +155,7 @@ def hold_out(halo_id: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
     halos = np.unique(halo_id)
     n = max(round(share * len(halos)), 1)
     if len(halos) < 2:
-        raise InputError("one halo only", field="surveys", mend="train on more halos")
+        raise InputError("one halo only", field="surveys", hint="train on more halos")
     chosen = np.random.default_rng([seed, 5]).permutation(halos)[:n]
     test = np.isin(halo_id, chosen)
     return np.flatnonzero(~test), np.flatnonzero(test)

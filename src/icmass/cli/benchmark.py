@@ -84,8 +84,8 @@ def _fold_limit(texts: Sequence[str]) -> dict[str, int]:
     for text in texts:
         name, _, number = text.rpartition("=")
         if not name or not number.isdecimal():
-            mend = "give NAME=K, e.g. paper-1band=2"
-            raise InputError(repr(text), field="fold-limit", mend=mend)
+            hint = "give NAME=K, e.g. paper-1band=2"
+            raise InputError(repr(text), field="fold-limit", hint=hint)
         limit[name.strip()] = int(number)
     return limit
 

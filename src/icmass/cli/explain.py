@@ -65,7 +65,7 @@ def explain(
     from icmass.explanation.folds import open_run
 
     if width and clusters is None:
-        raise InputError("draws single clusters", field="--width", mend="give --clusters too")
+        raise InputError("draws single clusters", field="--width", hint="give --clusters too")
     if clusters is not None:
         networks = open_run(run, survey, model=model, device=device)
         _draw_clusters(networks, _indices(clusters), width, as_json)
@@ -155,7 +155,7 @@ def _indices(text: str) -> list[int]:
     """Return the clusters of a text like ``3,5``."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise InputError(repr(text), field="--clusters", mend="give numbers joined by commas")
+        raise InputError(repr(text), field="--clusters", hint="give numbers joined by commas")
     return [int(part) for part in parts]
 
 

@@ -14,7 +14,7 @@ from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
     from icmass.survey.readers.ideal_photons import PhotonTelescope
-    from icmass.survey.readers.photon_survey import Target
+    from icmass.survey.readers.photon_survey import PhotonListTarget
 
 Option = typer.Option
 Out = Annotated[Path, Option(help="The store to write, X.zarr.")]
@@ -212,9 +212,9 @@ def _telescope(
     from icmass.telescope.instrument import load_instrument
 
     if absorb and nh is None:
-        raise InputError("needs --nh", field="--absorb", mend="give 1e20 cm^-2, e.g. --nh 3")
+        raise InputError("needs --nh", field="--absorb", hint="give 1e20 cm^-2, e.g. --nh 3")
     if not 0.2 < half_width <= 20:
-        raise InputError(f"is {half_width:g}", field="--half-width", mend="give 0.2 to 20 Mpc/h")
+        raise InputError(f"is {half_width:g}", field="--half-width", hint="give 0.2 to 20 Mpc/h")
     try:
         cosmology = Cosmology(h=h, om0=om0)
     except ValidationError as error:
@@ -224,8 +224,8 @@ def _telescope(
     parsed = parse_bands(bands)
     edges = [edge for band in parsed for edge in band]
     if edges != sorted(edges) or edges[0] < 0.2 or edges[-1] > 10:
-        mend = "give ascending bands within 0.2-10 keV that do not overlap"
-        raise InputError(f"is {bands}", field="--bands", mend=mend)
+        hint = "give ascending bands within 0.2-10 keV that do not overlap"
+        raise InputError(f"is {bands}", field="--bands", hint=hint)
     grid = MapGrid(tuple(parsed), pixels, half_width, cosmology)
     return PhotonTelescope(
         grid=grid,
@@ -239,7 +239,7 @@ def _telescope(
 
 
 def _build(
-    targets: Sequence[Target],
+    targets: Sequence[PhotonListTarget],
     failures: Sequence[tuple[str, InputError]],
     telescope: PhotonTelescope,
     out: Path,

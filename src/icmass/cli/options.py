@@ -136,7 +136,7 @@ def repeat_options(args: list[str]) -> list[str]:
 def refuse(options: Mapping[str, object], why: str) -> None:
     """Refuse options that are given though they mean nothing here."""
     if given := [name for name, value in options.items() if value not in (None, [])]:
-        raise InputError(why, field=", ".join(given), mend="leave it out")
+        raise InputError(why, field=", ".join(given), hint="leave it out")
 
 
 def parse_index(text: str) -> np.ndarray:
@@ -145,7 +145,7 @@ def parse_index(text: str) -> np.ndarray:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if match is None:
-            raise InputError(f"{part!r} is no cluster", field="--index", mend="write 3 or 0-9")
+            raise InputError(f"{part!r} is no cluster", field="--index", hint="write 3 or 0-9")
         start, stop = int(match[1]), int(match[2] or match[1])
         found.append(np.arange(start, stop + 1))
     return np.concatenate(found)

@@ -153,7 +153,7 @@ def predict(
     if not as_json:
         refuse({"--samples": samples}, "only --json prints samples")
     if attribution and pictures is None:
-        raise InputError("draws in --pictures", field="--attribution", mend="give --pictures DIR")
+        raise InputError("draws in --pictures", field="--attribution", hint="give --pictures DIR")
     if images:
         how = {name: how[name] for name in _OF_IMAGES}
     elif stores:

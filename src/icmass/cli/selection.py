@@ -92,7 +92,7 @@ def _numbers(text: str, name: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(
-            f"{text!r} is no list of numbers", field=name, mend="write 1,2,5"
+            f"{text!r} is no list of numbers", field=name, hint="write 1,2,5"
         ) from None
 
 

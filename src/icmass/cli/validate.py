@@ -75,7 +75,7 @@ def _print(found: Validation) -> None:
 
 
 def _cells(check: Check) -> tuple[str, ...]:
-    from icmass.validation.words import tolerance_text, value_text
+    from icmass.validation.formatting import tolerance_text, value_text
 
     return (
         f"  {check.name}",

@@ -29,7 +29,7 @@ def fingerprint(said: object, tensors: Iterable[torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def under(tensors: Tensors, prefix: str) -> Tensors:
+def strip_prefix(tensors: Tensors, prefix: str) -> Tensors:
     """Return the tensors whose names begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -59,12 +59,12 @@ class Checkpoint:
         self.file = Path(directory) / CHECKPOINT
         self.network, self.average, self.optimizer = network, average, optimizer
 
-    def write(self, mark: str, history: list[dict[str, Any]], best: Tensors) -> None:
+    def write(self, digest: str, history: list[dict[str, Any]], best: Tensors) -> None:
         """Replace the checkpoint as a whole.
 
         Parameters
         ----------
-        mark : str
+        digest : str
             Fingerprint of the training.
         history : list of dict
             A line for each epoch.
@@ -78,11 +78,11 @@ class Checkpoint:
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        about = {"mark": mark, "history": history}
+        about = {"mark": digest, "history": history}
         with whole_file(self.file) as draft:
             save_file(tensors, draft, metadata={"icmass": json.dumps(about)})
 
-    def restore(self, mark: str) -> tuple[list[dict[str, Any]], Tensors] | None:
+    def restore(self, digest: str) -> tuple[list[dict[str, Any]], Tensors] | None:
         """Restore network, running mean and optimiser; return history and best, None without one.
 
         Raises
@@ -92,22 +92,22 @@ class Checkpoint:
         """
         if not self.file.exists():
             return None
-        mend = "remove it to train anew"
+        hint = "remove it to train anew"
         try:
             with safe_open(self.file, "pt") as stored:
                 about = json.loads(stored.metadata()["icmass"])
                 tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             problem = f"not a readable checkpoint ({type(error).__name__})"
-            raise InputError(problem, file=self.file, mend=mend) from None
-        if about["mark"] != mark:
+            raise InputError(problem, file=self.file, hint=hint) from None
+        if about["mark"] != digest:
             problem = "checkpoint of another training (other data, options, seed or version)"
-            raise InputError(problem, file=self.file, mend=mend)
-        self.network.load_state_dict(under(tensors, "network."))
+            raise InputError(problem, file=self.file, hint=hint)
+        self.network.load_state_dict(strip_prefix(tensors, "network."))
         if self.average is not None:
-            self.average.load_state_dict(under(tensors, "average."))
-        self._restore_optimizer(under(tensors, "optimizer."))
-        return about["history"], under(tensors, "best.")
+            self.average.load_state_dict(strip_prefix(tensors, "average."))
+        self._restore_optimizer(strip_prefix(tensors, "optimizer."))
+        return about["history"], strip_prefix(tensors, "best.")
 
     def _restore_optimizer(self, tensors: Tensors) -> None:
         state: dict[int, dict[str, torch.Tensor]] = {}

@@ -49,11 +49,11 @@ _SAYS_OUT_OF_MEMORY = (
 def seeded(*key: int) -> Iterator[None]:
     """Seed torch's global generators inside the context, and restore them after it."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(mixed_seed(*key))
+        torch.manual_seed(derive_seed(*key))
         yield
 
 
-def mixed_seed(*key: int) -> int:
+def derive_seed(*key: int) -> int:
     """Return one 64-bit seed of several numbers."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
@@ -64,10 +64,10 @@ def make_accelerator(device: str, precision: str = "no") -> Accelerator:
     Mixed precision in bfloat16 is used only where the hardware multiplies it.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise InputError(repr(device), field="device", mend="give auto, cpu or cuda")
+        raise InputError(repr(device), field="device", hint="give auto, cpu or cuda")
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise InputError("no CUDA device", field="device", mend="give auto or cpu")
+        raise InputError("no CUDA device", field="device", hint="give auto or cpu")
     on_cpu = device == "cpu" or not has_cuda
     if precision == "bf16" and not multiplies_bf16(on_cpu):
         precision = "no"
@@ -92,8 +92,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(s in str(error) for s in _SAYS_OUT_OF_MEMORY)
 
 
-def within_memory(
-    attempt: Callable[[int], Result], size: int, anywhere: Callable[[bool], bool] = bool
+def retry_on_oom(
+    attempt: Callable[[int], Result], size: int, any_rank: Callable[[bool], bool] = bool
 ) -> tuple[Result, int]:
     """Call with a number of clusters at once, and with half of it while the memory is too small.
 
@@ -103,7 +103,7 @@ def within_memory(
         Takes the number of clusters at once to the result; called anew, it begins anew.
     size : int
         The number of clusters to begin with.
-    anywhere : callable
+    any_rank : callable
         Whether something is so in any process, from whether it is so in this one; all call it
         equally often.
 
@@ -128,14 +128,14 @@ def within_memory(
             if not is_out_of_memory(error):
                 raise
         # out of the except clause, for its traceback holds what the attempt has allocated
-        if not anywhere(not results):
+        if not any_rank(not results):
             break
         results.clear()
         if size == 1:
             raise InputError(
                 "out of memory with one cluster at once",
                 field="device",
-                mend="use a device with more memory, or fewer pixels",
+                hint="use a device with more memory, or fewer pixels",
             )
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
@@ -146,7 +146,7 @@ def within_memory(
     return results[0], size
 
 
-def remembered(network: nn.Module, device: torch.device) -> Callable[[], None]:
+def snapshot_state(network: nn.Module, device: torch.device) -> Callable[[], None]:
     """Return a function that undoes what passes do: to buffers and to random numbers.
 
     So a step that is repeated with fewer clusters at once begins as if it had not been tried.
@@ -190,7 +190,7 @@ class Processes:
         """Return the sum over processes."""
         return self.accelerator.reduce(tensor, "sum")
 
-    def anywhere(self, here: bool) -> bool:
+    def any_rank(self, here: bool) -> bool:
         """Whether something is so in any process."""
         if self.number == 1:
             return here
@@ -212,7 +212,7 @@ class Processes:
                 if self.number == 1:
                     raise
                 failed.append(error)
-        if self.anywhere(bool(failed)):
+        if self.any_rank(bool(failed)):
             said = str(failed[0]) if failed else "see there"
             raise OSError(f"the main process cannot write: {said}")
 
@@ -226,17 +226,17 @@ class Processes:
             raise InputError(
                 "the processes' data, options or checkpoints differ",
                 field="training",
-                mend="give all the same, and a checkpoint in a folder that all see",
+                hint="give all the same, and a checkpoint in a folder that all see",
             )
 
-    def start_alike(self, network: nn.Module) -> None:
+    def broadcast_parameters(self, network: nn.Module) -> None:
         """Give all processes the main one's weights and buffers."""
         if self.number > 1:
             for tensor in network.state_dict().values():
                 tensor.copy_(broadcast(tensor.clone()))
 
     @torch.no_grad()
-    def add_up(self, network: nn.Module, weight: float) -> None:
+    def all_reduce_gradients(self, network: nn.Module, weight: float) -> None:
         """Sum the gradients over processes, and take the mean of the running statistics.
 
         Parameters

@@ -212,7 +212,7 @@ DISTANCES = (0.05, 0.12, 0.2, 0.3, 0.43, 0.57, 0.75, 1.0)
 VELOCITIES = (250.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0)
 """Upper edges of cells in phase space: half sides of the map, and km/s."""
 N_CELLS = len(DISTANCES) * len(VELOCITIES)
-NUMBERS = ("redshift", "exposure", "nh")
+SCALAR_FEATURES = ("redshift", "exposure", "nh")
 """What our networks see beside the map, always."""
 
 

@@ -44,7 +44,7 @@ def check_redshifts(
         raise InputError(
             f"{z[bad][0]:g} is outside the training range {low:.3f}-{high:.3f}{of}",
             field="redshift",
-            mend="use a model trained at this redshift",
+            hint="use a model trained at this redshift",
         )
 
 

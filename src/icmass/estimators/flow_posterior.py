@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from icmass.estimators.posterior import LNM_GRID, Prediction
-from icmass.networks.flow import log_prob
+from icmass.networks.rqs_flow import log_prob
 
 
 def flow_posterior(outputs: np.ndarray, zero: float, scale: float) -> Prediction:
@@ -16,7 +16,7 @@ def flow_posterior(outputs: np.ndarray, zero: float, scale: float) -> Prediction
     Parameters
     ----------
     outputs : ndarray, shape (network, n, output)
-        Parameters of the flows (`icmass.networks.flow`), and more.
+        Parameters of the flows (`icmass.networks.rqs_flow`), and more.
     zero, scale : float
         ln M500c where the target is 0, and its change per unit of the target.
     """
@@ -28,10 +28,10 @@ def flow_posterior(outputs: np.ndarray, zero: float, scale: float) -> Prediction
     return Prediction.from_density(torch.stack(density).mean(0).numpy())
 
 
-def best_stretch(prediction: Prediction, ln_m: np.ndarray) -> float:
+def fit_width_recalibration(prediction: Prediction, ln_m: np.ndarray) -> float:
     """Return the factor on the widths of posteriors that makes true ln M500c most likely."""
     found = minimize_scalar(
-        lambda log: -prediction.stretched(float(np.exp(log))).log_prob(ln_m).mean(),
+        lambda log: -prediction.scale_width(float(np.exp(log))).log_prob(ln_m).mean(),
         bounds=(-1.0, 1.0),
         method="bounded",
         options={"xatol": 1e-3},

@@ -9,20 +9,20 @@ from torch import nn
 
 from icmass.estimators.encodings import (
     N_CELLS,
-    NUMBERS,
+    SCALAR_FEATURES,
     CompactEncoding,
     MultimodalEncoding,
     PaperEncoding,
 )
 from icmass.estimators.sample import GALAXY_VARIABLES
-from icmass.estimators.training import Recipe
+from icmass.estimators.training import TrainingConfig
 from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
 from icmass.networks.rings import RingNetwork
 
 
 @dataclass(frozen=True)
-class Design:
+class ModelSpec:
     """What a network of a given name is: its inputs, layers and training.
 
     Attributes
@@ -36,7 +36,7 @@ class Design:
     layers : callable
         Takes channels of the maps, pixels along a side and numbers beside the maps to the
         untrained network.
-    recipe : Recipe
+    training_config : Recipe
         Training.
     sum_bands : bool
         Whether the bands are added.
@@ -50,7 +50,7 @@ class Design:
     inputs: tuple[str, ...]
     encoding: type[PaperEncoding] | type[MultimodalEncoding] | type[CompactEncoding]
     layers: Callable[[int, int, int], nn.Module]
-    recipe: Recipe
+    training_config: TrainingConfig
     sum_bands: bool
     max_pixels: int | None
     sees_galaxies: bool = False
@@ -68,7 +68,7 @@ class Design:
     @property
     def has_posterior(self) -> bool:
         """Whether it gives a posterior of any shape and an embedding."""
-        return self.recipe.loss == "flow"
+        return self.training_config.loss == "flow"
 
     def reads(self, coverage: bool) -> tuple[str, ...]:
         """Return the variables that it reads of surveys with or without coverage."""
@@ -77,7 +77,7 @@ class Design:
     @property
     def n_scalars(self) -> int:
         """Numbers beside the maps."""
-        return len(NUMBERS) + (N_CELLS if self.sees_galaxies else 0)
+        return len(SCALAR_FEATURES) + (N_CELLS if self.sees_galaxies else 0)
 
     def network(self, *, n_pixels: int, n_channels: int) -> nn.Module:
         """Return the untrained network."""
@@ -100,7 +100,7 @@ def _rings(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
     return RingNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
 
 
-PAPER_RECIPE = Recipe(
+PAPER_TRAINING = TrainingConfig(
     batch_size=50,
     max_epochs=200,
     patience=20,
@@ -108,9 +108,9 @@ PAPER_RECIPE = Recipe(
     kernel_l2=1e-4,
     adam_eps=1e-7,
 )
-THREE_BAND_RECIPE = replace(PAPER_RECIPE, loss="absolute")
-MULTIMODAL_RECIPE = replace(PAPER_RECIPE, batch_size=100, max_epochs=400, chunk=20)
-ICM_RECIPE = Recipe(
+THREE_BAND_RECIPE = replace(PAPER_TRAINING, loss="absolute")
+MULTIMODAL_TRAINING = replace(PAPER_TRAINING, batch_size=100, max_epochs=400, microbatch_size=20)
+ICM_TRAINING = TrainingConfig(
     batch_size=64,
     max_epochs=40,
     min_steps=1000,
@@ -119,24 +119,24 @@ ICM_RECIPE = Recipe(
     schedule="one-cycle",
     loss="flow",
     weight_decay=0.02,
-    average=0.99,
+    ema_decay=0.99,
     augment=True,
     redraw=True,
     precision="bf16",
 )
 INPUTS = ("maps", "redshift", "exposure")
 ICM_INPUTS = (*INPUTS, "nh")
-DESIGNS = {
-    "paper-1band": Design(
+MODEL_SPECS = {
+    "paper-1band": ModelSpec(
         "the one-band network of Ho et al. 2023 (MNRAS 524, 3289)",
         INPUTS,
         PaperEncoding,
         _paper_1band,
-        PAPER_RECIPE,
+        PAPER_TRAINING,
         sum_bands=True,
         max_pixels=None,
     ),
-    "paper-3band": Design(
+    "paper-3band": ModelSpec(
         "the three-band network of Ho et al. 2023 (MNRAS 524, 3289)",
         INPUTS,
         PaperEncoding,
@@ -145,40 +145,40 @@ DESIGNS = {
         sum_bands=False,
         max_pixels=None,
     ),
-    "paper-multimodal": Design(
+    "paper-multimodal": ModelSpec(
         "the network of X-ray maps and galaxies of Ho et al. 2023 (MNRAS 524, 3289)",
         (*INPUTS, *GALAXY_VARIABLES),
         MultimodalEncoding,
         _paper_multimodal,
-        MULTIMODAL_RECIPE,
+        MULTIMODAL_TRAINING,
         sum_bands=False,
         max_pixels=None,
         sees_galaxies=True,
     ),
-    "icm-1band": Design(
+    "icm-1band": ModelSpec(
         "a small convolutional network with means in rings, on all bands added",
         ICM_INPUTS,
         CompactEncoding,
         _rings,
-        ICM_RECIPE,
+        ICM_TRAINING,
         sum_bands=True,
         max_pixels=64,
     ),
-    "icm-3band": Design(
+    "icm-3band": ModelSpec(
         "a small convolutional network with means in rings, on each band apart",
         ICM_INPUTS,
         CompactEncoding,
         _rings,
-        ICM_RECIPE,
+        ICM_TRAINING,
         sum_bands=False,
         max_pixels=64,
     ),
-    "icm-multimodal": Design(
+    "icm-multimodal": ModelSpec(
         "a small convolutional network with means in rings, on each band and on galaxies in cells",
         (*ICM_INPUTS, *GALAXY_VARIABLES),
         CompactEncoding,
         _rings,
-        ICM_RECIPE,
+        ICM_TRAINING,
         sum_bands=False,
         max_pixels=64,
         sees_galaxies=True,

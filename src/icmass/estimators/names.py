@@ -14,7 +14,7 @@ NETWORKS = (
     "icm-3band",
     "icm-multimodal",
 )
-"""The keys of `icmass.estimators.designs.DESIGNS`."""
+"""The keys of `icmass.estimators.model_specs.MODEL_SPECS`."""
 _MOST_MEMBERS = 64
 _NAME = re.compile(r"(?P<base>[^@]+)(?:@(?P<members>[1-9]\d*))?")
 
@@ -35,10 +35,10 @@ def parse_network(name: str) -> tuple[str, int]:
     found = _NAME.fullmatch(name)
     if found is None or found["base"] not in NETWORKS:
         known = f"known: {', '.join(NETWORKS)}, and @n after one for n of them"
-        raise InputError(repr(name), field="network", mend=known)
+        raise InputError(repr(name), field="network", hint=known)
     n_members = int(found["members"] or 1)
     if n_members > _MOST_MEMBERS:
-        raise InputError(f"{n_members} networks", field=name, mend=f"at most {_MOST_MEMBERS}")
+        raise InputError(f"{n_members} networks", field=name, hint=f"at most {_MOST_MEMBERS}")
     return found["base"], n_members
 
 

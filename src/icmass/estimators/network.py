@@ -16,19 +16,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import under
-from icmass.estimators.designs import DESIGNS
+from icmass.estimators.checkpoint import strip_prefix
 from icmass.estimators.devices import (
     Processes,
+    derive_seed,
     make_accelerator,
-    mixed_seed,
     multiplies_bf16,
     seeded,
 )
-from icmass.estimators.domain import Domain
 from icmass.estimators.estimator import Kind, Prediction
-from icmass.estimators.flows import best_stretch, flow_posterior
+from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
+from icmass.estimators.model_specs import MODEL_SPECS
 from icmass.estimators.names import parse_network
+from icmass.estimators.ood import OODDetector
+from icmass.estimators.ood_features import corrupted, ood_features
 from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.sample import Sample, binned_pixels, read_sample
 from icmass.estimators.saved import (
@@ -38,10 +39,9 @@ from icmass.estimators.saved import (
     model_card,
     read_config,
 )
-from icmass.estimators.statistics import spoiled, statistics
 from icmass.estimators.training import Epoch, Progress, Trainer, apply_network
 from icmass.files import whole_file, write_text
-from icmass.networks.flow import N_PARAMETERS
+from icmass.networks.rqs_flow import N_PARAMETERS
 from icmass.survey.catalog import half_width_mpc_h
 
 _VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
@@ -56,8 +56,8 @@ class NetworkEstimator:
     Parameters
     ----------
     name : str
-        A key of `DESIGNS`, and ``@n`` after it for n networks of different seeds, whose posteriors
-        are averaged (Lakshminarayanan et al. 2017, arXiv:1612.01474).
+        A key of `MODEL_SPECS`, and ``@n`` after it for n networks of different seeds, whose
+        posteriors are averaged (Lakshminarayanan et al. 2017, arXiv:1612.01474).
     seed : int
         Seed of the starting weights, the validation split, order and augmentation.
     device : str
@@ -84,17 +84,17 @@ class NetworkEstimator:
     ) -> None:
         self.name, self.seed, self.device, self.progress = name, seed, device, progress
         base, self.n_members = parse_network(name)
-        self.design = DESIGNS[base]
+        self.design = MODEL_SPECS[base]
         self.inputs = self.design.inputs
-        self.recipe = self.design.recipe
+        self.training_config = self.design.training_config
         if max_epochs is not None:
             if max_epochs < 1:
-                raise InputError(str(max_epochs), field="max_epochs", mend="give 1 or more")
-            self.recipe = replace(self.recipe, max_epochs=max_epochs, min_steps=0)
+                raise InputError(str(max_epochs), field="max_epochs", hint="give 1 or more")
+            self.training_config = replace(self.training_config, max_epochs=max_epochs, min_steps=0)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.history: list[Epoch] = []
         self.networks: list[nn.Module] = []
-        self.domain: Domain | None = None
+        self.ood_detector: OODDetector | None = None
         self.config: NetworkConfig | None = None
 
     @property
@@ -107,7 +107,7 @@ class NetworkEstimator:
         train = np.asarray(train)
         lnm = _training_masses(survey, train)
         coverage = self.design.sees_coverage and "coverage" in survey
-        sample = self._read(survey, train, coverage, with_parts=self.recipe.redraw)
+        sample = self._read(survey, train, coverage, with_parts=self.training_config.redraw)
         encoding = self.design.encoding.fit(sample, lnm)
         held = _held_out(survey, train, self.seed)
         self.config = self._describe(survey, train, lnm, encoding, int(held.sum()))
@@ -128,7 +128,7 @@ class NetworkEstimator:
         validation: tuple[Sample, torch.Tensor],
     ) -> None:
         config = self._configured()
-        seed = self.seed if member == 0 else mixed_seed(self.seed, member, 3)
+        seed = self.seed if member == 0 else derive_seed(self.seed, member, 3)
         with seeded(seed):
             network = self.design.network(n_pixels=config.n_pixels, n_channels=n_channels)
         folder = self.checkpoint
@@ -137,7 +137,7 @@ class NetworkEstimator:
         trainer = Trainer(
             network,
             encode=config.encoding.encode,
-            recipe=self.recipe,
+            training_config=self.training_config,
             seed=seed,
             device=self.device,
             checkpoint=folder,
@@ -158,8 +158,8 @@ class NetworkEstimator:
         outputs = self._outputs(validation)
         prediction = self._prediction(outputs)
         if self.design.has_posterior:
-            scale = best_stretch(prediction, lnm)
-            self.domain = self._domain(fitted, self._described(validation, outputs))
+            scale = fit_width_recalibration(prediction, lnm)
+            self.ood_detector = self._domain(fitted, self._ood_features(validation, outputs))
         else:
             score = (prediction.mean - lnm) / prediction.std
             scale = float(np.sqrt(np.mean(score**2)))
@@ -173,22 +173,22 @@ class NetworkEstimator:
         sample = self._read(survey, index, config.coverage_channel)
         outputs = self._outputs(sample)
         prediction = self._prediction(outputs)
-        if self.domain is None:
+        if self.ood_detector is None:
             return prediction
-        score = self.domain.score(self._described(sample, outputs))
+        score = self.ood_detector.score(self._ood_features(sample, outputs))
         return replace(prediction, out_of_domain=score)
 
     def _outputs(self, sample: Sample, symmetries: int = 4) -> np.ndarray:
         """Return what the networks give, mean over symmetries, shape (member, n, output)."""
         encoding, device = self._fitted().encoding, make_accelerator(self.device).device
-        bf16 = self.recipe.precision == "bf16" and multiplies_bf16(device.type == "cpu")
+        bf16 = self.training_config.precision == "bf16" and multiplies_bf16(device.type == "cpu")
         found = [
             apply_network(
                 network.to(device),
                 lambda part: encoding.encode(part.to(device)),
                 sample,
-                self.recipe.chunk or _BATCH,
-                symmetries=symmetries if self.recipe.augment else 1,
+                self.training_config.microbatch_size or _BATCH,
+                symmetries=symmetries if self.training_config.augment else 1,
                 bf16=bf16,
             )
             for network in self.networks
@@ -202,21 +202,23 @@ class NetworkEstimator:
         if not self.design.has_posterior:
             mean = zero + scale * outputs[..., 0].mean(0)
             return Prediction(mean, np.full(len(mean), scale * config.std_scale))
-        return flow_posterior(outputs, zero, scale).stretched(config.std_scale)
+        return flow_posterior(outputs, zero, scale).scale_width(config.std_scale)
 
-    def _domain(self, fitted: Sample, held: np.ndarray) -> Domain:
+    def _domain(self, fitted: Sample, held: np.ndarray) -> OODDetector:
         """Learn what training clusters look like; `held` describes clusters held out."""
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, 4))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, 4))
         chosen = torch.randperm(len(fitted), generator=generator)[:_DESCRIBED].sort().values
         known = fitted.take(chosen)
-        bad = [self._described(s, self._outputs(s)) for s in spoiled(known, generator).values()]
-        good = self._described(known, self._outputs(known))
-        return Domain.fit(good, np.concatenate(bad), held, self.seed)
+        bad = [
+            self._ood_features(s, self._outputs(s)) for s in corrupted(known, generator).values()
+        ]
+        good = self._ood_features(known, self._outputs(known))
+        return OODDetector.fit(good, np.concatenate(bad), held, self.seed)
 
-    def _described(self, sample: Sample, outputs: np.ndarray) -> np.ndarray:
+    def _ood_features(self, sample: Sample, outputs: np.ndarray) -> np.ndarray:
         """Return redshift, ln exposure, statistics and embedding of clusters, shape (n, d)."""
         encoding = self._fitted().encoding
-        rows = [statistics(part.counts, encoding.scale(part)) for part in sample.batches(_BATCH)]
+        rows = [ood_features(part.counts, encoding.scale(part)) for part in sample.batches(_BATCH)]
         told = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
         embedding = outputs[..., N_PARAMETERS:].mean(0)
         return np.concatenate([told.numpy(), torch.cat(rows).numpy(), embedding], 1)
@@ -237,8 +239,10 @@ class NetworkEstimator:
             for i, network in enumerate(self.networks)
             for key, value in network.state_dict().items()
         }
-        if self.domain is not None:
-            tensors |= {f"domain.{k}": v.contiguous() for k, v in self.domain.tensors().items()}
+        if self.ood_detector is not None:
+            tensors |= {
+                f"domain.{k}": v.contiguous() for k, v in self.ood_detector.tensors().items()
+            }
         with whole_file(directory / "model.safetensors") as draft:
             save_file(tensors, draft)
         write_text(directory / "README.md", model_card(config, self.design))
@@ -261,23 +265,23 @@ class NetworkEstimator:
                 network = estimator.design.network(
                     n_pixels=config.n_pixels, n_channels=n_bands + config.coverage_channel
                 )
-                network.load_state_dict(under(tensors, f"{i}."))
+                network.load_state_dict(strip_prefix(tensors, f"{i}."))
                 estimator.networks.append(network.eval())
             if estimator.design.has_posterior:
-                estimator.domain = Domain.of_tensors(under(tensors, "domain."))
+                estimator.ood_detector = OODDetector.of_tensors(strip_prefix(tensors, "domain."))
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
             problem = "is missing" if not file.exists() else "damaged, or of another network"
-            raise InputError(problem, file=file, mend="train it again") from error
+            raise InputError(problem, file=file, hint="train it again") from error
         return estimator
 
     def _configured(self) -> NetworkConfig:
         if self.config is None:
-            raise InputError("not fitted", field=self.name, mend="fit it, or load a saved one")
+            raise InputError("not fitted", field=self.name, hint="fit it, or load a saved one")
         return self.config
 
     def _fitted(self) -> NetworkConfig:
         if len(self.networks) < self.n_members:
-            raise InputError("not fitted", field=self.name, mend="fit it, or load a saved one")
+            raise InputError("not fitted", field=self.name, hint="fit it, or load a saved one")
         return self._configured()
 
     def _read(
@@ -326,7 +330,7 @@ class NetworkEstimator:
             mass_prior=mass_prior,
             n_train=len(train),
             n_validation=n_held,
-            recipe=asdict(self.recipe),
+            recipe=asdict(self.training_config),
             survey=dict(survey.attrs),
             versions={package: version(package) for package in packages},
         )
@@ -339,9 +343,9 @@ def _channels(sample: Sample) -> int:
 def _training_masses(survey: xr.Dataset, train: np.ndarray) -> np.ndarray:
     """Return ln M500c of the training clusters, once it is sure that there are some."""
     if "m500c" not in survey:
-        raise InputError("is missing", field="variable m500c", mend="train on a simulated survey")
+        raise InputError("is missing", field="variable m500c", hint="train on a simulated survey")
     if len(train) < _FEWEST:
-        raise InputError(f"{len(train)} clusters", field="train", mend=f"give {_FEWEST} or more")
+        raise InputError(f"{len(train)} clusters", field="train", hint=f"give {_FEWEST} or more")
     lnm = np.log(survey["m500c"].isel(cluster=train).values)
     if not np.isfinite(lnm).all() or np.ptp(lnm) == 0:
         raise InputError("not finite and different", field="variable m500c")
@@ -357,5 +361,5 @@ def _held_out(survey: xr.Dataset, train: np.ndarray, seed: int) -> np.ndarray:
     n_before = np.cumsum(np.bincount(halo)[order]) - np.bincount(halo)[order]
     held = np.isin(halo, order[n_before < _VALIDATION * len(train)])
     if held.all():
-        raise InputError("one halo only", field="variable halo_id", mend="train on more halos")
+        raise InputError("one halo only", field="variable halo_id", hint="train on more halos")
     return held

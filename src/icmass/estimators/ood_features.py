@@ -1,4 +1,4 @@
-"""Plain statistics of maps, and maps spoiled on purpose: what `Domain` is made from."""
+"""Plain statistics of maps, and maps corrupted on purpose: what `OODDetector` is made from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROOT = 0.375  # Anscombe 1948
 _FAR = 0.45  # half sides from the centre beyond which a block of pixels is away from the cluster
 
 
-def statistics(counts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def ood_features(counts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Return plain statistics of maps, all of them roots of counts, shape (n, statistic).
 
     Parameters
@@ -86,11 +86,11 @@ def _central(added: torch.Tensor, half: int) -> torch.Tensor:
     return box.sum((1, 2))[:, None]
 
 
-def spoiled(sample: Sample, generator: torch.Generator) -> dict[str, Sample]:
+def corrupted(sample: Sample, generator: torch.Generator) -> dict[str, Sample]:
     """Return clusters made into what is none, by kind.
 
     - ``shifted``: moved by a quarter of the map's width or more; what leaves it comes in again.
-    - ``noise``: as many photons anywhere in the map.
+    - ``noise``: as many photons, evenly over the map.
     - ``blank``: the background alone; where the components are known.
     - ``point``: background, and all other photons from one blurred point at the centre; likewise.
     """

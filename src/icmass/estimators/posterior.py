@@ -138,7 +138,7 @@ class Prediction:
         density = np.exp(log - np.where(np.isfinite(top), top, 0.0))
         return replace(Prediction.from_density(density), out_of_domain=self.out_of_domain)
 
-    def stretched(self, factor: float) -> Prediction:
+    def scale_width(self, factor: float) -> Prediction:
         """Return posteriors `factor` times as wide about their means."""
         if self.density is None:
             return replace(self, std=self.std * factor)

@@ -125,7 +125,7 @@ def _training_set(ln_m: np.ndarray, redshift: np.ndarray) -> tuple[np.ndarray, n
     field = "training prior"
     if ln_m.ndim != 1 or ln_m.shape != redshift.shape or len(ln_m) < _EXTREMES:
         what = f"{ln_m.size} masses and {redshift.size} redshifts"
-        raise InputError(what, field=field, mend=f"give {_EXTREMES} or more of both")
+        raise InputError(what, field=field, hint=f"give {_EXTREMES} or more of both")
     if not (np.isfinite(ln_m).all() and np.isfinite(redshift).all()):
         raise InputError("a mass or a redshift is not finite", field=field)
     if ln_m.min() < LNM_GRID[0] or ln_m.max() > LNM_GRID[-1]:
@@ -280,7 +280,7 @@ def _log_abundance(cosmology: Cosmology, node: int) -> np.ndarray:
     matter = cosmology.om0 * (1 + redshift) ** 3 / float(cosmology.efunc(redshift)) ** 2
     if 500 / matter > _DENSEST:
         what = f"Tinker et al. 2008 have no halos of 500c at om0 = {cosmology.om0:g}"
-        raise InputError(what, field="mass function", mend="give a larger om0")
+        raise InputError(what, field="mass function", hint="give a larger om0")
     options = {"mdef": "500c", "model": "tinker08", "q_in": "M", "q_out": "dndlnM"}
     with cosmology.colossus(), np.errstate(all="ignore"):
         density = mass_function.massFunction(np.exp(LNM_GRID), redshift, **options)
@@ -360,13 +360,13 @@ def parse_prior(text: str) -> Prior:
     """
     kind, colon, rest = text.strip().partition(":")
     if kind not in get_args(PriorKind) or (colon and kind != "mass-function"):
-        raise InputError(f"{text!r} is no prior", field="--prior", mend=_MEND)
+        raise InputError(f"{text!r} is no prior", field="--prior", hint=_MEND)
     changes: dict[str, Any] = {}
     for part in rest.split(",") if colon else []:
         key, equals, value = part.strip().partition("=")
         if key not in Cosmology.model_fields or key in changes or not equals:
             known = ", ".join(Cosmology.model_fields)
-            raise InputError(f"{part!r} is no key=value", field="--prior", mend=f"keys: {known}")
+            raise InputError(f"{part!r} is no key=value", field="--prior", hint=f"keys: {known}")
         try:
             changes[key] = float(value)
         except ValueError:

@@ -53,13 +53,13 @@ def load_estimator(directory: str | Path, *, device: str = "auto") -> Estimator:
     """
     directory = Path(directory)
     file = directory / "config.json"
-    mend = "give the directory of a saved estimator"
+    hint = "give the directory of a saved estimator"
     if not file.is_file():
-        raise InputError("no such file", file=file, mend=mend)
+        raise InputError("no such file", file=file, hint=hint)
     try:
         kind = json.loads(file.read_text(encoding="utf-8"))["estimator"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"damaged ({type(error).__name__})", file=file, mend=mend) from None
+        raise InputError(f"damaged ({type(error).__name__})", file=file, hint=hint) from None
     if kind == "network":
         from icmass.estimators.network import NetworkEstimator
 
@@ -68,4 +68,4 @@ def load_estimator(directory: str | Path, *, device: str = "auto") -> Estimator:
         from icmass.estimators.relation import ProxyRelation
 
         return ProxyRelation.load(directory)
-    raise InputError(repr(kind), file=file, field="estimator", mend="known: network, proxy")
+    raise InputError(repr(kind), file=file, field="estimator", hint="known: network, proxy")

@@ -104,7 +104,7 @@ class ProxyRelation:
         if len(train) < MIN_CLUSTERS:
             raise InputError(
                 f"{len(train)} clusters are too few to fit {self.name}",
-                mend=f"give at least {MIN_CLUSTERS}",
+                hint=f"give at least {MIN_CLUSTERS}",
             )
         mass = read_scalar(survey, "m500c", train)
         if (mass <= 0).any():
@@ -124,7 +124,7 @@ class ProxyRelation:
     def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
         """Predict ln M500c of the clusters `index`."""
         if not self._array:
-            raise InputError(f"{self.name} has not been fitted", mend="fit or load it first")
+            raise InputError(f"{self.name} has not been fitted", hint="fit or load it first")
         index = np.asarray(index)
         raw = self._features(survey, index)
         check_redshifts(raw[:, -1], self._about["redshift_range"], self.name)
@@ -213,7 +213,7 @@ class ProxyRelation:
         from safetensors.numpy import load_file
 
         directory = Path(directory)
-        mend = "give the folder of a saved estimator"
+        hint = "give the folder of a saved estimator"
         try:
             config = json.loads((directory / "config.json").read_text())
             relation = cls.from_name(config["name"])
@@ -223,13 +223,13 @@ class ProxyRelation:
             arrays = load_file(directory / "model.safetensors")
             relation._array = {key: arrays[key] for key in relation._array_names()}
         except FileNotFoundError as error:
-            raise InputError("is missing", file=error.filename, mend=mend) from None
+            raise InputError("is missing", file=error.filename, hint=hint) from None
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             raise InputError(
-                f"is not a saved proxy relation ({error})", file=directory, mend=mend
+                f"is not a saved proxy relation ({error})", file=directory, hint=hint
             ) from None
         if config.get("estimator") != "proxy" or relation.terms not in TERMS:
-            raise InputError("is not a saved proxy relation", file=directory, mend=mend)
+            raise InputError("is not a saved proxy relation", file=directory, hint=hint)
         return relation
 
 

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import VISIBLE_COVERAGE, half_width_mpc_h, run_of
+from icmass.survey.catalog import VISIBLE_COVERAGE, as_slice, half_width_mpc_h
 from icmass.survey.catalog import counts as observed_counts
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
@@ -39,7 +39,7 @@ class Sample:
     nh : Tensor of shape (n,), or None
         Galactic column density [1e20 cm^-2]; None where the network has no use for it.
     parts : Tensor of shape (n, component, channel, y, x), or None
-        The counts by component, to be put together anew in training (`redrawn`).
+        The counts by component, to be put together anew in training (`recombine_components`).
     """
 
     counts: torch.Tensor
@@ -71,7 +71,7 @@ class Sample:
         for index in torch.arange(len(self), device=self.counts.device).split(size):
             yield self.take(index)
 
-    def turned(self, symmetry: torch.Tensor | int) -> Sample:
+    def d4_transform(self, symmetry: torch.Tensor | int) -> Sample:
         """Return all turned and mirrored, by one of the 8 symmetries (0 to 7) each."""
         coverage = None if self.coverage is None else dihedral(self.coverage, symmetry)
         galaxies = None if self.galaxies is None else dihedral_points(self.galaxies, symmetry)
@@ -79,8 +79,8 @@ class Sample:
             self, counts=dihedral(self.counts, symmetry), coverage=coverage, galaxies=galaxies
         )
 
-    def plan(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw how `redrawn` puts each cluster together in one epoch.
+    def draw_augmentation(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw how `recombine_components` puts each cluster together in one epoch.
 
         Returns
         -------
@@ -104,15 +104,17 @@ class Sample:
         near &= (exposure[partner] / exposure - 1).abs() <= _SAME_EXPOSURE
         return symmetry, torch.where(near, partner, own)
 
-    def redrawn(self, index: torch.Tensor, symmetry: torch.Tensor, partner: torch.Tensor) -> Sample:
-        """Return some of the clusters as `plan` has drawn them.
+    def recombine_components(
+        self, index: torch.Tensor, symmetry: torch.Tensor, partner: torch.Tensor
+    ) -> Sample:
+        """Return some of the clusters as `draw_augmentation` has drawn them.
 
         Each component is turned and mirrored by itself, and the background, the last component,
         is another cluster's: as likely a sky as the one that was observed, for background and
         active galaxies know nothing of the gas but its centre.
         """
         if self.parts is None:
-            return self.take(index).turned(symmetry[index, 0])
+            return self.take(index).d4_transform(symmetry[index, 0])
         parts = (*self.parts[index, :-1].unbind(1), self.parts[partner[index], -1])
         turned = [dihedral(part, symmetry[index, k]) for k, part in enumerate(parts)]
         total = torch.stack(turned).sum(0, dtype=torch.int32)
@@ -160,7 +162,7 @@ def binned_pixels(n_pixels: int, limit: int | None) -> int:
     raise InputError(
         f"{n_pixels} x {n_pixels} pixels",
         field="variable maps",
-        mend=f"the network takes multiples of {limit}, or {limit // 2} to {limit}",
+        hint=f"the network takes multiples of {limit}, or {limit // 2} to {limit}",
     )
 
 
@@ -217,7 +219,7 @@ def read_sample(
         if parts is None:
             block = observed_counts(survey, index[part]).astype("i4")
         else:
-            by_component = survey["maps"].isel(cluster=run_of(index[part])).values
+            by_component = survey["maps"].isel(cluster=as_slice(index[part])).values
             block = by_component.sum(1, dtype="i4")
             parts = _store(parts, part, _of_components(by_component, sum_bands, n_pixels))
         if sum_bands:
@@ -262,8 +264,8 @@ def _galaxies(survey: xr.Dataset, index: np.ndarray) -> torch.Tensor:
     """Return the galaxies of clusters, see `Sample.galaxies`."""
     for name in GALAXY_VARIABLES:
         if name not in survey:
-            mend = "the network sees galaxies: give a survey that has them"
-            raise InputError("is missing", field=f"variable {name}", mend=mend)
+            hint = "the network sees galaxies: give a survey that has them"
+            raise InputError("is missing", field=f"variable {name}", hint=hint)
     offset = survey["galaxy_offset"].values
     start, number = offset[index], np.diff(offset)[index]
     points = np.stack([survey[f"galaxy_{axis}"].values for axis in "xyv"], 1).astype("f4")
@@ -323,7 +325,7 @@ def fill_uncovered(
         good = seen >= least
         if not good.any():
             raise InputError(
-                "0 everywhere", field="variable coverage", mend="check the mask and the position"
+                "0 everywhere", field="variable coverage", hint="check the mask and the position"
             )
         exposure = np.bincount(ring[good], seen[good], n_rings)
         for channel in cluster:

@@ -11,9 +11,9 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from icmass.errors import InputError
-from icmass.estimators.designs import DESIGNS, Design
 from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
 from icmass.estimators.estimator import check_redshifts
+from icmass.estimators.model_specs import MODEL_SPECS, ModelSpec
 from icmass.estimators.names import parse_network
 from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.sample import binned_pixels
@@ -52,7 +52,7 @@ class NetworkConfig(BaseModel):
     versions: dict[str, str]
 
 
-def model_card(config: NetworkConfig, design: Design) -> str:
+def model_card(config: NetworkConfig, design: ModelSpec) -> str:
     """Return the text of a saved network's README.md."""
     low, high = config.m500c_range_msun_h
     bands = ", ".join(config.bands)
@@ -114,7 +114,9 @@ def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> 
         raise InputError(
             f"+-{half_width:g} Mpc/h; trained on +-{config.half_width_mpc_h:g} Mpc/h", field="maps"
         )
-    n_pixels = binned_pixels(survey.sizes["x"], DESIGNS[parse_network(config.name)[0]].max_pixels)
+    n_pixels = binned_pixels(
+        survey.sizes["x"], MODEL_SPECS[parse_network(config.name)[0]].max_pixels
+    )
     if n_pixels != config.n_pixels:
         raise InputError(f"{n_pixels} pixels a side; trained on {config.n_pixels}", field="maps")
     check_redshifts(survey["redshift"].isel(cluster=index).values, config.redshift_range)
@@ -122,12 +124,12 @@ def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> 
 
 def read_config(file: Path) -> NetworkConfig:
     """Read and check ``config.json`` of a saved network."""
-    mend = "give the directory of a saved network"
+    hint = "give the directory of a saved network"
     try:
         return NetworkConfig.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({type(error).__name__})", file=file, mend=mend) from None
+        raise InputError(f"cannot be read ({type(error).__name__})", file=file, hint=hint) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or None
-        raise InputError(first["msg"], file=file, field=field, mend=mend) from None
+        raise InputError(first["msg"], file=file, field=field, hint=hint) from None

@@ -17,27 +17,27 @@ from icmass.errors import InputError
 from icmass.estimators.checkpoint import Checkpoint, fingerprint
 from icmass.estimators.devices import (
     Processes,
+    derive_seed,
     make_accelerator,
-    mixed_seed,
-    remembered,
+    retry_on_oom,
     seeded,
-    within_memory,
+    snapshot_state,
 )
 from icmass.estimators.sample import Sample, dihedral
-from icmass.networks import flow
+from icmass.networks import rqs_flow
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How a network is trained.
 
     Attributes
     ----------
     batch_size, max_epochs : int
         Clusters a step, and passes over the training clusters.
-    chunk : int or None
+    microbatch_size : int or None
         A step's clusters pass the network so many at a time, and their gradients are added: for
         less memory. None: all at once.
     min_steps : int
@@ -50,19 +50,19 @@ class Recipe:
         One cycle: a linear rise over a tenth of the steps, then a half cosine down to zero.
     loss : {"squared", "absolute", "flow"}
         Mean squared or absolute error; or, of networks that give the parameters of a flow
-        (`icmass.networks.flow`), squared error of the mean plus the negative log likelihood with
-        that mean held fixed: the mean stays the posterior's whatever the shape.
+        (`icmass.networks.rqs_flow`), squared error of the mean plus the negative log likelihood
+        with that mean held fixed: the mean stays the posterior's whatever the shape.
     kernel_l2 : float
         Sum of squares of all kernels times this is added to the loss (Keras' ``l2``).
     weight_decay : float
         Decoupled decay (AdamW).
-    average : float
+    ema_decay : float
         Decay per step of the running mean of the weights that is kept; 0: the weights themselves.
     augment : bool
         Turn and mirror each map at random.
     redraw : bool
         With `augment`: each component of the counts by itself, and another cluster's background,
-        anew at every epoch; see `Sample.redrawn`.
+        anew at every epoch; see `Sample.recombine_components`.
     precision : {"no", "bf16"}
         Mixed precision of the training steps, where the device has it.
     adam_eps : float
@@ -73,13 +73,13 @@ class Recipe:
     max_epochs: int
     patience: int | None
     learning_rate: float
-    chunk: int | None = None
+    microbatch_size: int | None = None
     min_steps: int = 0
     schedule: Literal["constant", "one-cycle"] = "constant"
     loss: Literal["squared", "absolute", "flow"] = "squared"
     kernel_l2: float = 0.0
     weight_decay: float = 0.0
-    average: float = 0.0
+    ema_decay: float = 0.0
     augment: bool = False
     redraw: bool = False
     precision: Literal["no", "bf16"] = "no"
@@ -106,14 +106,14 @@ Progress = Callable[[Epoch], None]
 
 
 def example_loss(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the loss of each example, shape (n,); see `Recipe.loss`."""
+    """Return the loss of each example, shape (n,); see `TrainingConfig.loss`."""
     square = (output[:, 0] - target) ** 2
     if loss == "squared":
         return square
     if loss == "absolute":
         return (output[:, 0] - target).abs()
     held = torch.cat([output[:, :1].detach(), output[:, 1:]], 1)
-    return square - flow.log_prob(held, target)
+    return square - rqs_flow.log_prob(held, target)
 
 
 def kernel_penalty(network: nn.Module) -> torch.Tensor:
@@ -121,7 +121,7 @@ def kernel_penalty(network: nn.Module) -> torch.Tensor:
     return torch.stack([(p**2).sum() for p in network.parameters() if p.ndim > 1]).sum()
 
 
-def rate_factor(schedule: str, step: int, n_steps: int) -> float:
+def lr_factor(schedule: str, step: int, n_steps: int) -> float:
     """Return the learning rate of a step over the highest."""
     if schedule == "constant":
         return 1.0
@@ -157,7 +157,7 @@ def apply_network(
     def outputs(size: int) -> torch.Tensor:
         return torch.cat([of(part) for part in sample.batches(size)])
 
-    return within_memory(outputs, max(min(size, len(sample)), 1))[0]
+    return retry_on_oom(outputs, max(min(size, len(sample)), 1))[0]
 
 
 class Trainer:
@@ -175,7 +175,7 @@ class Trainer:
         Called with what `encode` returns; holds the best weights after `run`.
     encode : callable
         Takes a `Sample` to maps, and scalars or cubes.
-    recipe : Recipe
+    training_config : Recipe
         How to train.
     seed : int
         Seed of order and augmentation.
@@ -193,30 +193,35 @@ class Trainer:
         network: nn.Module,
         *,
         encode: Encode,
-        recipe: Recipe,
+        training_config: TrainingConfig,
         seed: int,
         device: str = "auto",
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.recipe, self.encode, self.seed, self.progress = recipe, encode, seed, progress
-        self.accelerator = make_accelerator(device, recipe.precision)
+        self.training_config, self.encode, self.seed, self.progress = (
+            training_config,
+            encode,
+            seed,
+            progress,
+        )
+        self.accelerator = make_accelerator(device, training_config.precision)
         self.processes = Processes(self.accelerator)
-        self.chunk = self.processes.largest_share(recipe.batch_size)
-        if recipe.chunk is not None:
-            self.chunk = min(self.chunk, recipe.chunk)
-        self.validated_at_once = recipe.chunk or 256
+        self.microbatch_size = self.processes.largest_share(training_config.batch_size)
+        if training_config.microbatch_size is not None:
+            self.microbatch_size = min(self.microbatch_size, training_config.microbatch_size)
+        self.validated_at_once = training_config.microbatch_size or 256
         self.network = network.to(self.accelerator.device)
-        self.processes.start_alike(self.network)
+        self.processes.broadcast_parameters(self.network)
         self.average: AveragedModel | None = None
-        if recipe.average:
-            average = get_ema_multi_avg_fn(recipe.average)
-            self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        if training_config.ema_decay:
+            decayed = get_ema_multi_avg_fn(training_config.ema_decay)
+            self.average = AveragedModel(self.network, multi_avg_fn=decayed, use_buffers=True)
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            eps=recipe.adam_eps,
+            lr=training_config.learning_rate,
+            weight_decay=training_config.weight_decay,
+            eps=training_config.adam_eps,
         )
         # "evaluation": mixed precision, and no DistributedDataParallel, see devices.py
         self.wrapped = self.accelerator.prepare_model(self.network, evaluation_mode=True)
@@ -228,7 +233,7 @@ class Trainer:
         self.best: dict[str, torch.Tensor] = {}
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The network that is validated and kept."""
         return self.network if self.average is None else self.average.module
 
@@ -243,14 +248,14 @@ class Trainer:
             Clusters, and the targets of the network.
         """
         device, together = self.accelerator.device, self.processes
-        mark = self._mark(*train, *validation)
-        self._resume(mark)
-        together.check_alike(mark, len(self.history))
+        digest = self._fingerprint(*train, *validation)
+        self._resume(digest)
+        together.check_alike(digest, len(self.history))
         rows = together.share(torch.arange(len(validation[0])))
         mine = validation[0].take(rows), validation[1][rows]
         held = [(sample.to(device), target.to(device)) for sample, target in (train, mine)]
         own_seed = () if together.rank == 0 else (4, together.rank)
-        n_epochs = self.recipe.epochs(len(train[0]))
+        n_epochs = self.training_config.epochs(len(train[0]))
         while not self._finished(n_epochs):
             start, epoch = time.perf_counter(), len(self.history)
             with seeded(self.seed, epoch, *own_seed):
@@ -258,19 +263,19 @@ class Trainer:
             loss = self._validation_loss(*held[1])
             best = loss < min((e.validation_loss for e in self.history), default=math.inf)
             if best or not self.best:
-                self.best = {k: v.clone() for k, v in self.judged.state_dict().items()}
+                self.best = {k: v.clone() for k, v in self.eval_model.state_dict().items()}
             if not math.isfinite(train_loss + loss):
                 raise InputError(
                     f"loss {train_loss:g} in epoch {epoch + 1}",
                     field="training",
-                    mend="check the survey's maps and masses for values that are not finite",
+                    hint="check the survey's maps and masses for values that are not finite",
                 )
             seconds = time.perf_counter() - start
             self.history.append(Epoch(epoch + 1, train_loss, loss, best, seconds))
             if not self.accelerator.is_main_process:
                 continue
             if self.checkpoint is not None:
-                self.checkpoint.write(mark, [asdict(e) for e in self.history], self.best)
+                self.checkpoint.write(digest, [asdict(e) for e in self.history], self.best)
             if self.progress is not None:
                 self.progress(self.history[-1])
         self.accelerator.wait_for_everyone()
@@ -283,26 +288,35 @@ class Trainer:
     def _finished(self, n_epochs: int) -> bool:
         n = len(self.history)
         last_best = max((e.epoch for e in self.history if e.best), default=0)
-        patience = self.recipe.patience
+        patience = self.training_config.patience
         stopped = patience is not None and n - last_best >= patience
         return n >= n_epochs or stopped
 
     def _train_epoch(self, sample: Sample, target: torch.Tensor, epoch: int) -> float:
-        recipe, device = self.recipe, target.device
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, 1))
+        training_config, device = self.training_config, target.device
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, 1))
         order = torch.randperm(len(sample), generator=generator)
-        plan = [part.to(device) for part in sample.plan(generator)] if recipe.augment else None
-        batches = order.to(device).split(recipe.batch_size)
+        plan = (
+            [part.to(device) for part in sample.draw_augmentation(generator)]
+            if training_config.augment
+            else None
+        )
+        batches = order.to(device).split(training_config.batch_size)
         total = torch.zeros((), device=device)
 
         def drawn(rows: torch.Tensor) -> Sample:
-            return sample.take(rows) if plan is None else sample.redrawn(rows, *plan)
+            return sample.take(rows) if plan is None else sample.recombine_components(rows, *plan)
 
         self.wrapped.train()
         for i, index in enumerate(batches):
-            step, n_steps = epoch * len(batches) + i, recipe.epochs(len(sample)) * len(batches)
+            step, n_steps = (
+                epoch * len(batches) + i,
+                training_config.epochs(len(sample)) * len(batches),
+            )
             for group in self.optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * rate_factor(recipe.schedule, step, n_steps)
+                group["lr"] = training_config.learning_rate * lr_factor(
+                    training_config.schedule, step, n_steps
+                )
             total += self._step(drawn, target, index)
             if self.average is not None:
                 self.average.update_parameters(self.network)
@@ -313,7 +327,7 @@ class Trainer:
     ) -> torch.Tensor:
         """Make one step on the clusters of all processes; the summed loss of this one's."""
         own = self.processes.share(index)
-        restore = remembered(self.network, target.device)
+        restore = snapshot_state(self.network, target.device)
 
         def accumulated(size: int) -> torch.Tensor:
             restore()
@@ -324,19 +338,21 @@ class Trainer:
                 total += loss * len(rows)
             return total
 
-        most = min(self.chunk, self.processes.largest_share(len(index)))
-        total, size = within_memory(accumulated, most, self.processes.anywhere)
+        most = min(self.microbatch_size, self.processes.largest_share(len(index)))
+        total, size = retry_on_oom(accumulated, most, self.processes.any_rank)
         if size < most:
-            self.chunk = self.validated_at_once = size
-        self.processes.add_up(self.network, len(own) / len(index))
+            self.microbatch_size = self.validated_at_once = size
+        self.processes.all_reduce_gradients(self.network, len(own) / len(index))
         self.optimizer.step()
         return total
 
     def _add_gradient(self, part: Sample, target: torch.Tensor, share: float) -> torch.Tensor:
         """Add the gradient of some clusters' loss times their share of the step; that loss."""
-        loss = example_loss(self.recipe.loss, self.wrapped(*self.encode(part)), target).mean()
-        if self.recipe.kernel_l2:
-            loss = loss + self.recipe.kernel_l2 * kernel_penalty(self.network)
+        loss = example_loss(
+            self.training_config.loss, self.wrapped(*self.encode(part)), target
+        ).mean()
+        if self.training_config.kernel_l2:
+            loss = loss + self.training_config.kernel_l2 * kernel_penalty(self.network)
         self.accelerator.backward(loss * share)
         return loss.detach()
 
@@ -344,24 +360,24 @@ class Trainer:
         """Return the mean loss over the clusters of all processes, of which this one has some."""
         total = torch.zeros(2, device=target.device)
         if len(sample):
-            output = apply_network(self.judged, self.encode, sample, self.validated_at_once)
-            total[0] = example_loss(self.recipe.loss, output, target).sum()
+            output = apply_network(self.eval_model, self.encode, sample, self.validated_at_once)
+            total[0] = example_loss(self.training_config.loss, output, target).sum()
             total[1] = len(sample)
         total = self.processes.sum(total)
         loss = total[0] / total[1]
-        if self.recipe.kernel_l2:
-            loss = loss + self.recipe.kernel_l2 * kernel_penalty(self.judged).detach()
+        if self.training_config.kernel_l2:
+            loss = loss + self.training_config.kernel_l2 * kernel_penalty(self.eval_model).detach()
         return float(loss)
 
-    def _mark(self, *parts: Sample | torch.Tensor) -> str:
+    def _fingerprint(self, *parts: Sample | torch.Tensor) -> str:
         """Fingerprint of all that decides the weights: recipe, seed, data, starting weights."""
         tensors: list[torch.Tensor] = list(self.network.state_dict().values())
         for part in parts:
             tensors += [part] if isinstance(part, torch.Tensor) else part.tensors()
-        return fingerprint([asdict(self.recipe), self.seed], tensors)
+        return fingerprint([asdict(self.training_config), self.seed], tensors)
 
-    def _resume(self, mark: str) -> None:
-        found = None if self.checkpoint is None else self.checkpoint.restore(mark)
+    def _resume(self, digest: str) -> None:
+        found = None if self.checkpoint is None else self.checkpoint.restore(digest)
         if found is not None:
             history, self.best = found
             self.history = [Epoch(**line) for line in history]

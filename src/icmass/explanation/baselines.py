@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from icmass.explanation.model import Explained
+from icmass.explanation.model import DifferentiablePredictor
 from icmass.inference.ensemble import survey_cosmology
 from icmass.survey.catalog import half_width_mpc_h
 
@@ -24,7 +24,10 @@ def has_component(survey: xr.Dataset, name: str) -> bool:
 
 
 def component_counts(
-    survey: xr.Dataset, index: np.ndarray, components: Sequence[str], explained: Explained
+    survey: xr.Dataset,
+    index: np.ndarray,
+    components: Sequence[str],
+    explained: DifferentiablePredictor,
 ) -> np.ndarray:
     """Return components' counts as the networks' maps have them.
 
@@ -41,7 +44,7 @@ def component_counts(
     return held.reshape(*shape, pixels, side // pixels, pixels, -1).sum((-3, -1))
 
 
-def radii(survey: xr.Dataset, explained: Explained) -> np.ndarray:
+def radii(survey: xr.Dataset, explained: DifferentiablePredictor) -> np.ndarray:
     """Return the distance of the networks' pixels from the centre [comoving Mpc/h], (y, x)."""
     n = explained.config.n_pixels
     half = half_width_mpc_h(survey)
@@ -50,7 +53,10 @@ def radii(survey: xr.Dataset, explained: Explained) -> np.ndarray:
 
 
 def expected_background(
-    survey: xr.Dataset, index: np.ndarray, explained: Explained, rate: np.ndarray | None = None
+    survey: xr.Dataset,
+    index: np.ndarray,
+    explained: DifferentiablePredictor,
+    rate: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the background that is expected in each cluster's map, f4 (n, channel, y, x).
 
@@ -78,7 +84,7 @@ def expected_background(
 
 
 def drawn_backgrounds(
-    survey: xr.Dataset, index: np.ndarray, explained: Explained, n: int, seed: int
+    survey: xr.Dataset, index: np.ndarray, explained: DifferentiablePredictor, n: int, seed: int
 ) -> np.ndarray:
     """Draw other maps without a cluster for each cluster, f4 (draw, n, channel, y, x).
 
@@ -110,7 +116,7 @@ def _solid_angle(survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
     return exposure / np.asarray(survey_cosmology(survey).comoving_distance(z)) ** 2
 
 
-def background_rate(survey: xr.Dataset, explained: Explained) -> np.ndarray | None:
+def background_rate(survey: xr.Dataset, explained: DifferentiablePredictor) -> np.ndarray | None:
     """Return the mean background in a pixel of the networks, (channel,).
 
     It is over the exposure times the solid angle of 1 (comoving Mpc/h)^2; None where the survey
@@ -131,7 +137,9 @@ def background_rate(survey: xr.Dataset, explained: Explained) -> np.ndarray | No
     return total / (seen.sum() * explained.config.n_pixels**2)
 
 
-def _outside(survey: xr.Dataset, index: np.ndarray, explained: Explained) -> np.ndarray:
+def _outside(
+    survey: xr.Dataset, index: np.ndarray, explained: DifferentiablePredictor
+) -> np.ndarray:
     """Return the mean counts a pixel of full exposure in the outskirts, (n, channel)."""
     radius, half = radii(survey, explained), half_width_mpc_h(survey)
     limit = np.full(len(index), _OUTER * half)

@@ -38,7 +38,7 @@ from icmass.survey.folds import octant_folds, split
 COUNTED = ("n_phot", "n_phot_r500", "n_phot_2r500")
 
 
-class Reader(Protocol):
+class Predictor(Protocol):
     """Anything that predicts masses of clusters."""
 
     def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
@@ -59,7 +59,7 @@ class Panel:
     """
 
     fold: np.ndarray
-    models: dict[str, dict[int, Reader]]
+    models: dict[str, dict[int, Predictor]]
 
     def read(self, clusters: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return by model the mean of ln M500c, and whether it is out of the domain, (n,) each.
@@ -232,18 +232,18 @@ def _test(one: Intervention, panel: Panel, clusters: xr.Dataset, seed: int) -> d
 def _open_run(path: Path, survey: xr.Dataset) -> tuple[RunFolder, dict[str, Any]]:
     """Return a run and its configuration, once it is sure that it is of the survey."""
     file = path / "config.json"
-    mend = "give the folder of a run (`icmass benchmark`)"
+    hint = "give the folder of a run (`icmass benchmark`)"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
         n, folds = int(config["n_clusters"]), int(config["folds"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"no run ({type(error).__name__})", file=file, mend=mend) from None
+        raise InputError(f"no run ({type(error).__name__})", file=file, hint=hint) from None
     if n != survey.sizes["cluster"] or config.get("survey_digest") != survey_digest(survey):
         raise InputError(
             "is of other clusters than those of the survey",
             file=file,
             field="survey_digest",
-            mend="give the survey that the benchmark was made with",
+            hint="give the survey that the benchmark was made with",
         )
     return RunFolder(path), {**config, "folds": folds}
 
@@ -267,7 +267,7 @@ def _folds_of(folder: RunFolder, names: Sequence[str], n_folds: int) -> dict[str
             f"has no finished fold of {', '.join(lacking) or 'any model'}",
             file=folder.path,
             field="models",
-            mend="finish the run with --resume, or name other models",
+            hint="finish the run with --resume, or name other models",
         )
     return held
 
@@ -297,9 +297,9 @@ def _panel(
                 f"has a fold for none of the {len(index)} clusters",
                 file=folder.path,
                 field=f"models, {name}",
-                mend="take more clusters, or fewer models",
+                hint="take more clusters, or fewer models",
             )
-    models: dict[str, dict[int, Reader]] = {
+    models: dict[str, dict[int, Predictor]] = {
         name: {k: load_estimator(folder.model(name, k), device=device) for k in own if k in needed}
         for name, own in held.items()
     }
@@ -319,5 +319,5 @@ def _chosen(plan: Sequence[Intervention], only: Sequence[str]) -> list[Intervent
     known = {one.name: one for one in plan}
     for name in only:
         if name not in known:
-            raise InputError(repr(name), field="intervention", mend=f"known: {', '.join(known)}")
+            raise InputError(repr(name), field="intervention", hint=f"known: {', '.join(known)}")
     return [known[name] for name in only]

@@ -37,25 +37,25 @@ def core_interventions() -> list[Intervention]:
     mock's core share changes the density out to the core radius, of 0.16 R500c, at the same gas
     mass and mean temperature within R500c; the stricter test changes gas within `CORE` alone.
     """
-    other = partial(remade, cool=False)
+    other = partial(resimulate_gas, cool=False)
     return [
-        Intervention("photons_anew", "the same gas, its photons drawn anew", remade),
+        Intervention("photons_anew", "the same gas, its photons drawn anew", resimulate_gas),
         Intervention(
             "cool_core",
             "no cool core -> cool core, gas mass within R500c kept",
-            partial(remade, cool=True),
+            partial(resimulate_gas, cool=True),
             other,
         ),
         Intervention(
             "cool_core_inside",
             f"no cool core -> cool core within {CORE:g} R500c, all gas beyond kept",
-            partial(remade, cool=True, keep_outside=True),
+            partial(resimulate_gas, cool=True, keep_outside=True),
             other,
         ),
     ]
 
 
-def remade(
+def resimulate_gas(
     clusters: xr.Dataset,
     rng: np.random.Generator,
     *,
@@ -130,7 +130,7 @@ def _scene(
         raise InputError(
             f"of cluster {number} cannot be made again",
             field="variable m500c",
-            mend="simulate the survey with this version of icmass",
+            hint="simulate the survey with this version of icmass",
         )
     if cool is None:
         return scene

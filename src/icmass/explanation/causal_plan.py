@@ -20,8 +20,8 @@ from icmass.explanation.interventions import (
     dim_outskirts,
     even_background,
     excise_core,
+    identity,
     mean_colour,
-    nothing,
     observatory_of,
     remove_band,
     remove_component,
@@ -49,9 +49,9 @@ def agn_interventions() -> list[Intervention]:
     within = f"{MASK_ARCSEC:g} arcsec"
     masks: list[tuple[str, str, float, Literal["hidden", "drawn"]]] = [
         (f"agn_{bright:.0e}_{place:g}_masked", f"{source}, {within} hidden", bright, "hidden"),
-        (f"agn_{bright:.0e}_{place:g}_redrawn", f"{source}, {within} redrawn", bright, "drawn"),
+        (f"agn_{bright:.0e}_{place:g}_redrawn", f"{source}, {within} refilled", bright, "drawn"),
         ("masked", f"{within} at {place:g} R500c hidden, no AGN added", 0.0, "hidden"),
-        ("redrawn", f"{within} at {place:g} R500c redrawn, no AGN added", 0.0, "drawn"),
+        ("redrawn", f"{within} at {place:g} R500c refilled, no AGN added", 0.0, "drawn"),
     ]
     for name, what, flux, mask in masks:
         found.append(Intervention(name, what, add_agn(flux, place, mask=mask)))
@@ -104,7 +104,7 @@ def cleanings(survey: xr.Dataset) -> list[Intervention]:
     """Return what photon counts are cleaned of before their relations are fitted anew."""
     no_agn, no_core = remove_component(AGN), excise_core(filled=False)
     found = [
-        Intervention("as_observed", "as observed", nothing),
+        Intervention("as_observed", "as observed", identity),
         Intervention("no_agn", "true AGN removed", no_agn),
         Intervention("core_empty", f"without {CORE:g} R500c", no_core),
         Intervention(
@@ -125,7 +125,7 @@ def retrainings() -> list[Intervention]:
     no_agn, fixed = remove_component(AGN), excise_core(filled=True, fixed=True)
     core = f"{FIXED_CORE_MPC_H:g} Mpc/h filled at the ring's mean"
     return [
-        Intervention("as_observed", "as observed", nothing),
+        Intervention("as_observed", "as observed", identity),
         Intervention("no_agn", "all true AGN removed", no_agn),
         Intervention("fixed_core_filled", core, fixed),
         Intervention(

@@ -29,7 +29,7 @@ from icmass.estimators.devices import seeded
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.curves import Curves, curves, order_of, reference_orders
 from icmass.explanation.methods import Attribution, Settings, Task, attribute
-from icmass.explanation.model import Explained
+from icmass.explanation.model import DifferentiablePredictor
 
 COMPLETE, ALIKE, SHIFTED, AGREE = 0.02, 0.2, 0.01, 0.5
 """Bars: relative error; rank correlation that is none; relative change; correlation that is one."""
@@ -76,7 +76,9 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return out
 
 
-def random_networks(explained: Explained, seed: int, n: int = _DRAWS) -> list[list[nn.Module]]:
+def random_networks(
+    explained: DifferentiablePredictor, seed: int, n: int = _DRAWS
+) -> list[list[nn.Module]]:
     """Return networks of the design with starting weights, as many as are explained, n times."""
     config, design = explained.config, explained.design
     channels = explained.sample.counts.shape[1] + config.coverage_channel
@@ -97,7 +99,7 @@ def shuffled_network(
 ) -> NetworkEstimator:
     """Train one network of an estimator's design on masses that are shuffled among clusters."""
     if "m500c" not in survey:
-        raise InputError("is missing", field="variable m500c", mend="use a simulated survey")
+        raise InputError("is missing", field="variable m500c", hint="use a simulated survey")
     mass = survey["m500c"].values.copy()
     rng = np.random.default_rng([seed, 19])
     mass[train] = mass[train][rng.permutation(len(train))]
@@ -142,7 +144,7 @@ def run_checks(
     settings = settings or Settings()
     tell = progress or (lambda said: None)
     methods = list(methods)
-    explained = Explained.of(estimator, survey, test)
+    explained = DifferentiablePredictor.of(estimator, survey, test)
     task = Task.of(explained, survey, test, methods=tuple(methods), settings=settings)
     truth = {}
     for method in methods:
@@ -157,7 +159,7 @@ def run_checks(
     verdicts += _unlike(truth, drawn, "random weights", settings)
     tell("a network trained on shuffled masses")
     shuffled = shuffled_network(estimator, survey, train, epochs=epochs, seed=settings.seed)
-    learned = Explained.of(shuffled, survey, test)
+    learned = DifferentiablePredictor.of(shuffled, survey, test)
     verdicts += _unlike(truth, [task.of_networks(learned)], "random labels", settings)
     tell("shifted input")
     for found in truth.values():

@@ -11,7 +11,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
 from icmass.explanation.methods import METHODS, PER_COUNT, Settings, Task, attribute
-from icmass.explanation.model import Explained, Quantity
+from icmass.explanation.model import DifferentiablePredictor, Quantity
 from icmass.inference.ensemble import Ensemble
 from icmass.survey.catalog import half_width_mpc_h
 
@@ -100,10 +100,10 @@ def explain_cluster(
     """
     n = survey.sizes["cluster"]
     if not 0 <= index < n:
-        raise InputError(f"{index}", field="cluster", mend=f"give one from 0 to {n - 1}")
+        raise InputError(f"{index}", field="cluster", hint=f"give one from 0 to {n - 1}")
     in_counts = [name for name, held in METHODS.items() if held.unit == PER_COUNT]
     if method not in in_counts:
-        raise InputError(repr(method), field="methods", mend=f"give {', '.join(in_counts)}")
+        raise InputError(repr(method), field="methods", hint=f"give {', '.join(in_counts)}")
     settings = settings or Settings(steps=_STEPS)
     members = estimator.members if isinstance(estimator, Ensemble) else [estimator]
     each = [_one(member, survey, index, method, quantity, settings) for member in members]
@@ -145,7 +145,7 @@ def _one(
     settings: Settings,
 ) -> dict[str, Any]:
     at = np.array([index])
-    explained = Explained.of(estimator, survey, at)
+    explained = DifferentiablePredictor.of(estimator, survey, at)
     task = Task.of(explained, survey, at, methods=(method,), settings=settings)
     found = attribute(task, method, quantity, settings)
     rows = explained.rows

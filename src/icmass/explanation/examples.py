@@ -11,7 +11,7 @@ from icmass.estimators.sample import half_width_mpc_h
 from icmass.explanation.baselines import component_counts, has_component
 from icmass.explanation.folds import FoldNetworks
 from icmass.explanation.methods import Settings, Task, attribute
-from icmass.explanation.model import Explained
+from icmass.explanation.model import DifferentiablePredictor
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def default_examples(networks: FoldNetworks, n: int = 4) -> list[int]:
 
 def _example(networks: FoldNetworks, cluster: int, settings: Settings | None) -> Example:
     survey, at = networks.survey, np.array([cluster])
-    explained = Explained.of(networks.of_cluster(cluster), survey, at)
+    explained = DifferentiablePredictor.of(networks.of_cluster(cluster), survey, at)
     task = Task.of(explained, survey, at)
     icm = agn = None
     if has_component(survey, "icm") and has_component(survey, "agn"):

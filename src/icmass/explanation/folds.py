@@ -16,7 +16,7 @@ from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.model import network_config
 from icmass.inference.ensemble import load_ensemble
-from icmass.survey.catalog import open_survey, run_of
+from icmass.survey.catalog import as_slice, open_survey
 from icmass.survey.folds import octant_folds, split
 
 _AT_ONCE = 256  # clusters in memory
@@ -85,7 +85,7 @@ class FoldNetworks:
         whole = any(member.design.sees_galaxies for member in self.members.values())
         for start in range(0, len(chosen), _AT_ONCE):
             cluster = chosen[start : start + _AT_ONCE]
-            part = self.survey if whole else self.survey.isel(cluster=run_of(cluster))
+            part = self.survey if whole else self.survey.isel(cluster=as_slice(cluster))
             if not whole:
                 part = part.assign(maps=part["maps"].load())
             for k, member in self.members.items():
@@ -98,13 +98,13 @@ class FoldNetworks:
         """Return the estimator that has not seen a cluster."""
         n = len(self.fold)
         if not 0 <= cluster < n:
-            raise InputError(f"{cluster}", field="clusters", mend=f"give some of 0 to {n - 1}")
+            raise InputError(f"{cluster}", field="clusters", hint=f"give some of 0 to {n - 1}")
         k = int(self.fold[cluster])
         if k not in self.members:
             raise InputError(
                 f"{cluster} is in fold {k}, of which {self.name} has no model",
                 field="clusters",
-                mend=f"give clusters of the folds {', '.join(map(str, self.members))}",
+                hint=f"give clusters of the folds {', '.join(map(str, self.members))}",
             )
         return self.members[k]
 
@@ -145,7 +145,7 @@ def open_run(
     opened = open_survey(where)
     if survey_digest(opened) != config["survey_digest"]:
         raise InputError(
-            "is another survey than the run's", file=where, mend="give the survey of the run"
+            "is another survey than the run's", file=where, hint="give the survey of the run"
         )
     ensemble = load_ensemble(path, model=model, device=device)
     for member in ensemble.members:
@@ -169,11 +169,11 @@ def open_run(
 def _config(run: Path) -> dict[str, Any]:
     file = run / "config.json"
     if not run.is_dir():
-        raise InputError("no such run", file=run, mend=_MEND)
+        raise InputError("no such run", file=run, hint=_MEND)
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return {key: found[key] for key in ("survey", "survey_digest", "folds")}
     except FileNotFoundError:
-        raise InputError("is missing", file=file, mend=_MEND) from None
+        raise InputError("is missing", file=file, hint=_MEND) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"damaged ({type(error).__name__})", file=file, mend=_MEND) from None
+        raise InputError(f"damaged ({type(error).__name__})", file=file, hint=_MEND) from None

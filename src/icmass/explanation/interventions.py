@@ -64,11 +64,11 @@ def check_simulated(survey: xr.Dataset) -> None:
     InputError
         If the components of the counts aren't known, or part of the maps is hidden.
     """
-    mend = "give a survey made by `icmass simulate` whose maps are seen whole, as of preset erosita"
+    hint = "give a survey made by `icmass simulate` whose maps are seen whole, as of preset erosita"
     if survey.sizes["component"] != len(COMPONENTS) or "config" not in survey.attrs:
-        raise InputError("not a simulated survey", field="variable maps", mend=mend)
+        raise InputError("not a simulated survey", field="variable maps", hint=hint)
     if "coverage" in survey:
-        raise InputError("hides part of the maps", field="variable coverage", mend=mend)
+        raise InputError("hides part of the maps", field="variable coverage", hint=hint)
 
 
 def observatory_of(survey: xr.Dataset) -> Observatory:
@@ -109,7 +109,7 @@ def recorded(
     return bin_photons(seen, observatory.grid, None, rng)
 
 
-def nothing(clusters: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+def identity(clusters: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
     """Change nothing."""
     return clusters
 

@@ -20,7 +20,7 @@ from captum.attr import FeatureAblation, IntegratedGradients, NoiseTunnel, Salie
 from icmass.errors import InputError
 from icmass.estimators.devices import seeded
 from icmass.explanation.baselines import drawn_backgrounds, expected_background, radii
-from icmass.explanation.model import Explained, Quantity
+from icmass.explanation.model import DifferentiablePredictor, Quantity
 from icmass.survey.catalog import half_width_mpc_h
 
 PER_COUNT = "ln M per pixel"
@@ -110,7 +110,7 @@ class Task:
         Annulus of each pixel, see `ANNULI`.
     """
 
-    explained: Explained
+    explained: DifferentiablePredictor
     baseline: torch.Tensor
     drawn: torch.Tensor | None
     annulus: torch.Tensor
@@ -118,7 +118,7 @@ class Task:
     @classmethod
     def of(
         cls,
-        explained: Explained,
+        explained: DifferentiablePredictor,
         survey: xr.Dataset,
         index: np.ndarray,
         *,
@@ -147,7 +147,7 @@ class Task:
             tensor(annulus_of(survey, index, explained))[:, None],
         )
 
-    def of_networks(self, explained: Explained) -> Task:
+    def of_networks(self, explained: DifferentiablePredictor) -> Task:
         """Return the same clusters and baselines with other networks."""
         return replace(self, explained=explained)
 
@@ -164,7 +164,9 @@ class Task:
         return Task(held, self.baseline + counts, drawn, self.annulus)
 
 
-def annulus_of(survey: xr.Dataset, index: np.ndarray, explained: Explained) -> np.ndarray:
+def annulus_of(
+    survey: xr.Dataset, index: np.ndarray, explained: DifferentiablePredictor
+) -> np.ndarray:
     """Return the annulus of each pixel, int64 (n, y, x); in thirds of the half side if need be.
 
     Where a survey has no R500c (real data), a third of the map's half side stands for it.
@@ -198,7 +200,7 @@ def attribute(
         If there is no such method, or the networks have no such quantity.
     """
     if method not in METHODS:
-        raise InputError(repr(method), field="methods", mend=f"known: {', '.join(METHODS)}")
+        raise InputError(repr(method), field="methods", hint=f"known: {', '.join(METHODS)}")
     settings = settings or Settings()
     start = time.perf_counter()
     with seeded(settings.seed, 11):

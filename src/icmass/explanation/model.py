@@ -14,15 +14,15 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from icmass.errors import InputError
-from icmass.estimators.designs import Design
 from icmass.estimators.devices import make_accelerator, multiplies_bf16
 from icmass.estimators.estimator import Estimator
+from icmass.estimators.model_specs import ModelSpec
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import LNM_GRID, LNM_STEP
 from icmass.estimators.sample import Sample, dihedral, read_sample
 from icmass.estimators.saved import NetworkConfig, check_fits
-from icmass.networks.flow import N_PARAMETERS, log_prob
 from icmass.networks.rings import RingNetwork
+from icmass.networks.rqs_flow import N_PARAMETERS, log_prob
 
 Quantity = Literal["mean", "width"]
 """What is explained: the mean of the posterior of ln M500c, or its standard deviation."""
@@ -31,7 +31,7 @@ Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Explained:
+class DifferentiablePredictor:
     """Clusters in memory, and the networks that read them, as `NetworkEstimator.predict` does.
 
     What is explained is the estimator's own prediction: the posterior of all its networks
@@ -58,7 +58,7 @@ class Explained:
     """
 
     config: NetworkConfig
-    design: Design
+    design: ModelSpec
     networks: tuple[nn.Module, ...]
     sample: Sample
     n_symmetries: int
@@ -66,7 +66,9 @@ class Explained:
     shift: float = 0.0
 
     @classmethod
-    def of(cls, estimator: Estimator, survey: xr.Dataset, index: np.ndarray) -> Explained:
+    def of(
+        cls, estimator: Estimator, survey: xr.Dataset, index: np.ndarray
+    ) -> DifferentiablePredictor:
         """Read the clusters `index` (integers) as an estimator sees them.
 
         Raises
@@ -90,23 +92,25 @@ class Explained:
         device = make_accelerator(estimator.device).device
         sample = replace(sample, counts=sample.counts.float()).to(device)
         networks = tuple(frozen(network).to(device) for network in estimator.networks)
-        n_symmetries = 4 if estimator.recipe.augment else 1
-        bf16 = estimator.recipe.precision == "bf16" and multiplies_bf16(device.type == "cpu")
+        n_symmetries = 4 if estimator.training_config.augment else 1
+        bf16 = estimator.training_config.precision == "bf16" and multiplies_bf16(
+            device.type == "cpu"
+        )
         return cls(config, design, networks, sample, n_symmetries, bf16)
 
     def __len__(self) -> int:
         return len(self.sample)
 
-    def with_networks(self, networks: Sequence[nn.Module]) -> Explained:
+    def with_networks(self, networks: Sequence[nn.Module]) -> DifferentiablePredictor:
         """Return the same clusters read by other networks of the same design."""
         device = self.sample.counts.device
         return replace(self, networks=tuple(frozen(network).to(device) for network in networks))
 
-    def member(self, i: int) -> Explained:
+    def member(self, i: int) -> DifferentiablePredictor:
         """Return the same clusters read by one of the networks alone."""
         return replace(self, networks=(self.networks[i],))
 
-    def shifted(self, shift: float) -> Explained:
+    def shifted(self, shift: float) -> DifferentiablePredictor:
         """Return the same function of inputs that all are larger by a constant, and these inputs.
 
         Counts are larger by `shift` where the function is one of counts, standardised pixels where
@@ -192,7 +196,7 @@ class Explained:
             raise InputError(
                 f"{quantity!r} does not depend on the map",
                 field=f"model {self.config.name}",
-                mend=f"explain {', '.join(self.quantities)}",
+                hint=f"explain {', '.join(self.quantities)}",
             )
 
     def _read(self, maps: torch.Tensor, beside: torch.Tensor, quantity: Quantity) -> torch.Tensor:
@@ -229,8 +233,8 @@ def flow_moments(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean less `zero` and standard deviation of ln M500c of the mean of flows, (n,) each.
 
-    The differentiable part of `icmass.estimators.flows.flow_posterior`: the density on `LNM_GRID`
-    by the trapezoidal rule.
+    The differentiable part of `icmass.estimators.flow_posterior.flow_posterior`: the density on
+    `LNM_GRID` by the trapezoidal rule.
     """
     grid = outputs[0].new_tensor(LNM_GRID - zero)[:, None]
     target = (grid / scale).expand(-1, len(outputs[0]))
@@ -250,10 +254,10 @@ def network_config(estimator: Estimator) -> NetworkConfig:
         raise InputError(
             "is no network: there are no maps in it to explain",
             field=f"model {estimator.name}",
-            mend="choose a network with --model",
+            hint="choose a network with --model",
         )
     if estimator.config is None or not estimator.networks:
-        raise InputError("not fitted", field=estimator.name, mend="fit it, or load a saved one")
+        raise InputError("not fitted", field=estimator.name, hint="fit it, or load a saved one")
     return estimator.config
 
 

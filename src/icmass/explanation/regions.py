@@ -19,7 +19,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.explanation.baselines import component_counts, has_component, radii
-from icmass.explanation.model import Explained
+from icmass.explanation.model import DifferentiablePredictor
 from icmass.explanation.published import published_saliency
 from icmass.explanation.quantiles import LogQuantiles
 from icmass.proxies.names import REFERENCE_EXPOSURE_S, log_proxies, read_scalar
@@ -58,7 +58,7 @@ class SaliencyRegions:
 
     def add(
         self,
-        explained: Explained,
+        explained: DifferentiablePredictor,
         survey: xr.Dataset,
         index: np.ndarray,
         values: np.ndarray,
@@ -164,7 +164,7 @@ class CountProxy:
     slope: float
     total: np.ndarray
 
-    def sensitivity(self, explained: Explained, cluster: np.ndarray) -> np.ndarray:
+    def sensitivity(self, explained: DifferentiablePredictor, cluster: np.ndarray) -> np.ndarray:
         """Return d log10 M / d x at the pixels of the aperture, (n, channel, y, x).
 
         x is the network's own standardised pixel; outside the aperture the numbers mean nothing.
@@ -201,7 +201,7 @@ def count_proxies(survey: xr.Dataset) -> list[CountProxy]:
 
 
 def region_masks(
-    explained: Explained, survey: xr.Dataset, index: np.ndarray
+    explained: DifferentiablePredictor, survey: xr.Dataset, index: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return which pixels of which band hold more counts of gas than of AGN, and the opposite.
 
@@ -216,6 +216,8 @@ def region_masks(
     return {"icm": icm > agn, "agn": agn > icm}
 
 
-def _masks(explained: Explained, survey: xr.Dataset, index: np.ndarray) -> dict[str, np.ndarray]:
+def _masks(
+    explained: DifferentiablePredictor, survey: xr.Dataset, index: np.ndarray
+) -> dict[str, np.ndarray]:
     every = np.ones((1, 1, 1, 1), bool)
     return {"all": every, **region_masks(explained, survey, index)}

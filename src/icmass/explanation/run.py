@@ -18,7 +18,7 @@ from icmass.explanation.baselines import background_rate
 from icmass.explanation.checks import run_checks
 from icmass.explanation.folds import FoldNetworks
 from icmass.explanation.methods import METHODS, Settings, Task, attribute
-from icmass.explanation.model import Explained, Quantity
+from icmass.explanation.model import DifferentiablePredictor, Quantity
 from icmass.explanation.regions import SaliencyRegions, count_proxies
 from icmass.explanation.shares import Shares
 from icmass.explanation.table import checks_markdown, saliency_markdown, shares_markdown
@@ -72,7 +72,9 @@ def explain_run(
     settings, tell = settings or Settings(), progress or (lambda said: None)
     seed = settings.seed
     chosen = networks.clusters(max_clusters, seed)
-    one = Explained.of(next(iter(networks.members.values())), networks.survey, chosen[:1])
+    one = DifferentiablePredictor.of(
+        next(iter(networks.members.values())), networks.survey, chosen[:1]
+    )
     rate = background_rate(networks.survey, one)
     document: dict[str, Any] = {
         "model": networks.name,
@@ -114,7 +116,7 @@ def known_methods(methods: Sequence[str]) -> list[str]:
     """Return the methods, each once; an unknown one is an error."""
     for method in methods:
         if method not in METHODS:
-            raise InputError(repr(method), field="methods", mend=f"known: {', '.join(METHODS)}")
+            raise InputError(repr(method), field="methods", hint=f"known: {', '.join(METHODS)}")
     return list(dict.fromkeys(methods))
 
 
@@ -138,7 +140,7 @@ def _of_method(
     errors, changes, gaps = [], [], []
     for block in networks.blocks(chosen):
         part, index = block.survey, block.index
-        explained = Explained.of(block.estimator, part, index)
+        explained = DifferentiablePredictor.of(block.estimator, part, index)
         task = Task.of(explained, part, index, methods=(method,), settings=settings, rate=rate)
         found = attribute(task, method, quantity, settings)
         if found.signed:
@@ -202,7 +204,7 @@ def keep(run: Path, document: dict[str, Any]) -> Path:
         results = None  # a benchmark that is not finished
     except (OSError, ValueError, TypeError, AttributeError) as error:
         problem = f"damaged ({type(error).__name__})"
-        raise InputError(problem, file=file, mend="run the benchmark with --resume") from None
+        raise InputError(problem, file=file, hint="run the benchmark with --resume") from None
     folder.write_json(f"{FOLDER}/{name}.json", document)
     folder.write_text(f"{FOLDER}/{name}.md", markdown(document))
     if results is not None:

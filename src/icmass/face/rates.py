@@ -64,7 +64,7 @@ def rate(
 
     if survey_average and arf is not None:
         why = "an ARF is taken as it is"
-        raise InputError(why, field="--survey-average", mend="leave one of the two out")
+        raise InputError(why, field="--survey-average", hint="leave one of the two out")
     instrument = load_instrument(
         vignetting="survey" if survey_average else "onaxis",
         arf=None if arf is None else Path(arf),

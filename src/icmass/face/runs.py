@@ -45,8 +45,8 @@ class Run:
         folder = Path(path)
         results = RunFolder(folder).read_results()
         if "estimators" not in results:
-            mend = "give the folder that `icmass benchmark` wrote"
-            raise InputError("holds no results", file=folder / "results.json", mend=mend)
+            hint = "give the folder that `icmass benchmark` wrote"
+            raise InputError("holds no results", file=folder / "results.json", hint=hint)
         return cls(folder, results)
 
     @property
@@ -244,5 +244,5 @@ def store_of(survey: str | Path | xr.Dataset) -> Path:
     for variable in survey.variables.values():
         if source := variable.encoding.get("source"):
             return Path(source)
-    mend = "simulate it with out=, or give the path of its store"
-    raise InputError("is in memory alone", field="survey", mend=mend)
+    hint = "simulate it with out=, or give the path of its store"
+    raise InputError("is in memory alone", field="survey", hint=hint)

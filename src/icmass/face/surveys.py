@@ -95,7 +95,7 @@ def export(
     """
     if format not in get_args(Format):
         known = ", ".join(get_args(Format))
-        raise InputError(f"is {format!r}", field="--format", mend=f"give one of {known}")
+        raise InputError(f"is {format!r}", field="--format", hint=f"give one of {known}")
     data, out = opened(survey), Path(out)
     called = "the survey" if isinstance(survey, xr.Dataset) else Path(survey).name
     rows = np.unique(checked_index(index, data.sizes["cluster"], called))
@@ -136,11 +136,11 @@ def _paths(format: Format, out: Path, rows: np.ndarray) -> dict[int, Path]:
                 "several files do not fit into one",
                 file=out,
                 field="--out",
-                mend="give a folder, or one cluster with --index",
+                hint="give a folder, or one cluster with --index",
             )
         return {int(rows[0]): out}
     if out.is_file():
-        raise InputError("is a file", file=out, field="--out", mend="give a folder")
+        raise InputError("is a file", file=out, field="--out", hint="give a folder")
     if format == "images":
         return {int(i): out for i in rows}
     return {int(i): out / f"cluster-{i:05d}_{format}.fits" for i in rows}

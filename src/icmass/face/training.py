@@ -92,7 +92,7 @@ def train(
         raise InputError("give surveys, or --n to simulate one", field="surveys")
     work = out.with_name(out.name + ".partial")
     if work.exists() and not resume:
-        raise InputError("is unfinished", file=work, mend="go on with --resume, or delete it")
+        raise InputError("is unfinished", file=work, hint="go on with --resume, or delete it")
     stores = [store_of(survey) for survey in given]
     if config is not None and n is not None:
         store = work / "survey.zarr"
@@ -135,7 +135,7 @@ def _configured(
         }  # fmt: skip
         if wrong := [name for name, value in given.items() if value]:
             why = "goes with --n, which simulates a survey"
-            raise InputError(why, field=", ".join(wrong), mend="leave it out")
+            raise InputError(why, field=", ".join(wrong), hint="leave it out")
         return None
     if bands is not None:
         pairs = parse_bands(bands, field="--bands") if isinstance(bands, str) else bands

@@ -84,6 +84,6 @@ def solved_with_aperture(
             f"{index[lost][0]}: no radius gives the mass that belongs to it (ln M changes by "
             f"{np.abs(change[lost][0]):.2g})",
             field="cluster",
-            mend="use a network, which needs no aperture",
+            hint="use a network, which needs no aperture",
         )
     return prediction

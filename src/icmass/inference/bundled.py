@@ -47,9 +47,9 @@ def model_folder(model: str | Path | None) -> Path:
     name, models = DEFAULT_MODEL if model is None else str(model), bundled_models()
     if name in models:
         return models[name]
-    mend = "name the folder of a run (`icmass benchmark`) or of a saved model"
+    hint = "name the folder of a run (`icmass benchmark`) or of a saved model"
     if name == DEFAULT_MODEL:
-        raise InputError("is not in this installation", field=f"bundled model {name}", mend=mend)
+        raise InputError("is not in this installation", field=f"bundled model {name}", hint=hint)
     if models and model is not None and len(Path(model).parts) == 1:
-        mend += f", or a bundled one: {', '.join(models)}"
-    raise InputError("no such folder", file=name, mend=mend)
+        hint += f", or a bundled one: {', '.join(models)}"
+    raise InputError("no such folder", file=name, hint=hint)

@@ -74,7 +74,7 @@ class Training:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"damaged ({type(error).__name__})"
-            raise InputError(what, file=file, mend="make the model again") from None
+            raise InputError(what, file=file, hint="make the model again") from None
 
     def check_redshift(self, redshift: float) -> None:
         """Refuse a redshift outside the training range."""
@@ -150,7 +150,7 @@ class Ensemble:
             raise InputError(
                 f"the input has no {', '.join(missing)}",
                 field=f"model {self.name}",
-                mend="choose a model with --model that reads what is there",
+                hint="choose a model with --model that reads what is there",
             )
         kept = [self._training_prior(member, prior) for member in self.members]
         found = [member.predict(survey, index) for member in self.members]
@@ -211,7 +211,7 @@ class Ensemble:
             raise InputError(
                 "reads no maps, hence no images or event files",
                 field=f"model {self.name}",
-                mend="choose a network with --model",
+                hint="choose a network with --model",
             )
         return self.training.grid
 
@@ -233,7 +233,7 @@ class Ensemble:
             raise InputError(
                 f"keeps no training prior, so --prior {prior.kind} cannot replace it",
                 field=f"model {self.name}",
-                mend="leave --prior out, or use a network that keeps one",
+                hint="leave --prior out, or use a network that keeps one",
             )
         return kept
 
@@ -253,7 +253,7 @@ def _swapped(
         raise InputError(
             f"{np.asarray(index)[lost][0]} has its posterior outside the masses trained on",
             field="cluster",
-            mend="leave --prior out for it",
+            hint="leave --prior out for it",
         )
     return found
 
@@ -277,16 +277,16 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError("no such folder", file=path, mend=_MEND)
+        raise InputError("no such folder", file=path, hint=_MEND)
     if (path / "models").is_dir():
         path = path / "models" / _choose(path, model)
     folders = _members(path)
     if not folders:
-        raise InputError("holds no finished model", file=path, mend=_MEND)
+        raise InputError("holds no finished model", file=path, hint=_MEND)
     members = [load_estimator(folder, device=device) for folder in folders]
     name = members[0].name
     if model is not None and model != name:
-        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", mend=_MEND)
+        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", hint=_MEND)
     unfinished = [f.name for f in _folds(path) if f not in folders]
     return Ensemble(
         name=name,
@@ -320,7 +320,7 @@ def _results(run: Path) -> dict[str, dict[str, Any]]:
         return {entry["name"]: entry for entry in found}
     except (ValueError, KeyError, TypeError) as error:
         what = f"damaged ({type(error).__name__})"
-        raise InputError(what, file=file, mend="run the benchmark again with --resume") from None
+        raise InputError(what, file=file, hint="run the benchmark again with --resume") from None
 
 
 def _scatter(path: Path, name: str) -> float | None:
@@ -340,10 +340,10 @@ def _choose(run: Path, model: str | None) -> str:
     """Return the estimator of a run to use: the one asked for, or the best network."""
     names = sorted(f.name for f in (run / "models").iterdir() if _members(f))
     if not names:
-        raise InputError("holds no finished model", file=run, mend=_MEND)
+        raise InputError("holds no finished model", file=run, hint=_MEND)
     if model is not None and model not in names:
         what = f"{model!r} isn't in this run"
-        raise InputError(what, file=run, field="--model", mend=f"it has {', '.join(names)}")
+        raise InputError(what, file=run, field="--model", hint=f"it has {', '.join(names)}")
     if model is not None or len(names) == 1:
         return model or names[0]
     scatter = {
@@ -355,7 +355,7 @@ def _choose(run: Path, model: str | None) -> str:
         raise InputError(
             "has several models and no scores of a network to choose by",
             file=run,
-            mend=f"choose with --model: {', '.join(names)}",
+            hint=f"choose with --model: {', '.join(names)}",
         )
     return min(scatter, key=lambda name: scatter[name])
 
@@ -364,7 +364,7 @@ def _common(trainings: Sequence[Training], path: Path) -> Training:
     """Return what holds for every member: same maps, the ranges that all of them cover."""
     first = trainings[0]
     if any(t.grid != first.grid for t in trainings):
-        raise InputError("the fold models were trained on different maps", file=path, mend=_MEND)
+        raise InputError("the fold models were trained on different maps", file=path, hint=_MEND)
 
     def overlap(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
         return max(low for low, _ in pairs), min(high for _, high in pairs)

@@ -118,7 +118,7 @@ class Masses:
     def interval(self, probability: float = 0.68) -> np.ndarray:
         """Return the central interval of M500c that holds a probability [Msun/h], shape (n, 2)."""
         if not 0 < probability < 1:
-            raise InputError(f"is {probability:g}", field="--probability", mend="give 0 to 1")
+            raise InputError(f"is {probability:g}", field="--probability", hint="give 0 to 1")
         ends = ((1 - probability) / 2, (1 + probability) / 2)
         both = [self._of_levels(lambda found, p=p: np.exp(found.quantile(p))) for p in ends]
         return np.stack(both, axis=-1)

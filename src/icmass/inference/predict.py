@@ -163,7 +163,7 @@ def predict(
             where = None if store is None else Path(store)
             if where is None and (scheduler is not None or resume):
                 why = "is missing: other processes and --resume go by its name"
-                raise InputError(why, field="--store", mend="give --store X.zarr")
+                raise InputError(why, field="--store", hint="give --store X.zarr")
             clusters = of_events(
                 ensemble, files, targets, event_reading(**reading), where, notes, **work
             )

@@ -37,7 +37,7 @@ class MultimodalNetwork(nn.Module):
             raise InputError(
                 f"{n_pixels} x {n_pixels} pixels",
                 field="variable maps",
-                mend="the multimodal network takes 64 or more along a side",
+                hint="the multimodal network takes 64 or more along a side",
             )
         self.first = nn.Conv3d(n_channels + 1, 24, 5)
         self.cube_features = nn.Sequential(  # a pool before its ReLU gives the same from less

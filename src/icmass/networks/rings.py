@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from icmass.networks.flow import N_PARAMETERS
+from icmass.networks.rqs_flow import N_PARAMETERS
 
 WIDTHS = (16, 24, 24)
 N_RINGS = 9

@@ -56,7 +56,7 @@ def photon_counts(
         raise InputError(
             f"counts of shape {counts.shape} for {len(r500c)} radii",
             field="counts",
-            mend="give shape (n, ..., y, x) with square maps and one r500c per cluster",
+            hint="give shape (n, ..., y, x) with square maps and one r500c per cluster",
         )
     if not (r500c > 0).all():
         raise InputError("holds values that are not positive", field="r500c")

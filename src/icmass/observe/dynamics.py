@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from icmass.cosmology import Cosmology
-from icmass.universe.flows import hubble_flow
 from icmass.universe.galaxies import Galaxies
+from icmass.universe.velocity_field import hubble_flow
 
 CYLINDER_RADIUS = 1.25
 """Galaxies within this projected radius are counted [comoving Mpc/h] (Ho et al. 2023)."""

@@ -106,14 +106,14 @@ def image_statistics(
     """
     image = np.ascontiguousarray(image, float)
     if image.ndim != 2 or image.min(initial=0) < 0 or not np.isfinite(image).all():
-        raise InputError("is no map of counts", field="image", mend="give shape (y, x), none < 0")
+        raise InputError("is no map of counts", field="image", hint="give shape (y, x), none < 0")
     row, column = int(centre[0]), int(centre[1])
     if not (0 <= row < image.shape[0] and 0 <= column < image.shape[1]):
         raise InputError(f"{centre} lies outside the image", field="centre")
     if not (np.isfinite(radius) and radius >= N_APERTURES):
         raise InputError(
             f"{radius:g} pixels do not tell ten apertures apart", field="radius",
-            mend="give finer pixels",
+            hint="give finer pixels",
         )  # fmt: skip
     out = np.full(11, np.nan)
     profile = _moments(image, row, column, float(radius), out)

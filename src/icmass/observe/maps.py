@@ -70,7 +70,7 @@ def background_map(
     arcmin_per_mpc_h: float,
     coverage: np.ndarray | None,
     rng: np.random.Generator,
-    apart: np.ndarray | float = 0.0,
+    resolved_rate: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Draw the sky and particle background, uint16 (band, y, x).
 
@@ -84,7 +84,7 @@ def background_map(
         Angle of one comoving Mpc/h at the cluster [arcmin].
     coverage : ndarray, shape (y, x), or None
     rng : numpy.random.Generator
-    apart : ndarray, shape (band,)
+    resolved_rate : ndarray, shape (band,)
         Part of the measured rate that is drawn as sources instead [counts/s/arcmin^2].
 
     Notes
@@ -94,7 +94,7 @@ def background_map(
     random place. Within a cell photons fall uniformly.
     """
     side = 2 * grid.half_width * arcmin_per_mpc_h
-    rates = np.array([sum(background.rate(lo, hi)) for lo, hi in grid.bands]) - apart
+    rates = np.array([sum(background.rate(lo, hi)) for lo, hi in grid.bands]) - resolved_rate
     cells = int(np.ceil(side / background.cell_arcmin)) + 1
     start = rng.random(2) * background.cell_arcmin
     sigma = np.sqrt(np.log1p(background.excess_fraction**2))

@@ -122,7 +122,7 @@ def morphology(
     n = len(images)
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise InputError(
-            f"shape {images.shape}", field="images", mend="give shape (n, y, x) with square maps"
+            f"shape {images.shape}", field="images", hint="give shape (n, y, x) with square maps"
         )
     radius = _per_map(r500c, n, "r500c")
     kpc = _per_map(kpc_per_mpc_h, n, "kpc_per_mpc_h")
@@ -137,7 +137,7 @@ def morphology(
         raise InputError(
             f"an aperture reaches {reach.max():.3g} Mpc/h in a map of +-{half_width:g} Mpc/h",
             field="r500c",
-            mend="give wider maps",
+            hint="give wider maps",
         )
     out = np.empty((n, 9))
     for i in range(n):

@@ -145,7 +145,7 @@ def _checked(x: np.ndarray, y: np.ndarray, v_los: np.ndarray, grid: PhaseSpaceGr
     """Return the galaxies within the window, edges included, (n, 3)."""
     if not len(x) == len(y) == len(v_los):
         raise InputError(
-            f"{len(x)}, {len(y)} and {len(v_los)} values", field="x, y, v_los", mend="give as many"
+            f"{len(x)}, {len(y)} and {len(v_los)} values", field="x, y, v_los", hint="give as many"
         )
     points = np.stack([x, y, v_los], axis=1).astype(float)
     if not np.isfinite(points).all():

@@ -10,7 +10,7 @@ from astropy import units as u
 from numba import njit
 
 from icmass.cosmology import Cosmology
-from icmass.observe.spectra import FoldedPlasma, Folder
+from icmass.observe.spectra import FoldedPlasma, FoldedSpectra
 from icmass.telescope.instrument import Instrument
 from icmass.universe.agn import Sources
 from icmass.universe.atmosphere import Atmosphere
@@ -52,7 +52,7 @@ class Photons:
 def gas_photons(
     gas: Atmosphere,
     redshift: float,
-    folder: Folder,
+    folder: FoldedSpectra,
     cosmology: Cosmology,
     exposure: float,
     rng: np.random.Generator,
@@ -96,7 +96,7 @@ def gas_photons(
 
 
 def _expected(
-    gas: Atmosphere, redshift: float, folder: Folder, cosmology: Cosmology
+    gas: Atmosphere, redshift: float, folder: FoldedSpectra, cosmology: Cosmology
 ) -> tuple[FoldedPlasma, np.ndarray, np.ndarray]:
     """Return folded spectra, their row for each shell, and photons per second (shell, part)."""
     folded = folder.plasma(redshift)
@@ -167,7 +167,7 @@ def _shoot(  # type: ignore[no-untyped-def]
 
 
 def agn_photons(
-    sources: Sources, folder: Folder, exposure: float, rng: np.random.Generator
+    sources: Sources, folder: FoldedSpectra, exposure: float, rng: np.random.Generator
 ) -> Photons:
     """Draw the photons of point sources that the telescope collects in `exposure` seconds."""
     cumulative, counts = folder.agn

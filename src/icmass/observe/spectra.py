@@ -31,7 +31,7 @@ class FoldedPlasma:
     metals: np.ndarray
 
 
-class Folder:
+class FoldedSpectra:
     """Folds spectra with one instrument and column density; keeps what it can reuse.
 
     Parameters

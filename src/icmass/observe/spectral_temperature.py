@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedSpectra
 from icmass.universe.atmosphere import Atmosphere
 
 
 def spectral_temperature(
-    gas: Atmosphere, redshift: float, folder: Folder, band_kev: tuple[float, float] = (0.3, 7.0)
+    gas: Atmosphere,
+    redshift: float,
+    folder: FoldedSpectra,
+    band_kev: tuple[float, float] = (0.3, 7.0),
 ) -> float:
     """Return the temperature of a single plasma whose spectrum is nearest to that of the gas [keV].
 
@@ -57,7 +60,7 @@ def spectral_temperature(
     return float(np.exp(found.x))
 
 
-def _expected_counts(gas: Atmosphere, redshift: float, folder: Folder) -> np.ndarray:
+def _expected_counts(gas: Atmosphere, redshift: float, folder: FoldedSpectra) -> np.ndarray:
     """Return the expected counts per energy bin, up to their normalisation, (n_e,)."""
     table, folded = folder.table, folder.plasma(redshift)
     inside = gas.in_r500

@@ -181,7 +181,7 @@ def load_plasma_table(abundances: str = "angr") -> PlasmaTable:
         raise InputError(
             f"{abundances!r} is not a table of solar abundances",
             field="abundances",
-            mend=f"choose one of {', '.join(SOLAR_ABUNDANCES)}",
+            hint=f"choose one of {', '.join(SOLAR_ABUNDANCES)}",
         )
     return _read_table(abundances)
 

@@ -74,9 +74,9 @@ def parse_names(text: str) -> tuple[str, ...]:
     for part in parts:
         if part not in PROXIES:
             known = ", ".join(PROXIES)
-            raise InputError(f"no such proxy: {part!r}", field=text, mend=f"known are {known}")
+            raise InputError(f"no such proxy: {part!r}", field=text, hint=f"known are {known}")
     if len(set(parts)) != len(parts):
-        raise InputError("names a proxy twice", field=text, mend="name each proxy once")
+        raise InputError("names a proxy twice", field=text, hint="name each proxy once")
     return tuple(name for name in PROXIES if name in parts)
 
 

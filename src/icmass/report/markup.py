@@ -7,9 +7,9 @@ from html import escape
 
 from icmass.report.bars import grouped
 from icmass.report.figures import Plate, data_uri
+from icmass.report.narrative import Published
 from icmass.report.source import Score
 from icmass.report.style import GROUPS, symbol_html
-from icmass.report.words import Published
 
 _LARGE_SVG = 400_000  # bytes; beyond, the smaller of vectors and pixels is embedded
 

@@ -13,10 +13,10 @@ from icmass.files import write_text
 from icmass.proxies.published import published_sigma
 from icmass.report import markup
 from icmass.report.explained import causal_section, explained_section
-from icmass.report.facts import commands, made_on, resolved_configuration, survey_facts
 from icmass.report.figures import Plate, make_figures
+from icmass.report.narrative import calibration_words, fewer_folds, headline
+from icmass.report.provenance import commands, made_on, resolved_configuration, survey_facts
 from icmass.report.source import Run, read_run
-from icmass.report.words import calibration_words, fewer_folds, headline
 
 PAGE = "report.html"
 
@@ -50,7 +50,7 @@ def write_page(page: Path, text: str) -> Path:
         write_text(page, text)
     except OSError as error:
         raise InputError(
-            f"cannot be written ({error.strerror or error})", file=page, mend="free some space"
+            f"cannot be written ({error.strerror or error})", file=page, hint="free some space"
         ) from None
     return page
 

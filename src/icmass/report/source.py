@@ -182,17 +182,17 @@ def read_run(path: Path) -> Run:
 
 def _read_results(path: Path) -> Results:
     file = path / "results.json"
-    mend = "give the folder that `icmass benchmark --out` wrote"
+    hint = "give the folder that `icmass benchmark --out` wrote"
     if not path.is_dir():
-        raise InputError("no such run", file=path, mend=mend)
+        raise InputError("no such run", file=path, hint=hint)
     if not file.is_file():
-        raise InputError("is missing", file=file, mend=mend)
+        raise InputError("is missing", file=file, hint=hint)
     try:
         return Results.model_validate(_load_json(file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise InputError(first["msg"], file=file, field=where, mend=mend) from None
+        raise InputError(first["msg"], file=file, field=where, hint=hint) from None
 
 
 def _load_json(file: Path) -> Any:
@@ -200,7 +200,7 @@ def _load_json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"is not JSON ({error})", file=file, mend="run `icmass benchmark` again"
+            f"is not JSON ({error})", file=file, hint="run `icmass benchmark` again"
         ) from None
 
 

@@ -107,9 +107,9 @@ def save(figure: Figure, folder: Path, stem: str) -> Saved:
             figure.set_layout_engine("none")  # both files share the layout found for the first
             figure.savefig(saved.svg, dpi=DPI, metadata={"Date": None, "Creator": None})
     except OSError as error:
-        mend = "free some space, or make the folder writable"
+        hint = "free some space, or make the folder writable"
         raise InputError(
-            f"cannot be written ({error.strerror or error})", file=folder, mend=mend
+            f"cannot be written ({error.strerror or error})", file=folder, hint=hint
         ) from None
     return saved
 

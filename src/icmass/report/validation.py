@@ -18,8 +18,8 @@ from icmass.report.page import fill_template, write_page
 from icmass.report.style import symbol_html
 from icmass.report.validation_figures import have_drawn, make_validation_figures
 from icmass.validation.check import GROUPS, Check
+from icmass.validation.formatting import tolerance_text, value_text
 from icmass.validation.validate import Validation
-from icmass.validation.words import tolerance_text, value_text
 
 PAGE = "validation.html"
 DOCUMENT = "validation.json"

@@ -233,13 +233,13 @@ def open_survey(path: str | Path) -> xr.Dataset:
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     if not path.exists():
-        mend = "give the path of a survey made by `icmass simulate`"
+        hint = "give the path of a survey made by `icmass simulate`"
         if partial.exists():
-            mend = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
-        raise InputError("no such survey", file=path, mend=mend)
+            hint = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
+        raise InputError("no such survey", file=path, hint=hint)
     if path.suffix == ".partial" or (path / "parts").is_dir():
-        mend = "go on with --resume, or wait until it is done"
-        raise InputError("is unfinished", file=path, mend=mend)
+        hint = "go on with --resume, or wait until it is done"
+        raise InputError("is unfinished", file=path, hint=hint)
     field: str | None = None
     try:
         with warnings.catch_warnings():  # a store without consolidated metadata is as good
@@ -258,7 +258,7 @@ def open_survey(path: str | Path) -> xr.Dataset:
             f"not a readable Zarr store ({type(error).__name__})",
             file=path,
             field=field,
-            mend="copy it again, or make it again",
+            hint="copy it again, or make it again",
         ) from None
     _check(survey, path)
     return survey
@@ -277,7 +277,7 @@ def _check_sizes(path: Path) -> None:
                 f"is too large to be read ({array.dtype} {array.shape}, pieces {array.chunks})",
                 file=path,
                 field=f"variable {name}",
-                mend="make it again",
+                hint="make it again",
             )
 
 
@@ -287,12 +287,12 @@ def _check(survey: xr.Dataset, path: Path) -> None:
             f"is {survey.attrs.get('format')!r}, this version reads {FORMAT}",
             file=path,
             field="attribute format",
-            mend="make the survey with this version of icmass",
+            hint="make the survey with this version of icmass",
         )
     for name in ("maps", "redshift", "exposure"):
         if name not in survey:
             raise InputError(
-                "is missing", file=path, field=f"variable {name}", mend="make it again"
+                "is missing", file=path, field=f"variable {name}", hint="make it again"
             )
     _check_axes(survey, path)
     for name in map(str, survey.data_vars):
@@ -308,7 +308,7 @@ def _check(survey: xr.Dataset, path: Path) -> None:
                 "does not say of which universe each cluster is",
                 file=path,
                 field="variable universe",
-                mend="make it again",
+                hint="make it again",
             )
 
 
@@ -318,14 +318,14 @@ def _check_axes(survey: xr.Dataset, path: Path) -> None:
         steps = np.diff(survey[name].values) if name in survey.coords else np.zeros(0)
         if not steps.size or not (steps > 0).all() or not np.allclose(steps, steps[0], rtol=1e-3):
             raise InputError(
-                "is no even grid", file=path, field=f"coordinate {name}", mend="make it again"
+                "is no even grid", file=path, field=f"coordinate {name}", hint="make it again"
             )
     try:
         good = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
     except ValueError:
         good = False
     if not good:
-        raise InputError("are no bands", file=path, field="coordinate band", mend="make it again")
+        raise InputError("are no bands", file=path, field="coordinate band", hint="make it again")
 
 
 def read_values(values: xr.DataArray, file: str | None = None) -> np.ndarray:
@@ -337,7 +337,7 @@ def read_values(values: xr.DataArray, file: str | None = None) -> np.ndarray:
             f"cannot be read ({type(error).__name__})",
             file=file or values.encoding.get("source"),
             field=f"variable {values.name}",
-            mend="copy the survey again, or make it again",
+            hint="copy the survey again, or make it again",
         ) from None
 
 
@@ -358,13 +358,13 @@ def half_width_mpc_h(survey: xr.Dataset) -> float:
 
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
-    maps = survey["maps"].isel(cluster=run_of(index))
+    maps = survey["maps"].isel(cluster=as_slice(index))
     dims = ("cluster", "component", "band", "y", "x")
     whole = read_values(maps.transpose(*dims), survey["maps"].encoding.get("source"))
     return whole.sum(1, dtype="u2")
 
 
-def run_of(index: np.ndarray | slice) -> np.ndarray | slice:
+def as_slice(index: np.ndarray | slice) -> np.ndarray | slice:
     """Return the slice of a run of consecutive indices, which is read four times as fast."""
     if isinstance(index, slice):
         return index

@@ -81,7 +81,7 @@ def read_halo_table(
         if name not in found:
             have = ", ".join([column.name for column in columns.values()][:30]) or "none"
             raise InputError(f"has no column {called}", file=file, field="--catalogue",
-                             mend=f"it has {have}")  # fmt: skip
+                             hint=f"it has {have}")  # fmt: skip
     values = {
         name: quantity_values(one, KINDS[name], cosmology.h)
         for name, one in found.items()
@@ -216,7 +216,7 @@ def _box(values: dict[str, np.ndarray], file: Path) -> float | None:
         return None
     if np.ptp(sides) > 1e-6 * sides.max() or sides.min() <= 0:
         raise InputError(f"is {sides.min():g} to {sides.max():g} Mpc/h", file=file,
-                         field="side of the box", mend="give one side")  # fmt: skip
+                         field="side of the box", hint="give one side")  # fmt: skip
     return float(sides[0])
 
 
@@ -252,7 +252,7 @@ def _places(values: dict[str, np.ndarray], side: float, assumed: bool, file: Pat
         if most > side * 1.0001 or least < -0.5001 * side or most - least > side * 1.0001:
             raise InputError(
                 f"reach from {least:.6g} to {most:.6g} comoving Mpc/h, the box has {side:g}",
-                file=file, field="positions", mend="give --set halos.box_mpc_h=SIDE",
+                file=file, field="positions", hint="give --set halos.box_mpc_h=SIDE",
             )  # fmt: skip
         for name, column in zip("xyz", np.mod(places, side), strict=True):
             values[name] = column

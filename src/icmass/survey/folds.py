@@ -49,13 +49,13 @@ def octant_folds(survey: xr.Dataset, n_folds: int = OCTANTS) -> np.ndarray:
         raise InputError(
             f"{n_folds} folds cannot be made of the box's {OCTANTS} octants",
             field="folds",
-            mend="use 2, 4 or 8",
+            hint="use 2, 4 or 8",
         )
     if "position" not in survey:
         raise InputError(
             "is missing, and folds are octants of the simulation box",
             field="variable position",
-            mend="use a survey made by `icmass simulate`",
+            hint="use a survey made by `icmass simulate`",
         )
     position = survey["position"].values
     if not np.isfinite(position).all():
@@ -68,7 +68,7 @@ def octant_folds(survey: xr.Dataset, n_folds: int = OCTANTS) -> np.ndarray:
         raise InputError(
             f"fold {missing[0]} of {n_folds} holds none of the {len(fold)} clusters",
             field="folds",
-            mend="use fewer folds or more clusters",
+            hint="use fewer folds or more clusters",
         )
     return fold
 

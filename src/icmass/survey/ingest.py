@@ -169,14 +169,14 @@ def _make(run: _Run, result: Ingested, partial: Path) -> Ingested:
 def check_unfinished(partial: Path, resume: bool) -> None:
     """Refuse to begin anew where something is unfinished."""
     if partial.exists() and not resume:
-        mend = "go on with --resume, or delete it"
-        raise InputError("is unfinished", file=partial, mend=mend)
+        hint = "go on with --resume, or delete it"
+        raise InputError("is unfinished", file=partial, hint=hint)
 
 
 def _try_few(files: Sequence[Path], grid: MapGrid, reading: EventReading) -> None:
     """Open the first files with the options, to refuse at once what is wrong with these."""
     if not files:
-        raise InputError("no event file", field="FILE", mend="give at least one")
+        raise InputError("no event file", field="FILE", hint="give at least one")
     good, errors = [], []
     for file in files[:FEW]:
         try:
@@ -228,7 +228,7 @@ class _Run:
                 raise InputError(
                     f"was begun with other {key}",
                     file=self.parts.parent,
-                    mend="resume with the same options, or delete it",
+                    hint="resume with the same options, or delete it",
                 )
 
     def look(self) -> tuple[list[Looked], list[Looked], list[Looked]]:
@@ -253,7 +253,7 @@ class _Run:
         for kind, k, path in every:
             found = known(note_of(self.parts, kind, k), Path(path))
             if found is None:
-                raise InputError("changed while it was read", file=path, mend="run it again")
+                raise InputError("changed while it was read", file=path, hint="run it again")
             looked[kind].append(found)
         return looked["tile"], looked["map"], looked["novig"]
 

@@ -97,7 +97,7 @@ def simulate(
     (3, 'demo')
     """
     if n is None and catalogue is None:
-        raise InputError("is missing", field="--n", mend="give it, or a --catalogue")
+        raise InputError("is missing", field="--n", hint="give it, or a --catalogue")
     resolved = resolve_config(
         preset,
         None if config is None else Path(config),
@@ -146,7 +146,7 @@ def _with_catalogue(
 ) -> tuple[SurveyConfig, HaloTable]:
     """Read the user's halos, tell what of them is used, and fit the configuration to them."""
     if config.twins is None:
-        raise InputError("is null", field="twins", mend="leave it out of the configuration")
+        raise InputError("is null", field="twins", hint="leave it out of the configuration")
     table = read_halo_table(file, config.twins, config.cosmology, config.halos.box_mpc_h)
     for note in table.notes:
         say(f"{file.name}: {note}")

@@ -9,7 +9,7 @@ import numpy as np
 from icmass.observe.coverage import draw_coverage
 from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedSpectra
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import SurveyConfig
 from icmass.telescope.instrument import load_instrument
@@ -44,8 +44,8 @@ class Observatory:
         self.folder = lru_cache(maxsize=64)(self._folder)
         self.unresolved_rates = lru_cache(maxsize=64)(self._unresolved_rates)
 
-    def _folder(self, nh_1e20: float) -> Folder:
-        return Folder(self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20)
+    def _folder(self, nh_1e20: float) -> FoldedSpectra:
+        return FoldedSpectra(self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20)
 
     def _unresolved_rates(self, nh_1e20: float) -> np.ndarray:
         """Return the rate of field AGN within the measured sky [1/s/arcmin^2], (band,)."""
@@ -91,7 +91,7 @@ class Observatory:
                 arcmin_per_mpc_h=arcmin,
                 coverage=coverage,
                 rng=of_background,
-                apart=self.unresolved_rates(nh_1e20) if config.agn else 0.0,
+                resolved_rate=self.unresolved_rates(nh_1e20) if config.agn else 0.0,
             )
         return maps, coverage
 
@@ -107,7 +107,7 @@ class Observatory:
     def _coverage(
         self,
         sources: Sources,
-        folder: Folder,
+        folder: FoldedSpectra,
         exposure: float,
         arcmin: float,
         rng: np.random.Generator,

@@ -99,7 +99,7 @@ def resolve_config(
     """
     if preset not in PRESETS:
         known = ", ".join(PRESETS)
-        raise InputError(f"unknown preset {preset!r}", field="--preset", mend=f"choose of {known}")
+        raise InputError(f"unknown preset {preset!r}", field="--preset", hint=f"choose of {known}")
     from_file = _read_yaml(file) if file is not None else {}
     named = [*_listed(from_file.get("variants"), file), *variants]
     tree: dict[str, Any] = {"preset": preset}
@@ -107,7 +107,7 @@ def resolve_config(
     tree = apply_variants(tree, named)
     if physics is not None:
         if physics != "prior":
-            raise InputError(f"unknown physics {physics!r}", field="--physics", mend="use prior")
+            raise InputError(f"unknown physics {physics!r}", field="--physics", hint="use prior")
         tree["physics"] = {}
     if twins:
         tree |= {"twins": {}, "detection": None}
@@ -131,7 +131,7 @@ def resolve_config(
         raise InputError(
             "is drawn by the prior of the physics",
             field=fixed[0],
-            mend="narrow its range, --set physics.NAME=[LOW,HIGH], see `icmass config`",
+            hint="narrow its range, --set physics.NAME=[LOW,HIGH], see `icmass config`",
         )
     try:
         return SurveyConfig.model_validate(tree)
@@ -144,9 +144,9 @@ def resolve_config(
 
 def _set_universes(tree: dict[str, Any], universes: int) -> None:
     if not isinstance(tree.get("physics"), dict):
-        raise InputError("needs a prior", field="--universes", mend="give --physics prior too")
+        raise InputError("needs a prior", field="--universes", hint="give --physics prior too")
     if universes < 1:
-        raise InputError(f"is {universes}", field="--universes", mend="give at least 1")
+        raise InputError(f"is {universes}", field="--universes", hint="give at least 1")
     tree["physics"]["universes"] = universes
 
 
@@ -189,7 +189,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise InputError("holds no mapping of keys", file=file, mend="write key: value lines")
+        raise InputError("holds no mapping of keys", file=file, hint="write key: value lines")
     return tree
 
 

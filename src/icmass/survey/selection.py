@@ -164,7 +164,7 @@ class Selection:
         return 4 * np.pi * (distance * _MPC_CM) ** 2
 
     def _fold(self, nh_1e20: float, redshift: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `Folder.band_emissivity` does, in the band of the detection."""
+        """Return what `FoldedSpectra.band_emissivity` does, in the band of the detection."""
         folder = self.observatory.folder(nh_1e20)
         return folder.band_emissivity(redshift, self.config.band_kev)
 

@@ -284,7 +284,7 @@ def _plain(
         try:
             array = np.asarray(value.to_value(unit), dtype=float)
         except u.UnitConversionError:
-            raise InputError(f"is in {value.unit}", field=name, mend=f"give {unit}") from None
+            raise InputError(f"is in {value.unit}", field=name, hint=f"give {unit}") from None
     else:
         try:
             array = np.asarray(value, dtype=float)
@@ -293,5 +293,5 @@ def _plain(
     wrong = (array <= 0) if positive else (array < 0)
     if wrong.any():
         more = "more than 0" if positive else "0 or more"
-        raise InputError(f"{array[wrong].flat[0]:g} is impossible", field=name, mend=f"give {more}")
+        raise InputError(f"{array[wrong].flat[0]:g} is impossible", field=name, hint=f"give {more}")
     return array

@@ -63,7 +63,7 @@ class SelectionGrid:
         for name, (low, high) in _RANGES.items():
             values = getattr(self, name)
             if not values or any(not a < b for a, b in pairwise(values)):
-                raise InputError("does not ascend", field=name, mend="give ascending numbers")
+                raise InputError("does not ascend", field=name, hint="give ascending numbers")
             if not low <= values[0] <= values[-1] <= high:
                 raise InputError(f"is not within {low:g} and {high:g}", field=name)
 
@@ -152,11 +152,11 @@ def tabulate_selection(
         raise InputError(
             f"preset {config.preset} keeps all halos, it detects none",
             field="detection",
-            mend="take erass1 to erass8, or --set detection={} and "
+            hint="take erass1 to erass8, or --set detection={} and "
             "--set halos.redshift_range=[0.05,0.8]",
         )
     if n_halos < MIN_HALOS:
-        raise InputError(f"{n_halos} is too few", field="halos", mend=f"give {MIN_HALOS} or more")
+        raise InputError(f"{n_halos} is too few", field="halos", hint=f"give {MIN_HALOS} or more")
     grid = grid or SelectionGrid.of(config)
     text = config.model_dump_json()
     work = [(text, seed, n_halos, grid, redshift) for redshift in grid.redshift]

@@ -115,7 +115,7 @@ def read_selection_table(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(
             f"{path.suffix or 'no suffix'} is no table",
             file=path,
-            mend=f"use {', '.join(SUFFIXES)}",
+            hint=f"use {', '.join(SUFFIXES)}",
         )
     names = [*_KEYS, _BIN, *_OF_BINS, *_OF_NODES, "n_halos"]
     columns = read_columns(path, [name.upper() for name in names])
@@ -133,7 +133,7 @@ def read_selection_table(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(
             "is not the whole grid of a selection function in its order",
             file=path,
-            mend="give a table of `icmass selection` as it was written",
+            hint="give a table of `icmass selection` as it was written",
         )
     cubes = {name: values[name].reshape(shape) for name in (*_OF_BINS, *_OF_NODES)}
     meta = _read_meta(path)

@@ -102,7 +102,7 @@ class Simulator:
     def __init__(self, config: SurveyConfig, seed: int, rows: TwinRows | None = None) -> None:
         if (rows is None) != (config.twins is None):
             what = "needs a table of halos" if rows is None else "takes no table of halos"
-            raise InputError(what, field="twins", mend="give --catalogue, which sets them")
+            raise InputError(what, field="twins", hint="give --catalogue, which sets them")
         self.config, self.seed = config, seed
         self.observatory = Observatory(config)
         self.twins = None if rows is None else twins_of(rows, config, seed)
@@ -203,7 +203,7 @@ class Simulator:
         raise InputError(
             f"finds no cluster among {_MOST_TRIALS} halos",
             field="detection",
-            mend="lower its limits, or raise halos.log_m500c_min",
+            hint="lower its limits, or raise halos.log_m500c_min",
         )
 
     def _sightline(self, rng: np.random.Generator) -> dict[str, float]:
@@ -351,7 +351,7 @@ def simulator_of(survey: xr.Dataset) -> Simulator:
         If the survey was not simulated, or by a version whose configuration is another.
     """
     if not any(str(name).startswith("latent_") for name in survey.data_vars):
-        raise InputError("was not simulated", field="survey", mend="give one of `icmass simulate`")
+        raise InputError("was not simulated", field="survey", hint="give one of `icmass simulate`")
     try:
         rows = rows_of(survey)
         return simulator(str(survey.attrs["config"]), int(survey.attrs["seed"]), rows)
@@ -360,5 +360,5 @@ def simulator_of(survey: xr.Dataset) -> Simulator:
         if isinstance(error, ValidationError):
             field += ", " + ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(
-            "is not known to this version", field=field, mend="make the survey again"
+            "is not known to this version", field=field, hint="make the survey again"
         ) from None

@@ -132,9 +132,9 @@ def assign(
     return _jobs(units), failed
 
 
-def _outside(target: Target, what: str, mend: str) -> InputError:
+def _outside(target: Target, what: str, hint: str) -> InputError:
     where = f"RA {target.ra:g} Dec {target.dec:g}"
-    return InputError(f"no photon within reach of {where}: outside the {what}", mend=mend)
+    return InputError(f"no photon within reach of {where}: outside the {what}", hint=hint)
 
 
 def _jobs(units: Sequence[Unit]) -> list[list[Unit]]:

@@ -56,7 +56,7 @@ class Looked:
 def plain_error(error: InputError) -> dict[str, Any]:
     """Return an error as JSON can hold it."""
     file = None if error.file is None else str(error.file)
-    return {"problem": error.problem, "file": file, "field": error.field, "mend": error.mend}
+    return {"problem": error.problem, "file": file, "field": error.field, "hint": error.hint}
 
 
 def error_of_plain(values: dict[str, Any]) -> InputError:
@@ -129,12 +129,12 @@ def _look_at_tile(path: Path, reading: EventReading, grid: MapGrid) -> Looked:
     stamp, extent, counts = stamp_of(path), Extent(), EventCounts.of_no_cluster()
     try:
         file = scanned(path)
-        least_ev = reading.cuts.least_ev(grid.bands, file.leaks)
+        min_pi_ev = reading.cuts.min_pi_ev(grid.bands, file.leaks)
         count_events(
             [file],
             counts,
             reading.cuts,
-            least_ev,
+            min_pi_ev,
             also=lambda events: extent.add(events["RA"], events["DEC"]),
         )
         if extent.box() is None:

@@ -148,8 +148,8 @@ def check_new_store(out: Path, *, overwrite: bool = False) -> Path:
     if out.suffix != ".zarr":
         raise InputError("must end in .zarr", file=out, field="--out")
     if out.exists() and not overwrite:
-        raise InputError("exists already", file=out, mend="choose another name or --overwrite")
+        raise InputError("exists already", file=out, hint="choose another name or --overwrite")
     for path in (out, out.with_name(out.name + ".partial")):
         if path.exists() and not path.is_dir():
-            raise InputError("is a file, not a store", file=path, mend="choose another name")
+            raise InputError("is a file, not a store", file=path, hint="choose another name")
     return out

@@ -27,7 +27,7 @@ def honoured(survey: xr.Dataset) -> list[str]:
     """
     twins = simulator_of(survey).twins
     if twins is None:
-        raise InputError("is of no table", field="survey", mend="give one of simulate --catalogue")
+        raise InputError("is of no table", field="survey", hint="give one of simulate --catalogue")
     n = survey.sizes["cluster"]
     lines = []
     for name in ("M_gas", "T", "M_star"):

@@ -77,6 +77,6 @@ def rows_of(survey: xr.Dataset) -> TwinRows | None:
         raise InputError(
             "has columns that this version does not know",
             field=f"variable {ROWS}",
-            mend="make the survey again",
+            hint="make the survey again",
         )
     return TwinRows.from_table(read_values(values))

@@ -226,7 +226,7 @@ def apply_variants(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, A
     for name in names:
         if name not in VARIANTS:
             known = ", ".join(VARIANTS)
-            raise InputError(f"unknown variant {name!r}", field="--variant", mend=f"use {known}")
+            raise InputError(f"unknown variant {name!r}", field="--variant", hint=f"use {known}")
         for section, fields in VARIANTS[name].changes.items():
             merged[section] = {**(merged.get(section) or {}), **fields}
     return merged

@@ -50,7 +50,7 @@ def check_whole(path: Path, known: Container[str]) -> None:
             what += "cut short" if is_cut else "missing"
             raise InputError(
                 what + _clusters(array, place), file=path, field=f"variable {name}",
-                mend="the store is not whole: copy it again, or make it again",
+                hint="the store is not whole: copy it again, or make it again",
             )  # fmt: skip
 
 

@@ -84,12 +84,12 @@ def simulate_survey(
     if out.exists() and not overwrite:
         if resume:
             return out
-        raise InputError("exists already", file=out, mend="choose another name or --overwrite")
+        raise InputError("exists already", file=out, hint="choose another name or --overwrite")
     if config.physics is not None and config.physics.universes > n_clusters:
         raise InputError(
             f"{config.physics.universes} universes cannot share {n_clusters} clusters",
             field="--universes",
-            mend="give at most as many as clusters",
+            hint="give at most as many as clusters",
         )
     partial = out.with_name(out.name + ".partial")
     plan = {
@@ -129,7 +129,7 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
             raise InputError(
                 "is unfinished",
                 file=partial,
-                mend="go on with --resume, or delete it",
+                hint="go on with --resume, or delete it",
             )
         try:
             found = json.loads(note.read_text())
@@ -141,7 +141,7 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
                     raise InputError(
                         f"was begun with another {key}",
                         file=partial,
-                        mend="resume with the same options, or delete it",
+                        hint="resume with the same options, or delete it",
                     )
             return
         shutil.rmtree(partial)

@@ -58,7 +58,7 @@ class Instrument:
                 f"the area covers {area[0]:g}-{area[-1]:g} keV, "
                 f"the redistribution {rows[0]:g}-{rows[-1]:g} keV: no overlap",
                 field="ENERG_LO",
-                mend="give an ARF and an RMF of the same instrument",
+                hint="give an ARF and an RMF of the same instrument",
             )
 
     @property
@@ -195,7 +195,7 @@ def _built_in(name: str, vignetting: Vignetting) -> Instrument:
     known = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".json"))
     if name not in known:
         raise InputError(
-            f"no such instrument: {name!r}", field="instrument", mend=f"use {', '.join(known)}"
+            f"no such instrument: {name!r}", field="instrument", hint=f"use {', '.join(known)}"
         )
     text = (folder / f"{name}.json").read_text(encoding="utf-8")
     return _from_facts(_Facts.model_validate_json(text), vignetting)

@@ -68,7 +68,7 @@ def read_rmf(file: FilePath) -> Redistribution:
             f"rows sum to {matrix.sum(axis=1).max():.3g}, not to probabilities",
             file=file,
             field="MATRIX",
-            mend="give a redistribution matrix without the effective area (HDUCLAS3 REDIST)",
+            hint="give a redistribution matrix without the effective area (HDUCLAS3 REDIST)",
         )
     return redistribution_from_matrix(edges, channels, matrix)
 
@@ -112,7 +112,7 @@ def _fill(table: fits.BinTableHDU, n_channels: int, file: FilePath) -> np.ndarra
     names = [name.upper() for name in table.columns.names]
     for name in ("N_GRP", "F_CHAN", "N_CHAN", "MATRIX"):
         if name not in names:
-            raise InputError("no such column", file=file, field=name, mend="give an OGIP RMF")
+            raise InputError("no such column", file=file, field=name, hint="give an OGIP RMF")
     first_channel = int(table.header.get(f"TLMIN{names.index('F_CHAN') + 1}", 1))
     matrix = np.zeros((len(table.data), n_channels))
     columns = [table.data[name] for name in ("N_GRP", "F_CHAN", "N_CHAN", "MATRIX")]
@@ -127,7 +127,7 @@ def _fill(table: fits.BinTableHDU, n_channels: int, file: FilePath) -> np.ndarra
                 f"row {row + 1}: its groups do not fit {n_channels} channels from {first_channel}",
                 file=file,
                 field="F_CHAN",
-                mend="check TLMIN of F_CHAN, N_GRP and N_CHAN",
+                hint="check TLMIN of F_CHAN, N_GRP and N_CHAN",
             )
         used = 0
         for start, end in zip(starts, ends, strict=True):
@@ -188,7 +188,7 @@ def _find(
     found = ", ".join(h.name or "unnamed" for h in tables) or "none"
     kind = "ARF" if name == "SPECRESP" else "RMF"
     raise InputError(
-        f"no such table (tables found: {found})", file=file, field=name, mend=f"give an OGIP {kind}"
+        f"no such table (tables found: {found})", file=file, field=name, hint=f"give an OGIP {kind}"
     )
 
 

@@ -16,11 +16,11 @@ from icmass.universe.dynamics import (
     nfw_mass,
     r200c_over_r500c,
 )
-from icmass.universe.flows import hubble_flow
 from icmass.universe.halos import Halo
 from icmass.universe.interlopers import draw_field
 from icmass.universe.neighbours import Neighbours
 from icmass.universe.profiles import nfw_radii
+from icmass.universe.velocity_field import hubble_flow
 
 VELOCITY_WINDOW = 3785.0
 """Galaxies within this line-of-sight velocity of the cluster are kept [km/s] (Ho et al. 2023)."""

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from icmass.cosmology import Cosmology
-from icmass.universe.flows import infall_rate
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, RADIUS, enclosed_correlation, halo_abundance
+from icmass.universe.velocity_field import infall_rate
 
 DEPTH = 50.0
 """They are drawn to this distance before and behind the cluster [comoving Mpc/h]."""

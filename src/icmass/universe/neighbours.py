@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from icmass.cosmology import Cosmology
-from icmass.universe.flows import infall_rate
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, RADIUS, enclosed_correlation, halo_abundance
 from icmass.universe.substructure import Clumps
+from icmass.universe.velocity_field import infall_rate
 
 
 class NeighbourConfig(BaseModel):

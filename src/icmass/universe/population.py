@@ -76,7 +76,7 @@ class HaloPopulation:
     def _grow(self, number: int) -> Box:
         box = grow_box(self.config, self.cosmology, self._stream(number))
         if not len(box):
-            raise InputError("no halo fits", field="halos", mend="lower halos.log_m500c_min")
+            raise InputError("no halo fits", field="halos", hint="lower halos.log_m500c_min")
         return box
 
     def _find(self, cluster: int) -> tuple[int, int]:
@@ -108,7 +108,7 @@ class _LightCone:
             density = density * _flatten(density.sum(0))
         cumulative = np.cumsum((density[:, 1:] + density[:, :-1]) / 2, axis=1)
         if not cumulative[-1, -1] > 0:
-            raise InputError("no halo fits", field="halos", mend="lower halos.log_m500c_min")
+            raise InputError("no halo fits", field="halos", hint="lower halos.log_m500c_min")
         self.cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
         weight = np.ones(_CONE_NODES)
         if config.redshift_law == "volume":

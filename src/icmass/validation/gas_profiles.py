@@ -148,7 +148,7 @@ def gas_profiles(survey: xr.Dataset, config: SurveyConfig) -> list[GasProfiles]:
             raise InputError(
                 "do not make the clusters it holds",
                 field="configuration and seed",
-                mend="give the whole survey, as `icmass simulate` wrote it",
+                hint="give the whole survey, as `icmass simulate` wrote it",
             )
         radius, density, kt = profiles_of([(s.halo, s.gas) for s in scenes], config)
         logs = np.log10(mass[chosen])

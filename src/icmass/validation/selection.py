@@ -88,7 +88,7 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
     """
     detection, sky, of = config.detection, config.observe.sky, config.halos
     if detection is None or detection.kind != "likelihood" or sky is None or not of.redshift_range:
-        raise InputError("is no all-sky survey that detects", field="config", mend="take erass1")
+        raise InputError("is no all-sky survey that detects", field="config", hint="take erass1")
     cosmology, observatory = config.cosmology, Observatory(config)
     selections = {
         limit: Selection(

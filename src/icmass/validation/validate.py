@@ -79,13 +79,13 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
         raise InputError(
             "is missing: without true masses nothing can be compared",
             field="variable m500c",
-            mend="give a survey made by `icmass simulate`",
+            hint="give a survey made by `icmass simulate`",
         )
     if n < MIN_CLUSTERS:
         raise InputError(
             f"{n} clusters are too few to compare",
             field="dimension cluster",
-            mend=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
+            hint=f"simulate {MIN_CLUSTERS} or more (1000 tell most rows apart)",
         )
     streams = [np.random.default_rng([seed, i]) for i in range(8)]
     images = simulated_images(survey)

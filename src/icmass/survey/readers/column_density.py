@@ -53,7 +53,7 @@ def column_density(column: TableColumn) -> np.ndarray:
     if not PLAUSIBLE_NH[0] <= middle <= PLAUSIBLE_NH[1]:
         raise InputError(
             f"{np.nanmedian(values):g} in {unit!r} is no Galactic N_H ({middle:.3g}e20 cm^-2)",
-            file=column.file, field=field, mend="give the column its unit, e.g. 1e22 cm^-2",
+            file=column.file, field=field, hint="give the column its unit, e.g. 1e22 cm^-2",
         )  # fmt: skip
     return found
 
@@ -70,6 +70,6 @@ def _unit_by_size(column: TableColumn, values: np.ndarray) -> str:
     if _LOGARITHMS[0] <= low and high <= _LOGARITHMS[1] and np.isfinite(values).sum() > 2:
         raise InputError(
             f"{low:g} to {high:g} without a unit may be log10(N_H / cm^-2) or 1e20 cm^-2",
-            file=column.file, field=f"column {column.name}", mend="call it log_nh or nh_1e20",
+            file=column.file, field=f"column {column.name}", hint="call it log_nh or nh_1e20",
         )  # fmt: skip
     return "cm-2" if middle > 1e15 else "1e20 cm-2"

@@ -131,7 +131,7 @@ def read_regions(file: str | Path, *, skip_bad: bool = False) -> tuple[SkyRegion
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError("no such file", file=file, mend="give the path of a DS9 region file")
+        raise InputError("no such file", file=file, hint="give the path of a DS9 region file")
     if file.stat().st_size > MAX_BYTES:
         raise InputError(f"is larger than {MAX_BYTES >> 20} MiB", file=file)
     try:
@@ -159,12 +159,12 @@ def _checked(
         raise InputError(
             f"holds regions that cannot be used, {why}" if areas else f"holds no region, {why}",
             file=file,
-            mend="mend or remove these lines, or leave them out with --skip-bad-regions"
+            hint="correct or remove these lines, or leave them out with --skip-bad-regions"
             if areas
             else "give circles, ellipses, boxes, polygons or annuli in fk5 or icrs",
         )
     if not areas:
-        raise InputError("holds no region", file=file, mend="give DS9 regions to be left out")
+        raise InputError("holds no region", file=file, hint="give DS9 regions to be left out")
     return SkyRegions(areas), [f"{file}: not used: {why}"] if refused else []
 
 
@@ -341,4 +341,4 @@ def _cut_shape(used: np.ndarray, area: Area, fine: FineGrid) -> None:
         used[y, x] &= ~on_grid.contains(PixCoord(*grid))
     except (ValueError, NotImplementedError, TypeError, OverflowError) as error:
         what = f"line {area.line} cannot be laid on the map ({type(error).__name__})"
-        raise InputError(what, field="--regions", mend="remove this region") from None
+        raise InputError(what, field="--regions", hint="remove this region") from None

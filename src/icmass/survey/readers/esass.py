@@ -156,7 +156,7 @@ class EventSource:
         by_time = all(file.has_precise_times for file in self.files)
         counts = EventCounts(frames, range(first + some.start, first + some.stop), by_time)
         leaks = any(file.leaks for file in self.files)
-        count_events(self.files, counts, self.cuts, self.cuts.least_ev(self.grid.bands, leaks))
+        count_events(self.files, counts, self.cuts, self.cuts.min_pi_ev(self.grid.bands, leaks))
         told = IN_MAPS if some.start else slice(None)
         self.tally[told] += counts.outcomes[told]
         return counts
@@ -204,7 +204,7 @@ class EventSource:
                 f"no photon {where}",
                 file=self.files[0].file,
                 field="EVENTS",
-                mend="check the position, and that the files are of this field",
+                hint="check the position, and that the files are of this field",
             )
         low, high = counts.energy_range[place] / 1000
         bands = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in self.grid.bands)
@@ -215,7 +215,7 @@ class EventSource:
             f"their energies are {low:.3g} to {high:.3g} keV",
             file=self.files[0].file,
             field=f"column {name}",
-            mend=hint if high < 0.1 else "give other --bands, or other files",
+            hint=hint if high < 0.1 else "give other --bands, or other files",
         )
 
 
@@ -254,12 +254,12 @@ def problem_of(target: Target) -> InputError | None:
 def _check_grid(grid: MapGrid) -> None:
     """Refuse maps without a size, and bands that share energies: a photon is counted in one."""
     if not 0.1 <= grid.half_width <= 20:
-        mend = "give 0.1 to 20 comoving Mpc/h"
-        raise InputError(f"is {grid.half_width:g}", field="--half-width", mend=mend)
+        hint = "give 0.1 to 20 comoving Mpc/h"
+        raise InputError(f"is {grid.half_width:g}", field="--half-width", hint=hint)
     for (_, end), (start, _) in itertools.pairwise(sorted(grid.bands)):
         if start < end:
             raise InputError(
-                f"overlap from {start:g} to {end:g} keV", field="bands", mend="give bands apart"
+                f"overlap from {start:g} to {end:g} keV", field="bands", hint="give bands apart"
             )
 
 
@@ -306,7 +306,7 @@ def open_events(
     """
     cuts = cuts or EventCuts()
     if not files:
-        raise InputError("no event file", field="FILE", mend="give at least one")
+        raise InputError("no event file", field="FILE", hint="give at least one")
     if seconds is not None and exposure_maps:
         raise InputError("give one of them", field="--exposure, --expmap")
     _check_grid(grid)

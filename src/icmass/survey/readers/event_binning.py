@@ -90,7 +90,7 @@ class EventCounts:
     frames : Frames
         All the clusters that are looked at.
     mapped : range or None
-        Those of them whose maps are made, all by default. Photons are remembered, to tell
+        Those of them whose maps are made, all by default. Photons are kept, to tell
         duplicates, in these maps only, and what becomes of a photon is counted here only if the
         first of `frames` that it lies in is one of them: a sum over ranges counts it once.
     by_time : bool
@@ -141,7 +141,7 @@ class EventCounts:
         *,
         flag: int,
         patterns: np.ndarray,
-        least_ev: np.ndarray,
+        min_pi_ev: np.ndarray,
         gtis: tuple[np.ndarray, np.ndarray],
         source: int = 1,
         has_times: bool = True,
@@ -157,7 +157,7 @@ class EventCounts:
             Events with any of these bits set are left out.
         patterns : ndarray of bool, shape (8,)
             Which pattern types are used.
-        least_ev : ndarray, shape (8,)
+        min_pi_ev : ndarray, shape (8,)
             Least energy of events of each module [eV]; infinite: the module is not used.
         gtis : (ndarray, ndarray)
             Edges of each module's good time intervals, start and stop in turn, one module after
@@ -180,7 +180,7 @@ class EventCounts:
             events["TIME"],
             np.int64(flag),
             patterns,
-            least_ev,
+            min_pi_ev,
             *gtis,
             np.radians(frames.ra),
             np.radians(frames.dec),
@@ -225,7 +225,7 @@ def _count(  # type: ignore[no-untyped-def]
     time,
     flag_mask,
     patterns,
-    least_ev,
+    min_pi_ev,
     edges,
     edges_from,
     ra0,
@@ -257,7 +257,7 @@ def _count(  # type: ignore[no-untyped-def]
         if not (0 <= pattern[i] < 8 and patterns[pattern[i]]):
             outcomes[PATTERN] += 1
             continue
-        if not (0 <= tm < 8 and least_ev[tm] < np.inf):
+        if not (0 <= tm < 8 and min_pi_ev[tm] < np.inf):
             outcomes[MODULE] += 1
             continue
         energy, a, d, t = pi[i], ra[i], dec[i], time[i]
@@ -275,7 +275,7 @@ def _count(  # type: ignore[no-untyped-def]
             outcomes[TIME] += 1
             continue
         band = -1
-        if energy >= least_ev[tm]:
+        if energy >= min_pi_ev[tm]:
             for k in range(bands.shape[0]):
                 if bands[k, 0] <= energy < bands[k, 1]:
                     band = k

@@ -144,4 +144,4 @@ def _unusable(hdu: Hdu, role: str, names: list[str]) -> InputError:
     else:
         problem = f"has no column {role} in {units}"
         hint = f"it has {', '.join(list(hdu.columns)[:30])}"
-    return InputError(problem, file=hdu.stream.file, field=hdu.label, mend=hint)
+    return InputError(problem, file=hdu.stream.file, field=hdu.label, hint=hint)

@@ -68,17 +68,17 @@ class EventCuts:
 
     def __post_init__(self) -> None:
         if not 0 <= self.flag < 2**32:
-            raise InputError(f"is {self.flag:#x}", field="--flag", mend="give 32 bits, 0xE000F000")
+            raise InputError(f"is {self.flag:#x}", field="--flag", hint="give 32 bits, 0xE000F000")
         if not 1 <= self.pattern <= 15:
-            raise InputError(f"is {self.pattern}", field="--pattern", mend="give 1 to 15")
+            raise InputError(f"is {self.pattern}", field="--pattern", hint="give 1 to 15")
         if not self.modules or not set(self.modules) <= set(MODULES):
-            raise InputError(f"are {self.modules}", field="--modules", mend="give some of 1 to 7")
+            raise InputError(f"are {self.modules}", field="--modules", hint="give some of 1 to 7")
         if self.light_leak not in ("exclude", "soft", "keep"):
             raise InputError(
-                f"is {self.light_leak!r}", field="--light-leak", mend="give exclude, soft or keep"
+                f"is {self.light_leak!r}", field="--light-leak", hint="give exclude, soft or keep"
             )
 
-    def least_ev(self, bands: Sequence[tuple[float, float]], leaks: bool) -> np.ndarray:
+    def min_pi_ev(self, bands: Sequence[tuple[float, float]], leaks: bool) -> np.ndarray:
         """Return the least energy used of each module [eV], shape (8,); infinite: none."""
         least = np.full(8, np.inf)
         least[list(self.modules)] = 0.0
@@ -265,15 +265,15 @@ def _no_events(scan: _Scan, file: str | Path) -> InputError:
         return InputError(
             "has no extension EVENTS",
             file=file,
-            mend="photon lists go through `icmass ingest photons`",
+            hint="photon lists go through `icmass ingest photons`",
         )
     if scan.image:
         return InputError(
             f"is an image of {scan.image[1]}x{scan.image[0]} pixels, not a list of events",
             file=file,
-            mend="images go with --images of `icmass predict`",
+            hint="images go with --images of `icmass predict`",
         )
-    return InputError("has no extension EVENTS", file=file, mend="give an eSASS event file")
+    return InputError("has no extension EVENTS", file=file, hint="give an eSASS event file")
 
 
 def _keys(hdu: Hdu) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def count_events(
     files: Sequence[EventFile],
     counts: EventCounts,
     cuts: EventCuts,
-    least_ev: np.ndarray,
+    min_pi_ev: np.ndarray,
     also: Callable[[dict[str, np.ndarray]], object] | None = None,
 ) -> None:
     """Add the events of files to `counts`, and give them to `also`.
@@ -342,7 +342,7 @@ def count_events(
                 events,
                 flag=cuts.flag,
                 patterns=cuts.patterns,
-                least_ev=least_ev,
+                min_pi_ev=min_pi_ev,
                 gtis=gtis,
                 source=number,
                 has_times=file.has_precise_times,
@@ -370,5 +370,5 @@ def _check_some_left(file: EventFile, outcomes: np.ndarray) -> None:
         f"none of its {file.n_events} events is used: {why}",
         file=file.file,
         field="EVENTS",
-        mend="check the cuts (--flag, --pattern, --modules, --no-gti)",
+        hint="check the cuts (--flag, --pattern, --modules, --no-gti)",
     )

@@ -37,7 +37,7 @@ _MEND = "give --expmap MAP or --exposure SECONDS"
 
 @dataclass(frozen=True)
 class Exposure:
-    """Seconds of all seven modules at the survey-average effective area, anywhere on the sky.
+    """Seconds of all seven modules at the survey-average effective area, at any place on the sky.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Exposure:
 
     @property
     def longest(self) -> float:
-        """The largest exposure anywhere [s]."""
+        """The largest exposure of the map [s]."""
         of_maps = [
             factor * float(plane.values.max())
             for plane, factor in zip(self.maps, self.factors, strict=True)
@@ -126,7 +126,7 @@ def exposure_factors(bands: Sequence[Band], kind: Kind) -> list[float]:
     """
     if kind not in ("vignetted", "unvignetted", "survey"):
         raise InputError(
-            f"is {kind!r}", field="--expmap-kind", mend="give vignetted, unvignetted or survey"
+            f"is {kind!r}", field="--expmap-kind", hint="give vignetted, unvignetted or survey"
         )
     return [survey_factor(band) if kind == "vignetted" else 1.0 for band in bands]
 
@@ -203,7 +203,7 @@ def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None
                 f"is {value:g} s",
                 file=file.file,
                 field="keyword EXPOSURE",
-                mend="give --exposure SECONDS or --expmap MAP",
+                hint="give --exposure SECONDS or --expmap MAP",
             )
         seconds.append(float(value) * len(modules_of([file])) / len(MODULES))
     area = {str(file.keys.get("AREATYPE", "")).strip().upper() for file in files}
@@ -227,10 +227,10 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
                 f"{sign}: its good time intervals are not the exposure of any position",
                 file=file.file,
                 field="keyword OBS_MODE",
-                mend=_MEND,
+                hint=_MEND,
             )
     if not any(file.gtis for file in files):
-        raise InputError("has no GTI extension", file=files[0].file, mend=_MEND)
+        raise InputError("has no GTI extension", file=files[0].file, hint=_MEND)
     notes: tuple[str, ...] = ()
     if not cuts.gti:
         what = "--no-gti counts events at other times too, whose exposure is not known"
@@ -306,7 +306,7 @@ def _good_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[
     """Return the good time of the modules used over seven [s]."""
     total = float(good_seconds(files)[list(modules_used(files, cuts, bands))].sum())
     if total <= 0:
-        raise InputError("add up to 0 s", file=files[0].file, field="GTI extensions", mend=_MEND)
+        raise InputError("add up to 0 s", file=files[0].file, field="GTI extensions", hint=_MEND)
     return total / len(MODULES)
 
 
@@ -318,7 +318,7 @@ def _named(files: Sequence[EventFile]) -> str:
 def given_exposure(seconds: float, share: float, where: str = "map") -> Exposure:
     """Return the exposure that the user states, of all modules of the files."""
     if not np.isfinite(seconds) or seconds <= 0:
-        raise InputError(f"is {seconds:g}", field="--exposure", mend="give seconds above 0")
+        raise InputError(f"is {seconds:g}", field="--exposure", hint="give seconds above 0")
     return Exposure(
         [],
         seconds * share,

@@ -83,18 +83,18 @@ def read_plane(file: str | Path, *, without_pixels: bool = False) -> Plane:
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError("no such file", file=file, mend="give the path of a FITS image")
+        raise InputError("no such file", file=file, hint="give the path of a FITS image")
     try:
         values, header = _first_image(file, without_pixels)
     except InputError as error:
         what = f"not a readable FITS file ({error.problem})"
-        raise InputError(what, file=file, field=error.field, mend=error.mend) from None
+        raise InputError(what, file=file, field=error.field, hint=error.hint) from None
     except Exception as error:  # astropy, gzip and zlib raise many kinds for a damaged file
         raise InputError(
-            f"not a readable FITS file ({type(error).__name__})", file=file, mend="get it again"
+            f"not a readable FITS file ({type(error).__name__})", file=file, hint="get it again"
         ) from None
     if values is None:
-        raise InputError("has no two-dimensional image", file=file, mend="give a FITS image")
+        raise InputError("has no two-dimensional image", file=file, hint="give a FITS image")
     keys = {key: header[key] for key in KEYWORDS if key in header}
     return Plane(file, values, _celestial(header, file), _header_band(header), keys)
 
@@ -182,14 +182,14 @@ def _check_size(hdu: Hdu, n_pixels: int, packed: bool) -> None:
             f"an image of {n_pixels:,} pixels in a file of {stream.stored_bytes:,} bytes",
             file=stream.file,
             field=hdu.label,
-            mend="cut out the cluster's field",
+            hint="cut out the cluster's field",
         )
 
 
 def _celestial(header: Any, file: Path) -> WCS:
     from astropy.wcs import WCS
 
-    mend = "give an image with RA and Dec axes (CTYPE, CRVAL, CRPIX, CDELT)"
+    hint = "give an image with RA and Dec axes (CTYPE, CRVAL, CRPIX, CDELT)"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -200,9 +200,9 @@ def _celestial(header: Any, file: Path) -> WCS:
                 celestial.world_to_pixel(at)
         except Exception as error:  # wcslib reports a bad header in many ways
             what = " ".join(str(error).split())[:80]
-            raise InputError(f"unusable ({what})", file=file, field="WCS", mend=mend) from None
+            raise InputError(f"unusable ({what})", file=file, field="WCS", hint=hint) from None
         if celestial is None or (wcs.wcs.lng, wcs.wcs.lat) != (0, 1):
-            raise InputError("is not celestial", file=file, field="WCS", mend=mend)
+            raise InputError("is not celestial", file=file, field="WCS", hint=hint)
         return celestial
 
 
@@ -264,7 +264,7 @@ def band_of(plane: Plane) -> Band:
         raise InputError(
             "neither its header (EMIN1, EMAX1) nor its name tells its energy band",
             file=plane.file,
-            mend="give --image-bands, e.g. 0.6-1.1,1.1-2.2 [keV], in the order of the images",
+            hint="give --image-bands, e.g. 0.6-1.1,1.1-2.2 [keV], in the order of the images",
         )
     return bands.pop()
 
@@ -277,7 +277,7 @@ def parse_bands(text: str, field: str = "--image-bands") -> list[Band]:
         lo, hi = (float(e) for e in found.groups()) if found else (1.0, 0.0)
         if not 0 < lo < hi <= _MOST_KEV:
             raise InputError(
-                f"{part.strip()!r} is not a band", field=field, mend="write 0.6-1.1 [keV]"
+                f"{part.strip()!r} is not a band", field=field, hint="write 0.6-1.1 [keV]"
             )
         bands.append((lo, hi))
     return bands
@@ -289,16 +289,16 @@ def check_same_grid(planes: Sequence[Plane]) -> None:
     n_y, n_x = first.values.shape
     corners = np.array([(0, 0), (n_x - 1, 0), (0, n_y - 1), (n_x - 1, n_y - 1)], float).T
     sky = first.wcs.pixel_to_world(*corners)
-    mend = "bring all images, exposure maps and the mask to one grid"
+    hint = "bring all images, exposure maps and the mask to one grid"
     for plane in planes[1:]:
         shape = plane.values.shape
         if shape != (n_y, n_x):
             problem = f"has {shape[1]}x{shape[0]} pixels, {first.file.name} has {n_x}x{n_y}"
-            raise InputError(problem, file=plane.file, mend=mend)
+            raise InputError(problem, file=plane.file, hint=hint)
         shift = np.hypot(*(np.array(plane.wcs.world_to_pixel(sky)) - corners)).max()
         if not shift < SAME_WCS_PIXELS:
             problem = f"is up to {shift:.3g} pixels off that of {first.file.name}"
-            raise InputError(problem, file=plane.file, field="WCS", mend=mend)
+            raise InputError(problem, file=plane.file, field="WCS", hint=hint)
 
 
 def check_counts(plane: Plane) -> np.ndarray:
@@ -310,7 +310,7 @@ def check_counts(plane: Plane) -> np.ndarray:
     _refuse_pixels(plane, fractional, "not integer", "give counts, not rates or smoothed images")
     if (total := float(values.sum(dtype=float))) > MAX_PHOTONS:
         what = f"holds {total:.3g} counts, more than {MAX_PHOTONS:,}"
-        raise InputError(what, file=plane.file, mend="cut out the cluster's field")
+        raise InputError(what, file=plane.file, hint="cut out the cluster's field")
     return values.astype(np.int64)
 
 
@@ -322,11 +322,11 @@ def check_exposure(plane: Plane) -> np.ndarray:
 
 def refuse_no_exposure(plane: Plane) -> None:
     """Refuse what cannot be an exposure map."""
-    mend = "an exposure map has 0 where nothing was seen"
-    _refuse_pixels(plane, ~np.isfinite(plane.values), "not finite (NaN)", mend)
-    _refuse_pixels(plane, plane.values < 0, "negative", mend)
+    hint = "an exposure map has 0 where nothing was seen"
+    _refuse_pixels(plane, ~np.isfinite(plane.values), "not finite (NaN)", hint)
+    _refuse_pixels(plane, plane.values < 0, "negative", hint)
     if not plane.values.any():
-        raise InputError("exposure is zero everywhere", file=plane.file, mend="give seconds")
+        raise InputError("exposure is zero everywhere", file=plane.file, hint="give seconds")
 
 
 def check_mask(plane: Plane) -> np.ndarray:
@@ -336,6 +336,6 @@ def check_mask(plane: Plane) -> np.ndarray:
     return plane.values == 1
 
 
-def _refuse_pixels(plane: Plane, bad: np.ndarray, what: str, mend: str) -> None:
+def _refuse_pixels(plane: Plane, bad: np.ndarray, what: str, hint: str) -> None:
     if n_bad := int(np.count_nonzero(bad)):
-        raise InputError(f"{n_bad} of {bad.size} pixels are {what}", file=plane.file, mend=mend)
+        raise InputError(f"{n_bad} of {bad.size} pixels are {what}", file=plane.file, hint=hint)

@@ -214,7 +214,7 @@ class Hdu:
             f"ends after {what}: truncated",
             file=self.stream.file,
             field=self.label,
-            mend="get the file again",
+            hint="get the file again",
         )
 
     def _column(self, name: str) -> Column:
@@ -225,7 +225,7 @@ class Hdu:
                 f"has no column {name}",
                 file=self.stream.file,
                 field=self.label,
-                mend=f"it has {have}",
+                hint=f"it has {have}",
             )
         if column.code != "A" and (column.code not in TYPES or column.repeat != 1):
             raise InputError(
@@ -269,7 +269,7 @@ class FitsStream:
     def __init__(self, file: str | os.PathLike[str], expansion: Expansion | None = None) -> None:
         self.file = Path(file)
         if not self.file.is_file():
-            raise InputError("no such file", file=self.file, mend="give the path of a FITS file")
+            raise InputError("no such file", file=self.file, hint="give the path of a FITS file")
         self.stored_bytes = self.file.stat().st_size
         raw: BinaryIO = self.file.open("rb")
         self.gzipped = raw.read(2) == b"\x1f\x8b"
@@ -304,7 +304,7 @@ class FitsStream:
             raise InputError(
                 f"expands to more than {most / 2**30:g} GiB and {times} times its size",
                 file=self.file,
-                mend="expand it yourself (gunzip) if you trust it",
+                hint="expand it yourself (gunzip) if you trust it",
             )
         try:
             found = (self._gunzip if self.gzipped else self._raw).read(n)
@@ -312,7 +312,7 @@ class FitsStream:
             raise InputError(
                 f"damaged or truncated gzip file ({type(error).__name__})",
                 file=self.file,
-                mend="get the file again",
+                hint="get the file again",
             ) from None
         if self._expansion is not None:
             self._expansion.write(self._at, found)
@@ -362,10 +362,10 @@ class FitsStream:
     def _no_fits(self, start: bytes) -> InputError:
         packed = compression_of(start)
         if packed:
-            mend = "expand it, or compress it by gzip"
-            return InputError(f"is compressed by {packed}", file=self.file, mend=mend)
+            hint = "expand it, or compress it by gzip"
+            return InputError(f"is compressed by {packed}", file=self.file, hint=hint)
         what = "is empty" if not start else "is no FITS file"
-        return InputError(what, file=self.file, mend="give a FITS file")
+        return InputError(what, file=self.file, hint="give a FITS file")
 
     def _header(self, index: int) -> Header | None:
         """Return the header that starts here; None at the end of the file."""

@@ -183,8 +183,8 @@ def quantity_values(named: Named, kind: Kind, h: float) -> np.ndarray:
     if kind.unit == "1e44 erg/s" and not unit:
         unit = _unit_of_power(values, named, field)
     elif kind.needs_unit and not unit:
-        mend = f"call it {_example(column.name, kind)}, or give the column a unit"
-        raise InputError("has no unit", file=column.file, field=field, mend=mend)
+        hint = f"call it {_example(column.name, kind)}, or give the column a unit"
+        raise InputError("has no unit", file=column.file, field=field, hint=hint)
     return converted(values, unit, kind.unit, file=column.file, field=field, h=h)
 
 
@@ -192,8 +192,8 @@ def _unit_of_power(values: np.ndarray, named: Named, field: str) -> str:
     known = values[np.isfinite(values)]
     if named.factor != 1 or not len(known) or np.median(known) > _SURELY_ERG:
         return "erg/s"
-    mend = f"call it {named.column.name}_1e44, or give the column a unit"
-    raise InputError("has no unit", file=named.column.file, field=field, mend=mend)
+    hint = f"call it {named.column.name}_1e44, or give the column a unit"
+    raise InputError("has no unit", file=named.column.file, field=field, hint=hint)
 
 
 def _example(name: str, kind: Kind) -> str:

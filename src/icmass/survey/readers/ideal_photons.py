@@ -18,7 +18,7 @@ from icmass.telescope.instrument import Instrument
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListExposure:
     """Where a list's photons are to be seen from.
 
     Attributes
@@ -74,7 +74,7 @@ class PhotonTelescope:
             area[seen] *= transmission(energy_kev[seen], self.absorb_nh_1e20)
         return area
 
-    def check_exposure(self, listed: Listed) -> None:
+    def check_exposure(self, listed: ListExposure) -> None:
         """Refuse a list with fewer photons than the telescope would see.
 
         A photon is kept with probability A(E) t / (AREA TIME), which must not exceed 1 at any
@@ -87,11 +87,11 @@ class PhotonTelescope:
                 f"{self.exposure:g} s is more than a list of {listed.area_cm2:g} cm^2 times "
                 f"{listed.time_s:g} s has photons for",
                 field="--exposure",
-                mend=f"give at most {np.floor(largest):g} s",
+                hint=f"give at most {np.floor(largest):g} s",
             )
 
     def thin(
-        self, chunks: Iterable[PhotonList], listed: Listed, rng: np.random.Generator
+        self, chunks: Iterable[PhotonList], listed: ListExposure, rng: np.random.Generator
     ) -> Photons:
         """Return the photons that the mirrors collect, at their comoving offsets.
 

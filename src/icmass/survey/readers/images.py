@@ -187,7 +187,7 @@ def read_images(
             raise InputError(
                 f"band {band[0]:g}-{band[1]:g} keV is given twice",
                 file=planes[i].file,
-                mend="give one image a band, or name the bands with --image-bands",
+                hint="give one image a band, or name the bands with --image-bands",
             )
     exposure = [check_exposure(plane) for plane in exposure_planes]
     shape = planes[0].values.shape
@@ -222,7 +222,7 @@ def _tile(band: Band, given: Sequence[Band]) -> list[int]:
         raise InputError(
             f"band {_label(band)} keV isn't there: images give {have}",
             field="--images",
-            mend=f"give images that tile the model's bands, or {how_to_get_bands(given)}",
+            hint=f"give images that tile the model's bands, or {how_to_get_bands(given)}",
         )
     return found
 
@@ -272,26 +272,26 @@ def _check_numbers(
     seconds: float | None,
 ) -> None:
     if not images:
-        raise InputError("no counts image", field="--images", mend="give at least one")
+        raise InputError("no counts image", field="--images", hint="give at least one")
     if seconds is not None:
         given_exposure(seconds, 1.0)
         if exposure_maps:
             raise InputError("give one of them", field="--exposure, --expmap")
     elif not exposure_maps:
         raise InputError(
-            "is missing", field="--expmap", mend="give exposure maps, or --exposure SECONDS"
+            "is missing", field="--expmap", hint="give exposure maps, or --exposure SECONDS"
         )
     elif len(exposure_maps) not in (1, len(images)):
         raise InputError(
             f"{len(exposure_maps)} exposure maps for {len(images)} images",
             field="--expmap",
-            mend="give one for all images, or one for each in their order",
+            hint="give one for all images, or one for each in their order",
         )
     if bands is not None and len(bands) != len(images):
         raise InputError(
             f"{len(bands)} bands for {len(images)} images",
             field="--image-bands",
-            mend="give one for each image, in their order",
+            hint="give one for each image, in their order",
         )
 
 
@@ -305,5 +305,5 @@ def _check_inside(images: Images, frame: WCS, *, file: str | Path) -> None:
             f"RA {ra:g} Dec {dec:g} is outside: pixel ({x:.0f}, {y:.0f}) of {n_x}x{n_y}",
             file=file,
             field="--ra, --dec",
-            mend="give a position [deg] inside the images",
+            hint="give a position [deg] inside the images",
         )

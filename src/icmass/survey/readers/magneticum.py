@@ -17,15 +17,15 @@ import numpy as np
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.survey.readers.photon_lists import list_facts
-from icmass.survey.readers.photon_survey import OPTIONAL, Target
+from icmass.survey.readers.photon_survey import OPTIONAL, PhotonListTarget
 from icmass.survey.readers.photon_tables import (
     CLUSTER_COLUMNS,
     GALAXY_COLUMNS,
     JoinedTable,
     Quantity,
 )
-from icmass.universe.flows import hubble_flow
 from icmass.universe.galaxies import VELOCITY_WINDOW, Galaxies
+from icmass.universe.velocity_field import hubble_flow
 
 LISTS = ("phlist.fits", "phlist.fits.gz")
 MODES = {1: "icm", 2: "agn", 3: "observed"}
@@ -79,11 +79,11 @@ def find_jobs(folder: str | Path) -> tuple[list[Job], list[tuple[str, InputError
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError("no such folder", file=folder, mend="give the folder of the jobs")
+        raise InputError("no such folder", file=folder, hint="give the folder of the jobs")
     files = sorted(file for name in LISTS for file in folder.rglob(name))
     if not files:
-        mend = "give the folder of folders such as snap_128_cluster_313_.../phlist.fits"
-        raise InputError(f"holds no {LISTS[0]}", file=folder, mend=mend)
+        hint = "give the folder of folders such as snap_128_cluster_313_.../phlist.fits"
+        raise InputError(f"holds no {LISTS[0]}", file=folder, hint=hint)
     jobs, failures = [], []
     for file in files:
         try:
@@ -104,7 +104,7 @@ def read_job(file: Path) -> Job:
             "has no MODE" if mode is None else f"is {mode}",
             file=file,
             field="primary header, MODE",
-            mend="1 is the gas, 2 active nuclei, 3 both",
+            hint="1 is the gas, 2 active nuclei, 3 both",
         )
     cluster = _whole(parameters, _ID_KEYS, file)
     snapshot = _whole(parameters, ("snapnum", "snapshot", "snap"), file)
@@ -116,7 +116,7 @@ def read_job(file: Path) -> Job:
         raise InputError(
             "has no cluster id" if cluster is None else f"has cluster id {cluster}",
             file=file.parent,
-            mend="name it in job.par (cluster_id 313), or the folder snap_128_cluster_313",
+            hint="name it in job.par (cluster_id 313), or the folder snap_128_cluster_313",
         )
     redshift = facts.redshift
     if redshift is None:
@@ -147,7 +147,7 @@ def magneticum_targets(
     galaxies: Path | None = None,
     nh: float | None = None,
     centre: tuple[float, float] | None = None,
-) -> tuple[list[Target], list[tuple[str, InputError]]]:
+) -> tuple[list[PhotonListTarget], list[tuple[str, InputError]]]:
     """Join the runs of each cluster with each other and with the tables.
 
     Parameters
@@ -187,8 +187,8 @@ def magneticum_targets(
         )
     if centre is not None and len(grouped) > 1:
         what = f"are of one cluster, there are {len(grouped)}"
-        mend = "give columns ra and dec in --clusters"
-        raise InputError(what, field="--ra, --dec", mend=mend)
+        hint = "give columns ra and dec in --clusters"
+        raise InputError(what, field="--ra, --dec", hint=hint)
     targets, failures = [], []
     for key, runs in sorted(grouped.items()):
         label = f"cluster {key[1]}" + (f" of snapshot {key[0]}" if key[0] >= 0 else "")
@@ -202,7 +202,7 @@ def magneticum_targets(
                 frame = _Frame(runs[0], redshift, values.get("position"), motion)
                 found = _galaxies(galaxy_table, frame, cosmology, half_width)
             targets.append(
-                Target(
+                PhotonListTarget(
                     label=label,
                     key=(key[0] + 1, key[1]),
                     lists=_lists(runs),
@@ -235,7 +235,7 @@ def _lists(runs: Sequence[Job]) -> dict[str, Path]:
             first = lists[run.component].parent.name
             raise InputError(
                 f"is another run of the same kind beside {first}", file=run.folder,
-                mend="leave one of them",
+                hint="leave one of them",
             )  # fmt: skip
         lists[run.component] = run.file
     return lists
@@ -284,7 +284,7 @@ def _parameter(job: Job, name: str) -> float | None:
     if not quantity.low <= value <= quantity.high:
         said = f"is {job.parameters[key]}"
         file = job.folder / "job.par"
-        raise InputError(said, file=file, field=key, mend=f"give {quantity.unit}")
+        raise InputError(said, file=file, field=key, hint=f"give {quantity.unit}")
     return value
 
 
@@ -302,7 +302,7 @@ def _galaxies(
     else:
         if frame.motion is None or z is None:
             what = "vz needs z of the galaxies, and the cluster's position and csv_vz"
-            raise InputError(what, file=table.file, mend="give them, or v_los")
+            raise InputError(what, file=table.file, hint="give them, or v_los")
         v = values["vz"][rows] - frame.motion + hubble_flow(frame.redshift, cosmology) * z
     m_star = values["m_star"][rows]
     seen = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
@@ -322,12 +322,12 @@ def _offsets(
         if max(np.abs(x).max(), np.abs(y).max()) < 0.01:
             raise InputError(
                 f"all galaxies of cluster {frame.job.cluster} are within 0.01 Mpc/h of it",
-                file=table.file, mend="give offsets in kpc/h, or name them dx_mpc_h, dy_mpc_h",
+                file=table.file, hint="give offsets in kpc/h, or name them dx_mpc_h, dy_mpc_h",
             )  # fmt: skip
         return x, y, None
     if frame.position is None:
         what = f"has positions, but that of cluster {frame.job.cluster} is not known"
-        raise InputError(what, file=table.file, mend="give dx and dy, or --clusters with x, y, z")
+        raise InputError(what, file=table.file, hint="give dx and dy, or --clusters with x, y, z")
     found = [
         np.mod(values[name][rows] - at + BOX_MPC_H / 2, BOX_MPC_H) - BOX_MPC_H / 2
         for name, at in zip("xyz", frame.position, strict=True)

@@ -53,7 +53,7 @@ def check_mission(keys: Mapping[str, Any], file: str | Path, *, field: str = "ke
                 f"is {str(keys[key]).strip()}: icmass reads {SUPPORTED}, real or by SIXTE",
                 file=file,
                 field=f"{field} {key}",
-                mend=f"give files of {SUPPORTED}",
+                hint=f"give files of {SUPPORTED}",
             )
     return bool(stated)
 

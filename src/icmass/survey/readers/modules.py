@@ -59,14 +59,14 @@ def modules_used(
 ) -> tuple[int, ...]:
     """Return the modules whose events are used in some band, which is the highest one."""
     leaks = any(file.leaks for file in files)
-    least = cuts.least_ev(bands, leaks)
+    least = cuts.min_pi_ev(bands, leaks)
     highest = 1000 * max(lo for lo, _ in bands)
     used = tuple(m for m in modules_of(files) if least[m] <= highest)
     if not used:
         raise InputError(
             "leave none of the files' modules",
             field="--modules, --light-leak",
-            mend="use other modules",
+            hint="use other modules",
         )
     return used
 
@@ -82,7 +82,7 @@ def exposure_of_bands(
         If a band has no module.
     """
     used = modules_used(files, cuts, bands)
-    least = cuts.least_ev(bands, any(file.leaks for file in files)) / 1000
+    least = cuts.min_pi_ev(bands, any(file.leaks for file in files)) / 1000
     weights = _weights(files, cuts)
     time = np.array([sum(weights[m] for m in used if least[m] <= lo) for lo, _ in bands], float)
     if not time.all():
@@ -90,6 +90,6 @@ def exposure_of_bands(
         raise InputError(
             f"leave no module in the band {lo:g}-{hi:g} keV",
             field="--modules, --light-leak",
-            mend="use other modules",
+            hint="use other modules",
         )
     return time / weights[list(used)].sum()

@@ -69,7 +69,7 @@ def check_target(target: Target) -> Target:
     """Return a target whose position, redshift and column density are possible, or refuse it."""
     if not target.redshift > 0 or not np.isfinite(target.redshift):
         raise InputError(
-            f"has no redshift ({target.redshift:g})", field="--redshift", mend="give 0.001 to 10"
+            f"has no redshift ({target.redshift:g})", field="--redshift", hint="give 0.001 to 10"
         )
     limits = {
         "ra": (target.ra, -180, 360),
@@ -78,9 +78,9 @@ def check_target(target: Target) -> Target:
     }
     for name, (value, lo, hi) in limits.items():
         if not lo <= value <= hi:
-            raise InputError(f"is {value:g}", field=f"--{name}", mend=f"give {lo} to {hi}")
+            raise InputError(f"is {value:g}", field=f"--{name}", hint=f"give {lo} to {hi}")
     if not 0 <= target.nh < 1000:
-        raise InputError(f"is {target.nh:g}", field="--nh", mend="give 1e20 cm^-2, e.g. 3")
+        raise InputError(f"is {target.nh:g}", field="--nh", hint="give 1e20 cm^-2, e.g. 3")
     return target
 
 
@@ -109,7 +109,7 @@ def degrees(angle: float | Quantity) -> float:
 def check_min_visible(value: float) -> float:
     """Return the least visible fraction, or refuse what is no fraction."""
     if not 0 <= value <= 1:
-        raise InputError(f"is {value:g}", field="--min-visible", mend="give 0 to 1")
+        raise InputError(f"is {value:g}", field="--min-visible", hint="give 0 to 1")
     return value
 
 
@@ -122,7 +122,7 @@ def check_visible(view: View, min_visible: float, *, file: str | Path | None) ->
         f"is visible, {min_visible:.0%} is needed: the rest is masked, or has less than "
         f"{VISIBLE_COVERAGE:.0%} of the largest exposure of the map",
         file=file,
-        mend="--min-visible FRACTION takes less" if view.exposure > 0 else "give another mask",
+        hint="--min-visible FRACTION takes less" if view.exposure > 0 else "give another mask",
     )
 
 

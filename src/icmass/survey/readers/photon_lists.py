@@ -119,15 +119,15 @@ def photon_chunks(
             if not wanted:
                 continue
             if not is_class(hdu, "PHOTONS"):
-                mend = "icmass reads photon lists; spectra and images have to be drawn from first"
-                raise InputError("is no photon list", file=file, field=hdu.label, mend=mend)
+                hint = "icmass reads photon lists; spectra and images have to be drawn from first"
+                raise InputError("is no photon list", file=file, field=hdu.label, hint=hint)
             found = True
             yield from _chunks(hdu, facts)
             if extension is not None:
                 return
     if not found:
         what = "photon list (PHLIST)" if extension is None else f"extension {extension}"
-        raise InputError(f"holds no {what}", file=file, mend="give a SIMPUT photon list")
+        raise InputError(f"holds no {what}", file=file, hint="give a SIMPUT photon list")
 
 
 def list_facts(file: str | os.PathLike[str]) -> ListFacts:
@@ -179,7 +179,7 @@ def unit_factor(hdu: Hdu, column: str, units: Mapping[str, float], default: str)
         known = " or ".join(units)
         raise InputError(
             f"has unit {unit!r}", file=hdu.stream.file, field=f"{hdu.label}, {column}",
-            mend=f"give {known}",
+            hint=f"give {known}",
         )  # fmt: skip
     return units[unit]
 
@@ -227,7 +227,7 @@ def _check(hdu: Hdu, energy: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> Non
                 f"{bad.size} values such as {bad[0]:g}",
                 file=hdu.stream.file,
                 field=f"{hdu.label}, {name}",
-                mend=f"give {what}",
+                hint=f"give {what}",
             )
 
 

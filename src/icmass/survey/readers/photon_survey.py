@@ -14,7 +14,7 @@ from icmass.errors import InputError
 from icmass.observe.apertures import photon_counts
 from icmass.observe.dynamics import clipped_dispersion
 from icmass.plasma.absorption import DEFAULT_NH_1E20
-from icmass.survey.readers.ideal_photons import Listed, PhotonTelescope
+from icmass.survey.readers.ideal_photons import ListExposure, PhotonTelescope
 from icmass.survey.readers.photon_lists import ListFacts
 from icmass.survey.readers.simput import Catalogue, read_catalogue, source_chunks
 from icmass.survey.readers.sky_grid import MAX_COUNT
@@ -32,7 +32,7 @@ _STREAMS = (*COMPONENTS, "background")
 
 
 @dataclass(frozen=True)
-class Target:
+class PhotonListTarget:
     """One cluster to be made.
 
     Attributes
@@ -89,7 +89,7 @@ class Outcome:
 
 
 def build_survey(
-    targets: Sequence[Target],
+    targets: Sequence[PhotonListTarget],
     telescope: PhotonTelescope,
     out: Path,
     *,
@@ -155,7 +155,7 @@ def build_survey(
 
 
 def make_cluster(
-    target: Target, telescope: PhotonTelescope, components: Sequence[str], seed: int
+    target: PhotonListTarget, telescope: PhotonTelescope, components: Sequence[str], seed: int
 ) -> dict[str, Any]:
     """Return the variables of one cluster, its lists seen by the telescope.
 
@@ -168,7 +168,7 @@ def make_cluster(
     children = np.random.SeedSequence(seed, spawn_key=target.key).spawn(len(_STREAMS))
     streams = dict(zip(_STREAMS, children, strict=True))
     maps = np.zeros((len(components) + 1, *telescope.maps_grid.shape), int)
-    known: list[tuple[ListFacts, Listed]] = []
+    known: list[tuple[ListFacts, ListExposure]] = []
     for part in _used(target, components):
         of_thinning, of_photons = (np.random.default_rng(s) for s in streams[part].spawn(2))
         catalogue = read_catalogue(target.lists[part])
@@ -197,7 +197,7 @@ def make_cluster(
     }
 
 
-def _used(target: Target, components: Sequence[str]) -> list[str]:
+def _used(target: PhotonListTarget, components: Sequence[str]) -> list[str]:
     """Return the lists that make the components: one of both is taken before its two parts."""
     if "observed" not in components:
         return [part for part in COMPONENTS if part in components]
@@ -205,20 +205,20 @@ def _used(target: Target, components: Sequence[str]) -> list[str]:
 
 
 def _nothing_seen(
-    number: int, listed: Listed, telescope: PhotonTelescope, file: Path
+    number: int, listed: ListExposure, telescope: PhotonTelescope, file: Path
 ) -> InputError:
     ra, dec = listed.centre
     return InputError(
         f"none of the {number} photons that {telescope.exposure:g} s leave is within the map about "
         f"RA {ra:g} Dec {dec:g}",
         file=file,
-        mend="give the centre (--ra, --dec, or columns ra and dec of the table of clusters), or a "
+        hint="give the centre (--ra, --dec, or columns ra and dec of the table of clusters), or a "
         "longer --exposure",
     )
 
 
 def _numbers(
-    target: Target, redshift: float, maps: np.ndarray, telescope: PhotonTelescope
+    target: PhotonListTarget, redshift: float, maps: np.ndarray, telescope: PhotonTelescope
 ) -> dict[str, Any]:
     """Return what the target knows, and the photons in apertures."""
     values = dict(target.values)
@@ -244,7 +244,7 @@ def _galaxies(galaxies: Galaxies | None) -> dict[str, Any]:
     }
 
 
-def _of_one_kind(targets: Sequence[Target], outcome: Outcome) -> list[Target]:
+def _of_one_kind(targets: Sequence[PhotonListTarget], outcome: Outcome) -> list[PhotonListTarget]:
     """Settle the components of the survey; targets without them are failures."""
     whole = [t for t in targets if "observed" in t.lists or {"icm", "agn"} <= set(t.lists)]
     if whole:
@@ -263,13 +263,13 @@ def _of_one_kind(targets: Sequence[Target], outcome: Outcome) -> list[Target]:
         if any(name in t.values for t in whole):
             for target in [t for t in whole if name not in t.values]:
                 what = f"has no {name}, others have"
-                mend = "give it in the table of clusters"
-                outcome.failures.append((target.label, InputError(what, mend=mend)))
+                hint = "give it in the table of clusters"
+                outcome.failures.append((target.label, InputError(what, hint=hint)))
                 whole.remove(target)
     return whole
 
 
-def _names(targets: Sequence[Target], outcome: Outcome) -> list[str]:
+def _names(targets: Sequence[PhotonListTarget], outcome: Outcome) -> list[str]:
     """Return the variables of the survey; what only some clusters have is left out."""
     names = ["maps", "redshift", "exposure", "nh", "ra", "dec", "n_phot"]
     if targets and "m500c" in targets[0].values:
@@ -286,7 +286,7 @@ def _names(targets: Sequence[Target], outcome: Outcome) -> list[str]:
     return names
 
 
-def _listed(target: Target, catalogue: Catalogue) -> Listed:
+def _listed(target: PhotonListTarget, catalogue: Catalogue) -> ListExposure:
     """Return how the photons of a file were collected, or say what is not known."""
     facts, first = catalogue.facts, catalogue.sources[0]
     numbers = {
@@ -299,16 +299,16 @@ def _listed(target: Target, catalogue: Catalogue) -> Listed:
         value = given if given is not None else said
         if value is None:
             raise InputError(
-                f"has no {key}", file=facts.file, field="primary header", mend=f"give it ({option})"
+                f"has no {key}", file=facts.file, field="primary header", hint=f"give it ({option})"
             )
         found[key] = value
     if not found["REDSHIFT"] > 0:
         raise InputError(f"is {found['REDSHIFT']:g}", file=facts.file, field="REDSHIFT")
     centre = target.centre or (first.ra, first.dec)
-    return Listed(found["AREA"], found["TIME"], centre, found["REDSHIFT"])
+    return ListExposure(found["AREA"], found["TIME"], centre, found["REDSHIFT"])
 
 
-def _check_centres(known: Sequence[tuple[ListFacts, Listed]]) -> None:
+def _check_centres(known: Sequence[tuple[ListFacts, ListExposure]]) -> None:
     """Refuse lists of a cluster that have different centres."""
     for facts, listed in known[1:]:
         if (np.abs(np.subtract(listed.centre, known[0][1].centre)) > _SAME_PLACE).any():
@@ -316,7 +316,7 @@ def _check_centres(known: Sequence[tuple[ListFacts, Listed]]) -> None:
             raise InputError(what, file=facts.file, field="SRC_CAT, RA, DEC")
 
 
-def _nh(target: Target, facts: ListFacts, telescope: PhotonTelescope) -> float:
+def _nh(target: PhotonListTarget, facts: ListFacts, telescope: PhotonTelescope) -> float:
     if telescope.absorb_nh_1e20:
         return telescope.absorb_nh_1e20
     given = target.nh if target.nh is not None else facts.nh

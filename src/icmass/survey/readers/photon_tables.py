@@ -122,7 +122,7 @@ class JoinedTable:
         """Refuse a table without the ids of clusters, which others are joined by."""
         if not self._rows:
             raise InputError(
-                "has no column of cluster ids", file=self.file, mend=f"name it one of {_ID}"
+                "has no column of cluster ids", file=self.file, hint=f"name it one of {_ID}"
             )
 
     def rows(self, cluster: int, snapshot: int | None, redshift: float) -> np.ndarray:
@@ -137,9 +137,9 @@ class JoinedTable:
         """Return the finite values of the one row of a cluster; empty where it has none."""
         rows = self.rows(cluster, snapshot, redshift)
         if len(rows) > 1:
-            mend = "add a column snapshot" if snapshot is not None else "leave one"
+            hint = "add a column snapshot" if snapshot is not None else "leave one"
             what = f"has {len(rows)} rows of cluster {cluster}"
-            raise InputError(what, file=self.file, mend=mend)
+            raise InputError(what, file=self.file, hint=hint)
         return self.row(int(rows[0])) if len(rows) else {}
 
     def row(self, i: int) -> dict[str, float]:
@@ -219,7 +219,7 @@ class JoinedTable:
                 f"has {worst * (1e3 if quantity.is_length else 1):g} {quantity.unit}",
                 file=self.file,
                 field=f"column {column.name}",
-                mend=f"give {quantity.unit}{length}",
+                hint=f"give {quantity.unit}{length}",
             )
         return values
 
@@ -234,9 +234,9 @@ def read_table(file: str | os.PathLike[str]) -> Columns:
     """
     path = Path(file)
     if not path.is_file():
-        raise InputError("no such file", file=path, mend="give a CSV, ECSV or FITS table")
+        raise InputError("no such file", file=path, hint="give a CSV, ECSV or FITS table")
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"ends in {path.suffix!r}", file=path, mend=f"give {', '.join(SUFFIXES)}")
+        raise InputError(f"ends in {path.suffix!r}", file=path, hint=f"give {', '.join(SUFFIXES)}")
     columns = read_columns(path, max_rows=MAX_ROWS)
     if not columns or not len(next(iter(columns.values())).values):
         raise InputError("has no rows", file=path)

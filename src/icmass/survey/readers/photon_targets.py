@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.photon_survey import OPTIONAL, Target
+from icmass.survey.readers.photon_survey import OPTIONAL, PhotonListTarget
 from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable
 
 FILE_COLUMNS = ("file", "phlist", "simput", "filename")
 
 
-def target_of_file(file: Path, known: Mapping[str, float]) -> list[Target]:
+def target_of_file(file: Path, known: Mapping[str, float]) -> list[PhotonListTarget]:
     """Return the one cluster of a file.
 
     Parameters
@@ -31,7 +31,7 @@ def target_of_file(file: Path, known: Mapping[str, float]) -> list[Target]:
 
 def targets_of_table(
     file: Path, known: Mapping[str, float], *, h: float | None = None
-) -> list[Target]:
+) -> list[PhotonListTarget]:
     """Return the clusters that a table names, a row each; `known` holds where a row says nothing.
 
     Raises
@@ -42,13 +42,13 @@ def targets_of_table(
     table = JoinedTable(file, CLUSTER_COLUMNS, h=h)
     names = table.texts(FILE_COLUMNS)
     if names is None:
-        raise InputError("has no column file", file=file, mend="name the photon lists in it")
+        raise InputError("has no column file", file=file, hint="name the photon lists in it")
     targets = []
     for i, name in enumerate(names):
         parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
         if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
-            mend = "put the lists into its folder or below"
-            raise InputError(f"{name!r} leaves the table's folder", file=file, mend=mend)
+            hint = "put the lists into its folder or below"
+            raise InputError(f"{name!r} leaves the table's folder", file=file, hint=hint)
         row = table.row(i)
         cluster, snapshot = table.identity(i)
         values: dict[str, Any] = {"halo_id": i if cluster is None else cluster}
@@ -62,13 +62,13 @@ def targets_of_table(
 
 def _target(
     file: Path, known: Mapping[str, float], *, number: int, values: Mapping[str, Any]
-) -> Target:
+) -> PhotonListTarget:
     if ("ra" in known) != ("dec" in known):
         raise InputError("give both or none", field="--ra, --dec")
     for name, unit in (("area", "cm^2"), ("time", "s")):
         if name in known and not known[name] > 0:
-            raise InputError(f"is {known[name]:g}", field=f"--{name}", mend=f"give {unit}")
-    return Target(
+            raise InputError(f"is {known[name]:g}", field=f"--{name}", hint=f"give {unit}")
+    return PhotonListTarget(
         label=f"row {number + 1}, {file.name}",
         key=(number,),
         lists={"observed": file},

@@ -79,7 +79,7 @@ class EventReading:
         )
 
     def masks(self) -> Masks:
-        """Return what of the sky is left out; the last ones are remembered."""
+        """Return what of the sky is left out; the last ones are cached."""
         paths = (self.mask, self.regions, self.sources)
         return _masks(*paths, self.skip_bad_regions, tuple(p and _stamp(Path(p)) for p in paths))
 
@@ -124,12 +124,12 @@ def grid_of_plain(values: dict[str, Any]) -> MapGrid:
 
 
 def scanned(path: str | Path) -> EventFile:
-    """Return what an event file holds beside its events; the last few are remembered."""
+    """Return what an event file holds beside its events; the last few are cached."""
     return _scanned(Path(path), _stamp(Path(path)))
 
 
 def plane(path: str | Path) -> Plane:
-    """Return an image; the last few are remembered."""
+    """Return an image; the last few are cached."""
     return _plane(Path(path), _stamp(Path(path)))
 
 
@@ -238,11 +238,11 @@ def _parse_flag(text: str) -> int:
     try:
         return int(text, 0)
     except ValueError:
-        raise InputError(f"is {text!r}", field="--flag", mend="write 0xE000F000") from None
+        raise InputError(f"is {text!r}", field="--flag", hint="write 0xE000F000") from None
 
 
 def _parse_modules(text: str) -> tuple[int, ...]:
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise InputError(f"is {text!r}", field="--modules", mend="write 1,2,3,4,6") from None
+        raise InputError(f"is {text!r}", field="--modules", hint="write 1,2,3,4,6") from None

@@ -115,8 +115,8 @@ def read_catalogue(file: str | os.PathLike[str]) -> Catalogue:
                 lists.append(hdu)
     if not sources:
         if not lists:
-            mend = "give a SIMPUT catalogue or photon list"
-            raise InputError("holds no SRC_CAT and no PHLIST", file=file, mend=mend)
+            hint = "give a SIMPUT catalogue or photon list"
+            raise InputError("holds no SRC_CAT and no PHLIST", file=file, hint=hint)
         sources = tuple(_bare(hdu) for hdu in lists)
     apart = sources[0].photons.file
     if apart != facts.file:
@@ -134,8 +134,8 @@ def source_chunks(source: Source) -> Iterator[PhotonList]:
             continue
         ra, dec = shift(part.ra, part.dec, start=part.reference, end=place)
         if not np.isfinite(ra).all():
-            mend = "REFRA and REFDEC must be amid the photons"
-            raise InputError("has photons a quarter of the sky away", file=at.file, mend=mend)
+            hint = "REFRA and REFDEC must be amid the photons"
+            raise InputError("has photons a quarter of the sky away", file=at.file, hint=hint)
         yield replace(part, ra=ra, dec=dec, reference=place)
 
 
@@ -151,7 +151,7 @@ def parse_reference(text: str, catalogue: Path) -> Reference:
     if match is None:
         raise InputError(
             f"{text!r} is no reference", file=catalogue, field="SRC_CAT, SPECTRUM",
-            mend="write file.fits[PHLIST,1]",
+            hint="write file.fits[PHLIST,1]",
         )  # fmt: skip
     name, extension, version = match[1].strip(), match[2], match[3]
     file = catalogue
@@ -161,7 +161,7 @@ def parse_reference(text: str, catalogue: Path) -> Reference:
         if path.is_absolute() or windows.anchor or ".." in (*path.parts, *windows.parts):
             raise InputError(
                 f"{name!r} leaves the catalogue's folder", file=catalogue,
-                field="SRC_CAT, SPECTRUM", mend="put the list beside the catalogue",
+                field="SRC_CAT, SPECTRUM", hint="put the list beside the catalogue",
             )  # fmt: skip
         file = catalogue.parent / path
     number = int(extension) if extension.isdecimal() else extension.upper()
@@ -172,7 +172,7 @@ def _sources(hdu: Hdu) -> Iterator[Source]:
     file = hdu.stream.file
     if not 1 <= hdu.n_rows <= MAX_SOURCES:
         what = f"has {hdu.n_rows} sources"
-        raise InputError(what, file=file, field=hdu.label, mend=f"give 1 to {MAX_SOURCES}")
+        raise InputError(what, file=file, field=hdu.label, hint=f"give 1 to {MAX_SOURCES}")
     hdu.check_numbers("SRC_ID", "RA", "DEC")
     numbers = hdu.table(["SRC_ID", "RA", "DEC"], max_rows=MAX_SOURCES)
     names = _texts(hdu, "SRC_NAME") if "SRC_NAME" in hdu.columns else [""] * hdu.n_rows

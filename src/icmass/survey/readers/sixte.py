@@ -45,7 +45,7 @@ def sixte_columns(hdu: Hdu) -> dict[str, tuple[str, float]]:
         if name not in hdu.columns:
             raise InputError(
                 f"has no column {name}", file=hdu.stream.file, field=hdu.label,
-                mend="give events with positions on the sky (SIXTE's radec2xy is not needed)",
+                hint="give events with positions on the sky (SIXTE's radec2xy is not needed)",
             )  # fmt: skip
         columns[name.lower()] = (name, unit_factor(hdu, name, ANGLE_UNITS, "deg"))
     columns["pi"] = _energy(hdu)
@@ -60,7 +60,7 @@ def _energy(hdu: Hdu) -> tuple[str, float]:
             return name, unit_factor(hdu, name, _EV, "kev")
     what = "a column PI of channels alone" if "PI" in hdu.columns else "no column SIGNAL or ENERGY"
     raise InputError(
-        f"has {what}", file=hdu.stream.file, field=hdu.label, mend="give energies in keV or eV"
+        f"has {what}", file=hdu.stream.file, field=hdu.label, hint="give energies in keV or eV"
     )
 
 

@@ -45,7 +45,7 @@ class Backgrounds:
             raise InputError(
                 f"{len(maps)} background maps for {len(bands)} bands",
                 field="--background",
-                mend="give one for each band, in order of energy",
+                hint="give one for each band, in order of energy",
             )
         planes = []
         for file in maps:

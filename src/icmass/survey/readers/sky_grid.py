@@ -202,7 +202,7 @@ def _corners(wcs: WCS, frame: WCS, n_pixels: int) -> tuple[np.ndarray, np.ndarra
         x, y = wcs.world_to_pixel(frame.pixel_to_world(*np.meshgrid(corner, corner)))
     except Exception as error:  # astropy raises many kinds for distortions without an inverse
         what = f"an image's coordinates have no inverse here ({type(error).__name__})"
-        raise InputError(what, field="WCS", mend="give another image") from None
+        raise InputError(what, field="WCS", hint="give another image") from None
     return np.asarray(x), np.asarray(y)
 
 

@@ -172,12 +172,12 @@ def read_columns(
             have = {plain_name(name) for name in hdu.columns}
             if all(have & {plain_name(name) for name in some} for some in required):
                 return _of_hdu(hdu, names, max_rows)
-    mend = "give a FITS table with them, or .ecsv, .csv, .vot"
+    hint = "give a FITS table with them, or .ecsv, .csv, .vot"
     if first is not None:
-        mend = f"the first has {', '.join(list(first.columns)[:30])}"
+        hint = f"the first has {', '.join(list(first.columns)[:30])}"
     lacking = ", ".join(some[0] for some in required)
     raise InputError(
-        f"has no table with columns {lacking}" if required else "has no table", file=file, mend=mend
+        f"has no table with columns {lacking}" if required else "has no table", file=file, hint=hint
     )
 
 
@@ -192,7 +192,7 @@ def column_of(columns: Columns, names: Sequence[str], file: str | Path) -> Table
     if found is None:
         have = ", ".join([column.name for column in columns.values()][:30]) or "none"
         what = f"has no column {' or '.join(names[:2])}"
-        raise InputError(what, file=file, mend=f"it has {have}")
+        raise InputError(what, file=file, hint=f"it has {have}")
     return found
 
 

@@ -51,14 +51,14 @@ def read_targets(
         given = [key for key, value in {**place, "--name": name}.items() if value is not None]
         if given:
             why = "each cluster has its own in the --table"
-            raise InputError(why, field=", ".join(given), mend="leave it out")
+            raise InputError(why, field=", ".join(given), hint="leave it out")
         return _of_table(Path(table), DEFAULT_NH_1E20 if nh is None else nh, notes)
     if events is not None:
         told = _of_mock(events)
         place = {key: told.get(key) if value is None else value for key, value in place.items()}
         nh = told.get("--nh") if nh is None else nh
     if missing := [key for key, value in place.items() if value is None]:
-        raise InputError("is missing", field=", ".join(missing), mend="give it, or a --table")
+        raise InputError("is missing", field=", ".join(missing), hint="give it, or a --table")
     at_ra, at_dec, at_z = (float(value) for value in place.values() if value is not None)
     nh = DEFAULT_NH_1E20 if nh is None else nh
     called = "cluster" if events is None else events.name.split(".")[0]

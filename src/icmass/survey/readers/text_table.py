@@ -65,7 +65,7 @@ def read_text_table(file: Path) -> Table:
 def _content(file: Path) -> bytes:
     """Return the bytes of a file, expanded, if they are not too many."""
     if not file.is_file():
-        raise InputError("no such file", file=file, mend="give the path of a table")
+        raise InputError("no such file", file=file, hint="give the path of a table")
     too_large = InputError(f"is larger than {MAX_TEXT_BYTES >> 20} MiB", file=file)
     if file.stat().st_size > MAX_TEXT_BYTES:
         raise too_large
@@ -77,11 +77,11 @@ def _content(file: Path) -> bytes:
                 content = stream.read(MAX_TEXT_BYTES + 1)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             what = f"damaged or truncated gzip file ({type(error).__name__})"
-            raise InputError(what, file=file, mend="get the file again") from None
+            raise InputError(what, file=file, hint="get the file again") from None
         if len(content) > MAX_TEXT_BYTES:
             raise too_large
     elif packed:
-        raise InputError(f"is compressed by {packed}", file=file, mend="expand it, or use gzip")
+        raise InputError(f"is compressed by {packed}", file=file, hint="expand it, or use gzip")
     return content
 
 
@@ -136,7 +136,7 @@ def _refuse_links(content: bytes, file: Path) -> None:
     """Refuse VOTables that would have astropy fetch their data, or make room for any number."""
     if re.search(rb"<(\w+:)?STREAM[^>]*\shref", content, re.IGNORECASE):
         raise InputError(
-            "has its data in another file", file=file, mend="put them into the VOTable"
+            "has its data in another file", file=file, hint="put them into the VOTable"
         )
     for number in re.findall(rb"\snrows\s*=\s*[\"']\s*(\d+)", content):
         if int(number[:20]) > MAX_ROWS:

@@ -139,5 +139,5 @@ def converted(
     except (ValueError, ArithmeticError, u.UnitTypeError):
         kind = "a redshift, without a unit" if target in NO_UNIT else target
         raise InputError(
-            f"has unit {unit.strip()!r}", file=file, field=field, mend=f"give {kind}"
+            f"has unit {unit.strip()!r}", file=file, field=field, hint=f"give {kind}"
         ) from None

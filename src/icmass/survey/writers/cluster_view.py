@@ -157,7 +157,7 @@ def cluster_view(
             ra, dec = DEFAULT_POSITION
     if ra is None or dec is None or not (-180 <= ra <= 360 and -90 <= dec <= 90):
         raise InputError(
-            f"is {ra}, {dec}", field="ra, dec", mend="give -180 to 360 and -90 to 90 deg, or none"
+            f"is {ra}, {dec}", field="ra, dec", hint="give -180 to 360 and -90 to 90 deg, or none"
         )
     return ClusterView(survey, int(cluster), view.grid, float(ra), float(dec))
 

@@ -29,8 +29,8 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError("is a folder", file=path, mend="give the name of a file")
+        raise InputError("is a folder", file=path, hint="give the name of a file")
     if path.exists() and not overwrite:
-        raise InputError("exists already", file=path, mend="choose another name or --overwrite")
+        raise InputError("exists already", file=path, hint="choose another name or --overwrite")
     with whole_file(path) as unfinished:
         yield unfinished

@@ -112,7 +112,7 @@ _PLANES = {
 
 def _variable(survey: xr.Dataset, name: str, cluster: int) -> np.ndarray:
     if name not in survey:
-        raise InputError("the survey has none", field=f"variable {name}", mend="leave it out")
+        raise InputError("the survey has none", field=f"variable {name}", hint="leave it out")
     return survey[name].isel(cluster=cluster).values
 
 

@@ -105,7 +105,7 @@ def _parsed(config_json: str) -> SurveyConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{where}: {first['msg']}", field="attribute config of the survey", mend="make it again"
+            f"{where}: {first['msg']}", field="attribute config of the survey", hint="make it again"
         ) from None
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.observe.photons import Photons, agn_photons, gas_photons
-from icmass.observe.spectra import Folder
+from icmass.observe.spectra import FoldedSpectra
 from icmass.survey.config import SurveyConfig
 from icmass.survey.readers.tangent import deproject
 from icmass.survey.simulate import Simulator, simulator_of
@@ -82,10 +82,10 @@ def export_simput(
         cluster.
     """
     if component not in _MODES:
-        raise InputError(f"is {component!r}", field="component", mend=f"use {', '.join(_MODES)}")
+        raise InputError(f"is {component!r}", field="component", hint=f"use {', '.join(_MODES)}")
     n = survey.sizes["cluster"]
     if not 0 <= cluster < n:
-        raise InputError(f"is {cluster}", field="cluster", mend=f"give 0 to {n - 1}")
+        raise InputError(f"is {cluster}", field="cluster", hint=f"give 0 to {n - 1}")
     made_by = _simulator(survey)
     one = {
         str(name): float(survey[name][cluster])
@@ -95,7 +95,7 @@ def export_simput(
     time_s = one["exposure"] if time_s is None else time_s
     photons = _draw(made_by, cluster, one, (area_cm2, time_s), component, seed)
     if not len(photons):
-        raise InputError("has no photons", field=f"cluster {cluster}", mend="draw for longer")
+        raise InputError("has no photons", field=f"cluster {cluster}", hint="draw for longer")
     centre = (one.get("ra", DEFAULT_POSITION[0]), one.get("dec", DEFAULT_POSITION[1]))
     ra, dec = deproject(
         photons.x,
@@ -134,7 +134,7 @@ def _simulator(survey: xr.Dataset) -> Simulator:
         raise InputError(
             "holds counts of a telescope, not photons of the sky",
             field="survey",
-            mend="export events instead",
+            hint="export events instead",
         )
     return simulator_of(survey)
 
@@ -155,11 +155,11 @@ def _draw(
         raise InputError(
             f"of cluster {cluster} is {one['m500c']:.6g}, now {halo.m500c:.6g} is made of its seed",
             field="variable m500c",
-            mend="make the survey again with this version of icmass",
+            hint="make the survey again with this version of icmass",
         )
     observatory = made_by.observatory
     flat = Area(np.array([0.01, 100.0]), np.full(2, float(area_cm2)))
-    folder = Folder(
+    folder = FoldedSpectra(
         observatory.table,
         replace(observatory.instrument, area=flat),
         one["nh"],

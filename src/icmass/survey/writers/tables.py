@@ -20,7 +20,7 @@ import xarray as xr
 from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.catalog import VARIABLES, run_of
+from icmass.survey.catalog import VARIABLES, as_slice
 from icmass.survey.writers.files import new_file
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def survey_table(survey: xr.Dataset, index: np.ndarray | None = None) -> Table:
     from astropy.table import Table
 
     index = np.arange(survey.sizes["cluster"]) if index is None else np.asarray(index)
-    part = survey.drop_dims("galaxy", errors="ignore").isel(cluster=run_of(index))
+    part = survey.drop_dims("galaxy", errors="ignore").isel(cluster=as_slice(index))
     cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
     columns = [column("cluster", index, "index in the survey", ucd="meta.id;meta.main")]
     if names := json.loads(survey.attrs.get("names", "[]")):
@@ -218,10 +218,10 @@ def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -
     path = Path(path)
     if (suffix := path.suffix.lower()) not in SUFFIXES:
         raise InputError(
-            f"{suffix or 'no suffix'} is no table", file=path, mend=f"use {', '.join(SUFFIXES)}"
+            f"{suffix or 'no suffix'} is no table", file=path, hint=f"use {', '.join(SUFFIXES)}"
         )
     if path.exists() and not overwrite:
-        raise InputError("exists already", file=path, mend="choose another name or --overwrite")
+        raise InputError("exists already", file=path, hint="choose another name or --overwrite")
     return path
 
 
