@@ -121,18 +121,29 @@ def misses(name, why):
 @pytest.mark.parametrize(
     "name",
     [
-        misses("flux at half completeness", "1.9e-13 for 2.5e-13: compact cores"),
-        misses("cosmology sample, clusters", "3,560 for 5,000: eFEDS' gas, sigma8 = 0.81"),
-        misses("cosmology sample, median redshift", "0.23 for 0.29"),
-        misses("concentration above mass-selected", "0.09 for 0.3"),
+        "flux at half completeness",
+        misses("cosmology sample, clusters", "2,770 for 5,000: sigma8 = 0.81, eRASS1's is 0.88"),
+        misses("cosmology sample, median redshift", "0.22 for 0.29"),
+        misses("concentration above mass-selected", "0.10 for 0.3"),
         misses("concentration above others of the same mass and redshift", "0.10 for 0.3"),
-        misses("bright detected, disturbed", "65 per cent for 25: w of satellites"),
+        misses("bright detected, disturbed", "63 per cent for 25: w of satellites"),
     ],
 )
 def test_emerges(rows, name):
-    """Each within its tolerance and two of its own errors; nothing is tuned to them."""
+    """Each within its tolerance and two of its own errors."""
     check = rows[name]
     print(f"{name}: {check.value:.4g} +- {check.error:.2g}, target {check.target.value:.4g}")
     low, high = (check.target.deviation(check.value + s * 2 * check.error) for s in (-1, 1))
     assert low <= 1
     assert high >= -1
+
+
+@pytest.mark.slow
+def test_erass1s_own_cosmology_has_its_clusters_and_their_flux():
+    """The number sets the detection's one parameter; the flux at half completeness does not."""
+    own = ("cosmology.om0=0.29", "cosmology.sigma8=0.88", "cosmology.h=0.7")
+    config = resolve_config("erass1", assignments=own)
+    checks = {c.name: c for c in selection_checks(config, n=5000, n_images=0, seed=2)}
+    for name in ("cosmology sample, clusters", "flux at half completeness"):
+        print(f"{name}: {checks[name].value:.4g} +- {checks[name].error:.2g}")
+        assert abs(checks[name].deviation) <= 1
