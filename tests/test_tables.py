@@ -125,7 +125,7 @@ def test_column_densities_that_cannot_be(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("column", "unit", "mend"),
+    ("column", "unit", "hint"),
     [("RA", "s", "give deg"), ("Z", "km / s", "give a redshift, without a unit")],
 )
 def test_units_of_another_kind_are_refused_by_name(

@@ -35,7 +35,7 @@ FULL = replace(
     schedule="one-cycle",
     loss="flow",
     weight_decay=0.01,
-    average=0.9,
+    ema_decay=0.9,
     augment=True,
     precision="bf16",
 )
