@@ -8,6 +8,7 @@ from .face.runs import explain as explain
 from .face.surveys import export as export
 from .face.surveys import validate as validate
 from .face.training import train as train
+from .face.transfer import transfer as transfer
 from .inference.masses import Masses as Masses
 from .inference.predict import load_model as load_model
 from .inference.predict import predict as predict

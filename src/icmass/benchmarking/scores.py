@@ -93,6 +93,12 @@ def bootstrap_errors(
     return float(np.std(sigma, ddof=1)), float(np.std(mean, ddof=1))
 
 
+def rms_error(residual: np.ndarray, halo_id: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the bootstrap error of the root mean square of residuals, halos drawn."""
+    (sigma, mean), *_ = _bootstrap([residual], halo_id, rng, BOOTSTRAP_DRAWS)
+    return float(np.std(np.hypot(sigma, mean), ddof=1))
+
+
 def scatter_ratio(
     residual: np.ndarray,
     other: np.ndarray,

@@ -24,6 +24,7 @@ from icmass.cli.report import report
 from icmass.cli.selection import selection
 from icmass.cli.simulate import simulate
 from icmass.cli.train import train
+from icmass.cli.transfer import transfer
 from icmass.cli.validate import validate
 from icmass.errors import InputError
 
@@ -107,6 +108,7 @@ app.command()(info)
 app.command()(validate)
 app.command()(benchmark)
 app.command()(train)
+app.command(cls=SeveralValues)(transfer)
 app.command()(explain)
 app.command()(report)
 app.command(cls=SeveralValues)(predict)

@@ -17,7 +17,15 @@ from icmass.plasma.absorption import DEFAULT_NH_1E20
 if TYPE_CHECKING:
     pass
 
-SEVERAL = ("--images", "--expmap", "--index", "--background", "--expmap-novig")
+SEVERAL = (
+    "--images",
+    "--expmap",
+    "--index",
+    "--background",
+    "--expmap-novig",
+    "--train",
+    "--test",
+)
 Option = typer.Option
 
 Ra = Annotated[float | None, Option(help="Right ascension, degrees.")]

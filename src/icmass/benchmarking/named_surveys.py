@@ -1,0 +1,67 @@
+"""Surveys under names that tell them apart, and whether two of them have halos in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmarking.run_folder import survey_digest
+from icmass.errors import InputError
+from icmass.proxies.names import read_halos, read_scalar
+from icmass.survey.catalog import open_survey
+
+
+@dataclass(frozen=True)
+class NamedSurvey:
+    """A survey with true masses, under the name that the table gives it."""
+
+    label: str
+    path: Path
+    data: xr.Dataset
+
+    @property
+    def halos(self) -> np.ndarray:
+        """Halo of each cluster, shape (n,)."""
+        return read_halos(self.data)
+
+    def shares_halos(self, other: NamedSurvey) -> bool:
+        """Say whether the same halos are in both: the same survey, or the same seed and halos."""
+        ours, theirs = (_origin(survey.data) for survey in (self, other))
+        if ours is None or theirs is None:
+            return survey_digest(self.data) == survey_digest(other.data)
+        return ours == theirs
+
+
+def _origin(survey: xr.Dataset) -> tuple[Any, ...] | None:
+    """Return what decides which halos a simulated survey has: its seed and its kind of universe."""
+    config, seed = survey.attrs.get("config"), survey.attrs.get("seed")
+    if config is None or seed is None:
+        return None
+    halos = json.loads(config).get("halos", {})
+    kept = ("box_mpc_h", "redshift_range", "log_m500c_min")
+    return int(seed), *(json.dumps(halos.get(key)) for key in kept)
+
+
+def open_named(paths: Sequence[str | Path], field: str) -> list[NamedSurvey]:
+    """Open surveys under names that tell them apart: stems, or whole paths where those clash."""
+    if field == "test" and not paths:
+        raise InputError("none given", field="--test", hint="give the surveys to score on")
+    stems = [Path(path).name.removesuffix(".zarr") for path in paths]
+    surveys = []
+    for path, stem in zip(paths, stems, strict=True):
+        label = stem if stems.count(stem) == 1 else str(path)
+        survey = open_survey(path)
+        read_scalar(survey, "m500c")  # without true masses there is nothing to score
+        surveys.append(NamedSurvey(label, Path(path), survey))
+    return surveys
+
+
+def distinct(surveys: Sequence[NamedSurvey]) -> list[NamedSurvey]:
+    """Return each survey once, by its path."""
+    return list({survey.path.absolute(): survey for survey in surveys}.values())

@@ -1,0 +1,382 @@
+"""Estimators trained on some surveys and tested on others: what other gas physics does to masses.
+
+The networks and relations of a benchmark are tested on the physics that they were trained on. Here
+each is fitted on a whole survey, or comes as it was saved, and is scored on surveys of any physics.
+No halo is in both: where a test survey has the halos of the training survey (it is the same one, or
+was simulated with the same seed), a part of the halos is held out of the fit and scored alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
+from icmass.benchmarking.provenance import about_survey, machine, versions
+from icmass.benchmarking.run_folder import finite, survey_digest
+from icmass.benchmarking.scores import bootstrap_errors, rms_error, score
+from icmass.benchmarking.train_model import hold_out
+from icmass.errors import InputError
+from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
+from icmass.estimators.names import is_network
+from icmass.estimators.registry import make_estimator
+from icmass.files import write_text
+from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.proxies.names import read_halos, read_scalar
+
+DOCUMENT = "transfer.json"
+CONFIG = "config.json"
+HELD_OUT_SHARE = 0.125
+"""Fraction of the halos that is not trained on where a test survey shares them: one octant."""
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """Scores of one model on one survey, all of ln M500c predicted - true.
+
+    Attributes
+    ----------
+    model, train, test : str
+        Name of the estimator; survey that it was fitted on, ``"saved"`` if it came so; survey that
+        it is scored on.
+    n, n_refused : int
+        Clusters scored, and those at redshifts that the model was not trained for.
+    held_out : bool
+        Whether the surveys have halos in common, of which those held out are scored.
+    rms_lnm, bias_lnm, sigma_lnm : float
+        Root mean square, mean and standard deviation; each with a bootstrap error, halos drawn.
+    coverage68, coverage95 : float
+        Fraction of true masses within the central intervals.
+    crps : float
+        Continuous ranked probability score.
+    flagged : float or None
+        Fraction that the model itself calls out of its training's range; None: it has no detector.
+    """
+
+    model: str
+    train: str
+    test: str
+    n: int
+    n_refused: int
+    held_out: bool
+    rms_lnm: float
+    rms_lnm_error: float
+    bias_lnm: float
+    bias_lnm_error: float
+    sigma_lnm: float
+    sigma_lnm_error: float
+    coverage68: float
+    coverage68_error: float
+    coverage95: float
+    crps: float
+    flagged: float | None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A transfer matrix: its folder, rows, and what failed by model and survey."""
+
+    path: Path
+    rows: list[TransferRow]
+    failed: dict[str, str]
+    document: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Transfer:
+        """Open the folder that `run_transfer` wrote."""
+        file = Path(path) / DOCUMENT
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            rows = [TransferRow(**row) for row in document["rows"]]
+            return cls(Path(path), rows, dict(document["failed"]), document)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            what = f"cannot be read ({type(error).__name__})"
+            hint = "give the folder that `icmass transfer` wrote"
+            raise InputError(what, file=file, hint=hint) from None
+
+
+Watch = Callable[[str], None]
+
+
+def run_transfer(
+    train: Sequence[str | Path],
+    test: Sequence[str | Path],
+    models: Sequence[str],
+    out: str | Path,
+    *,
+    saved: Sequence[str | Path] = (),
+    seed: int = 0,
+    device: str = "auto",
+    max_epochs: int | None = None,
+    resume: bool = False,
+    watch: Watch | None = None,
+    command: str | None = None,
+) -> Transfer:
+    """Fit estimators on surveys, score them on others, and write ``transfer.json``.
+
+    Parameters
+    ----------
+    train : sequence of path
+        Surveys to fit on, each by itself.
+    test : sequence of path
+        Surveys to score on; one of `train` may be among them.
+    models : sequence of str
+        Names of estimators, fitted on each survey of `train`.
+    out : path
+        Folder for models, predictions and ``transfer.json``; new or empty unless `resume`.
+    saved : sequence of path
+        Folders of saved models or runs, scored as they are.
+    seed : int
+        Seed of fits, of the halos held out, and of the bootstrap.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for networks.
+    max_epochs : int, optional
+        Train networks for at most this many epochs.
+    resume : bool
+        Go on with what is in `out`: fitted models and predictions are kept.
+    watch : callable, optional
+        Called with a line of text as the work goes on.
+    command : str, optional
+        The command line, kept with the results.
+
+    Returns
+    -------
+    Transfer
+        A model that failed on a survey is in ``failed``, and the others are there nonetheless.
+
+    Raises
+    ------
+    InputError
+        If a survey or a name cannot be used, or `out` is not empty.
+    """
+    for name in models:
+        make_estimator(name)
+    if not (models and train) and not saved:
+        raise InputError("nothing to score", field="models", hint="give --train and --models")
+    fits, tests = open_named(train, "train"), open_named(test, "test")
+    work = _Work(Path(out), seed, device, max_epochs, watch or (lambda line: None))
+    work.start(_settings(fits, tests, models, saved, seed, max_epochs), resume=resume)
+    rows: list[TransferRow] = []
+    for name, source in [(n, s) for s in fits for n in models]:
+        rows += work.fit_and_score(name, source, tests)
+    for folder in saved:
+        rows += work.score_saved(Path(folder), tests)
+    document = finite(
+        {
+            "rows": [asdict(row) for row in rows],
+            "failed": work.failed,
+            "surveys": [about_survey(s.data, s.label) for s in distinct([*fits, *tests])],
+            "seed": seed,
+            "machine": machine(device),
+            "command": command,
+            "versions": versions(),
+        }
+    )
+    write_text(work.folder / DOCUMENT, json.dumps(document, indent=1) + "\n")
+    return Transfer(work.folder, rows, work.failed, document)
+
+
+def _settings(
+    fits: Sequence[NamedSurvey],
+    tests: Sequence[NamedSurvey],
+    models: Sequence[str],
+    saved: Sequence[str | Path],
+    seed: int,
+    max_epochs: int | None,
+) -> dict[str, Any]:
+    """Return what a resumed run must share with the run that it goes on with."""
+    return {
+        "train": {survey.label: survey_digest(survey.data) for survey in fits},
+        "test": {survey.label: survey_digest(survey.data) for survey in tests},
+        "models": list(models),
+        "saved": [str(folder) for folder in saved],
+        "seed": seed,
+        "max_epochs": max_epochs,
+    }
+
+
+@dataclass
+class _Work:
+    """The folder of a transfer run, and what its fits share."""
+
+    folder: Path
+    seed: int
+    device: str
+    max_epochs: int | None
+    watch: Watch
+
+    def __post_init__(self) -> None:
+        self.failed: dict[str, str] = {}
+
+    def start(self, settings: dict[str, Any], *, resume: bool) -> None:
+        """Make the folder, or check that it is one of the same settings to go on with."""
+        file = self.folder / CONFIG
+        if self.folder.exists() and any(self.folder.iterdir()):
+            if not resume:
+                hint = "choose another folder, or go on with --resume"
+                raise InputError("exists already", file=self.folder, field="--out", hint=hint)
+            earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+            for key, value in settings.items():
+                if earlier.get(key) != value:
+                    hint = "resume with what the run was started with, or give another --out"
+                    raise InputError("differs from the run", file=file, field=key, hint=hint)
+        write_text(file, json.dumps(settings, indent=1) + "\n")
+
+    def fit_and_score(
+        self, name: str, source: NamedSurvey, tests: Sequence[NamedSurvey]
+    ) -> list[TransferRow]:
+        """Fit one estimator on one survey, unless it is fitted, and score it on all."""
+        shared = [test for test in tests if source.shares_halos(test)]
+        halos = source.halos
+        train = np.arange(len(halos))
+        held_out = np.empty(0, halos.dtype)
+        if shared:
+            train, rest = hold_out(halos, HELD_OUT_SHARE, self.seed)
+            held_out = np.unique(halos[rest])
+        folder = self.folder / "models" / source.label.replace("/", "_") / name
+        try:
+            ensemble = self._fitted(name, source, train, folder)
+        except Exception as error:
+            if isinstance(error, OSError):
+                raise
+            self.failed[f"{name} on {source.label}"] = _said(error)
+            self.watch(f"{name} on {source.label} failed: {_said(error)}")
+            return []
+        rows = []
+        for test in tests:
+            index = np.arange(test.data.sizes["cluster"])
+            if test in shared:
+                index = index[np.isin(test.halos, held_out)]
+            rows += self._scored(ensemble, name, source.label, test, index, test in shared)
+        return rows
+
+    def score_saved(self, folder: Path, tests: Sequence[NamedSurvey]) -> list[TransferRow]:
+        """Score a saved model, or the best network of a run."""
+        ensemble = load_ensemble(folder, device=self.device)
+        name = folder.name
+        rows = []
+        for test in tests:
+            index = np.arange(test.data.sizes["cluster"])
+            rows += self._scored(ensemble, name, "saved", test, index, False)
+        return rows
+
+    def _fitted(self, name: str, source: NamedSurvey, train: np.ndarray, folder: Path) -> Ensemble:
+        if not (folder / CONFIG).is_file():
+            self.watch(f"{name}: fitted on {len(train)} clusters of {source.label}")
+            options: dict[str, Any] = {}
+            if is_network(name):
+                options = {
+                    "max_epochs": self.max_epochs,
+                    "checkpoint": folder.with_name(f"{name}.partial"),
+                    "progress": lambda e: self.watch(
+                        f"{name} on {source.label}: epoch {e.epoch}, loss {e.train_loss:.4f}, "
+                        f"validation {e.validation_loss:.4f}"
+                    ),
+                }
+            estimator = make_estimator(name, seed=self.seed, device=self.device, **options)
+            estimator.fit(source.data, train)
+            estimator.save(folder)
+        return load_ensemble(folder, device=self.device)
+
+    def _scored(
+        self,
+        ensemble: Ensemble,
+        name: str,
+        train: str,
+        test: NamedSurvey,
+        index: np.ndarray,
+        held_out: bool,
+    ) -> list[TransferRow]:
+        """Return the row of one model on one survey; none, and why, if it cannot be made."""
+        try:
+            low, high = ensemble.training.redshift_range
+            redshift = read_scalar(test.data, "redshift", index)
+            near = (redshift >= low - REDSHIFT_TOLERANCE) & (redshift <= high + REDSHIFT_TOLERANCE)
+            if near.sum() < 2:
+                what = f"{test.label} has no clusters at redshifts {low:.2f}-{high:.2f}"
+                raise InputError(what, field="redshift")
+            prediction = ensemble.predict(test.data, index[near])
+        except InputError as error:
+            self.failed[f"{name} from {train} on {test.label}"] = error.command_line
+            self.watch(f"{name} on {test.label} failed: {error.command_line}")
+            return []
+        row = transfer_row(
+            prediction,
+            test.data,
+            index[near],
+            names=(name, train, test.label),
+            n_refused=int((~near).sum()),
+            held_out=held_out,
+            seed=self.seed,
+        )
+        self.watch(
+            f"{name} from {train} on {test.label}: rms {row.rms_lnm:.3f}, bias {row.bias_lnm:+.3f}"
+        )
+        return [row]
+
+
+def transfer_row(
+    prediction: Prediction,
+    survey: xr.Dataset,
+    index: np.ndarray,
+    *,
+    names: tuple[str, str, str],
+    n_refused: int,
+    held_out: bool,
+    seed: int,
+) -> TransferRow:
+    """Score the prediction of the clusters `index` of a survey.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Posteriors of ln M500c, one a cluster of `index`.
+    survey : Dataset
+    index : ndarray of int, shape (n,)
+    names : (str, str, str)
+        Model, survey that it was fitted on, survey that it is scored on.
+    n_refused : int
+        Clusters that the model refuses.
+    held_out : bool
+        Whether the clusters are those held out of the fit.
+    seed : int
+        Seed of the bootstrap.
+    """
+    ln_m = np.log(read_scalar(survey, "m500c", index))
+    halo = read_halos(survey)[index]
+    redshift = read_scalar(survey, "redshift", index)
+    rng = np.random.default_rng([seed, 7])
+    scores = score(ln_m, prediction, halo_id=halo, redshift=redshift, rng=rng)
+    residual = prediction.mean - ln_m
+    inside = np.abs(prediction.cdf(ln_m) - 0.5) < 0.34
+    far = prediction.out_of_domain
+    return TransferRow(
+        *names,
+        n=scores.n,
+        n_refused=n_refused,
+        held_out=held_out,
+        rms_lnm=float(np.sqrt(np.mean(residual**2))),
+        rms_lnm_error=rms_error(residual, halo, rng),
+        bias_lnm=scores.bias_lnm,
+        bias_lnm_error=scores.bias_lnm_error,
+        sigma_lnm=scores.sigma_lnm,
+        sigma_lnm_error=scores.sigma_lnm_error,
+        coverage68=scores.coverage68,
+        coverage68_error=bootstrap_errors(inside.astype(float), halo, rng)[1],
+        coverage95=scores.coverage95,
+        crps=scores.crps,
+        flagged=None if far is None else float(np.mean(far > 1)),
+    )
+
+
+def _said(error: Exception) -> str:
+    text = (
+        error.command_line if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    )
+    return " ".join(text.split())
