@@ -217,7 +217,11 @@ def test_an_older_store_may_leave_out_what_is_empty(tmp_path: Path, toy_survey: 
     few["snapshot"][:], few["halo_id"][:] = 0, 0
     few["maps"][1], few["n_phot"][1] = 0, 0.0
     few.chunk(cluster=1).to_zarr(tmp_path / "old.zarr", consolidated=False)
-    assert not chunk_files(tmp_path / "old.zarr", "snapshot")
+    empty = [*chunk_files(tmp_path / "old.zarr", "snapshot")]
+    empty += [*chunk_files(tmp_path / "old.zarr", "halo_id")]
+    empty += [f for f in chunk_files(tmp_path / "old.zarr", "maps") if f.parts[-5] == "1"]
+    for file in empty:  # versions of zarr differ in whether they write these
+        file.unlink()
     assert len(chunk_files(tmp_path / "old.zarr", "maps")) == 2
     assert open_survey(tmp_path / "old.zarr")["maps"][0].sum() > 0
 
