@@ -87,9 +87,8 @@ def _print(rows: list[TransferRow]) -> None:
             escape(row.train),
             escape(row.test),
             f"{row.n}",
-            f"{100 * row.rms_lnm:.1f} ± {100 * row.rms_lnm_error:.1f}",
-            f"{100 * row.bias_lnm:+.1f} ± {100 * row.bias_lnm_error:.1f}",
-            f"{100 * row.sigma_lnm:.1f}",
+            f"{100 * row.rms_lnm:.1f}±{100 * row.rms_lnm_error:.1f}",
+            f"{100 * row.bias_lnm:+.1f}±{100 * row.bias_lnm_error:.1f}",
             f"{100 * row.coverage68:.0f}",
             "–" if row.flagged is None else f"{100 * row.flagged:.0f}",
         )

@@ -49,7 +49,7 @@ def _matrices() -> list[Matrix]:
             "Mass scale",
             f"Mean of ln M500c predicted - true, per cent. {about}",
             lambda row: row.bias_lnm,
-            lambda row: f"{100 * row.bias_lnm:+.0f}",
+            lambda row: _signed(100 * row.bias_lnm),
             (-0.4, 0.4),
             "RdBu_r",
         ),
@@ -189,6 +189,12 @@ def lead(rows: Sequence[TransferRow]) -> str:
         f"cent intervals hold as few as {100 * low.coverage68:.0f} per cent of the true masses "
         f"({low.model} on {low.test})."
     )
+
+
+def _signed(value: float) -> str:
+    """Return a whole number with its sign, zero without."""
+    rounded = round(value)
+    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
 
 
 def _share(value: float | None) -> str:
