@@ -73,5 +73,11 @@ def draw_coverage(
     return coverage.astype(np.float16)
 
 
+def off_axis_angle(n_pixels: int, half_width: float, arcmin_per_mpc_h: float) -> np.ndarray:
+    """Return how far each pixel is from the map's centre [arcmin], (y, x)."""
+    centre = (np.arange(n_pixels) + 0.5) * (2 * half_width / n_pixels) - half_width
+    return np.hypot(centre, centre[:, None]) * arcmin_per_mpc_h
+
+
 def _near(centre: np.ndarray, at: float, radius: float) -> slice:
     return slice(*np.searchsorted(centre, [at - radius, at + radius]))
