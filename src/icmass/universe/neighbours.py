@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from icmass.cosmology import Cosmology
+from icmass.parameter import parameter
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, RADIUS, enclosed_correlation, halo_abundance
 from icmass.universe.substructure import Clumps
@@ -16,30 +17,44 @@ from icmass.universe.velocity_field import infall_rate
 
 
 class NeighbourConfig(BaseModel):
-    """Which other halos are drawn.
-
-    Parameters
-    ----------
-    log_m500c_min : float
-        Least log10 M500c [Msun/h] of a neighbour; 15.9 for none.
-    depth : float
-        Halos within this distance along the line of sight, before and behind [comoving Mpc/h].
-    margin : float
-        Halos beyond the edge of the map by up to this much [comoving Mpc/h].
-    exclusion : float
-        None closer than this, over R500c: there they are substructures.
-    velocity_scatter : float
-        Scatter of peculiar velocities along the line of sight about the mean infall [km/s]: random
-        motions of halos in simulations (Sheth & Diaferio 2001, MNRAS 322, 901).
-    """
+    """Which other halos are drawn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    log_m500c_min: float = Field(12.3, ge=11.8, le=15.9)
-    depth: float = Field(50.0, gt=0, le=80)
-    margin: float = Field(0.7, ge=0)
-    exclusion: float = Field(2.0, ge=0)
-    velocity_scatter: float = Field(350.0, ge=0)
+    log_m500c_min: float = parameter(
+        12.3,
+        "Least log10 M500c of a neighbour; 15.9 for none.",
+        unit="log10(Msun/h)",
+        ge=11.8,
+        le=15.9,
+    )
+    depth: float = parameter(
+        50.0,
+        "Largest distance along the line of sight, before and behind the cluster.",
+        unit="comoving Mpc/h",
+        gt=0,
+        le=80,
+    )
+    margin: float = parameter(
+        0.7,
+        "Distance beyond the edge of the map within which halos are drawn too.",
+        unit="comoving Mpc/h",
+        ge=0,
+    )
+    exclusion: float = parameter(
+        2.0,
+        "Radius of the cluster within which no neighbour lies: there are its substructures.",
+        unit="R500c",
+        ge=0,
+    )
+    velocity_scatter: float = parameter(
+        350.0,
+        "Scatter of line-of-sight peculiar velocities about the mean infall: random motions of "
+        "halos in simulations.",
+        unit="km/s",
+        source="Sheth & Diaferio 2001, MNRAS 322, 901",
+        ge=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.cores import INSIDE
-from icmass.universe.galaxies import GalaxyConfig
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.gas import core_share_width, gas_mass, gas_mass_scatter, make_gas
 from icmass.universe.gas_config import PIVOT, GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig, random_rotation

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from scipy.special import logit, ndtri
 
-from icmass.universe.galaxies import GalaxyConfig, mean_m_star, satellite_number
+from icmass.parameter import parameter
+from icmass.universe.galaxies import mean_m_star, satellite_number
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.gas import core_share_width, gas_mass, gas_mass_scatter, gas_temperature
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, HaloConfig
@@ -23,30 +25,39 @@ _LN_W = (-3.8, 1.2)  # of the centroid shift over R500c: median and scatter of l
 
 
 class TwinConfig(BaseModel):
-    """How the halos of a user's table are made.
-
-    Parameters
-    ----------
-    light : {"emitted", "catalogue"}
-        What the table's L_X is: that of the gas whose photons are drawn, or that of a catalogue
-        whose relation to it is the section ``catalogue`` (Magneticum's).
-    outlier_widths : float
-        An L_X this many widths above its relation is an outlier of the catalogue: the photons do
-        not have it.
-    outlier_least : float
-        Outliers stand in ln at least this far above.
-    match_mpc_h, match_factor : float
-        Where a table has no ids of histories: a progenitor lies at most so far away
-        [comoving Mpc/h] and its mass is within this factor.
-    """
+    """How the halos of a user's table are made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    light: Literal["emitted", "catalogue"] = "emitted"
-    outlier_widths: float = Field(3.0, gt=0)
-    outlier_least: float = Field(0.4, ge=0)
-    match_mpc_h: float = Field(1.5, gt=0, le=20)
-    match_factor: float = Field(1.5, gt=1, le=10)
+    light: Literal["emitted", "catalogue"] = parameter(
+        "emitted",
+        "What the table's L_X is: of the gas whose photons are drawn (emitted), or of a catalogue "
+        "whose relation to it is the section catalogue (Magneticum's).",
+    )
+    outlier_widths: float = parameter(
+        3.0,
+        "Widths above its relation from which on an L_X is an outlier of the catalogue, which the "
+        "photons do not have.",
+        unit="1",
+        gt=0,
+    )
+    outlier_least: float = parameter(
+        0.4, "Least residual of ln L_X of an outlier.", unit="ln", ge=0
+    )
+    match_mpc_h: float = parameter(
+        1.5,
+        "Largest distance of a progenitor from its halo, where a table has no ids of histories.",
+        unit="comoving Mpc/h",
+        gt=0,
+        le=20,
+    )
+    match_factor: float = parameter(
+        1.5,
+        "Largest ratio of the masses of a halo and its progenitor, where a table has no ids.",
+        unit="1",
+        gt=1,
+        le=10,
+    )
 
 
 def conditional_normal(
