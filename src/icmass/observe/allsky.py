@@ -121,7 +121,7 @@ class Sightline:
 
 
 def draw_sightline(config: AllSkyConfig, rng: np.random.Generator) -> Sightline:
-    """Draw a place evenly over the footprint, its exposure and its column density."""
+    """Draw a place uniformly over the footprint, its exposure and its column density."""
     u, v, normal = rng.random(), rng.random(), rng.standard_normal()
     sin_min = math.sin(math.radians(config.b_min_deg))
     sin_b = (1 if u < 0.5 else -1) * (sin_min + (1 - sin_min) * abs(2 * u - 1))

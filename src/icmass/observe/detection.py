@@ -128,20 +128,20 @@ def detection_probability(
     core_arcsec : array_like
         Core radius of a beta model of 2/3 on the sky [arcsec]; 0 is a point source.
     """
-    given = {
+    expected = {
         "source_counts": source_counts,
         "background_counts": background_counts,
         "flux": flux,
         "r500c_arcsec": r500c_arcsec,
         "core_arcsec": core_arcsec,
     }
-    source, background, flux, r500c, core = _checked(given)
+    source, background, flux, r500c, core = _checked(expected)
     if config.kind == "flux":
         return np.where((flux >= config.min_flux) & (core >= config.min_core_arcsec), 1.0, 0.0)
     if config.kind == "counts":
         # P(N >= k) for N of mean mu is the regularised gamma function P(k, mu)
-        found = gammainc(config.min_counts + background, source + background)
-        return np.where(core >= config.min_core_arcsec, found, 0.0)
+        probability = gammainc(config.min_counts + background, source + background)
+        return np.where(core >= config.min_core_arcsec, probability, 0.0)
     detected, extended = expected_likelihoods(
         source,
         background,
@@ -151,8 +151,8 @@ def detection_probability(
         psf_core=config.psf_core_arcsec,
     )
     share = config.information
-    seen = _above(share * detected, config.detection_likelihood)
-    return seen * _above(share * extended, config.extent_likelihood)
+    probability = _above(share * detected, config.detection_likelihood)
+    return probability * _above(share * extended, config.extent_likelihood)
 
 
 def expected_likelihoods(
@@ -232,11 +232,11 @@ def _above(expected: np.ndarray, limit: float) -> np.ndarray:
     return (ndtr(np.sqrt(2 * expected) - threshold) - chance) / (1 - chance)
 
 
-def _checked(given: dict[str, ArrayLike]) -> list[np.ndarray]:
-    for name, value in given.items():
+def _checked(expected: dict[str, ArrayLike]) -> list[np.ndarray]:
+    for name, value in expected.items():
         array = np.asarray(value, dtype=float)
         positive = name in ("background_counts", "r500c_arcsec")
         if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
             more = "more than 0" if positive else "0 or more"
             raise InputError(f"must be finite and {more}", field=name)
-    return [np.asarray(a, dtype=float) for a in np.broadcast_arrays(*given.values())]
+    return [np.asarray(a, dtype=float) for a in np.broadcast_arrays(*expected.values())]

@@ -143,10 +143,10 @@ def _shoot(  # type: ignore[no-untyped-def]
         inner = cubes[shell, 0]
         width = cubes[shell, 1] - inner
         to_sky = axes[body[shell]]
-        for part in range(4):
-            rows = hhe if part < 2 else metals
-            cumulative = rows[row[shell] + part % 2]
-            for _ in range(number[shell, part]):
+        for column in range(4):
+            rows = hhe if column < 2 else metals
+            cumulative = rows[row[shell] + column % 2]
+            for _ in range(number[shell, column]):
                 r = (inner + width * rng.random()) ** (1 / 3)
                 mu = 2 * rng.random() - 1
                 phi = 2 * np.pi * rng.random()

@@ -1,4 +1,4 @@
-"""Photon-count proxies: photons in apertures, and what is left of them without the background."""
+"""Photon-count proxies: photons in apertures, with and without the local background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["APERTURES", "aperture_areas", "net_photon_counts", "photon_counts"]
 def net_photon_counts(
     counts: dict[str, np.ndarray], *, whole: dict[str, np.ndarray], seen: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Take the local background from the counts in apertures, and make up for what isn't seen.
+    """Subtract the local background from counts in apertures, and correct for masked area.
 
     The background is the mean of the map outside 2 R500c, where the map reaches so far. Without
     this the number of background photons in an aperture of the true R500c, which grows as

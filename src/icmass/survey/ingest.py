@@ -151,11 +151,11 @@ def _make(run: _Run, result: Ingested, partial: Path) -> Ingested:
     if all(tile.error for tile in tiles):
         shutil.rmtree(partial)
         raise result.bad_files[0]
-    failed, told = run.read(tiles, maps, unvignetted, result)
+    failed, unit_facts = run.read(tiles, maps, unvignetted, result)
     rows = [row for row in range(len(run.targets)) if row not in failed]
     result.names = [run.targets[row].name for row in rows]
     result.failed = {run.targets[row].name: failed[row] for row in sorted(failed)}
-    facts = _gather_facts(told, tiles)
+    facts = _gather_facts(unit_facts, tiles)
     result.notes = [*facts.get("notes", []), *result.passed_by]
     if rows:
         facts["notes"] = _some(result.notes, "more such notes")
@@ -217,14 +217,14 @@ class _Run:
         plan = json.loads(json.dumps(plan))
         note = self.parts / "plan.json"
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
+            stored_plan = json.loads(note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shutil.rmtree(self.parts.parent, ignore_errors=True)
             self.parts.mkdir(parents=True)
             write_plain(note, plan)
             return
         for key, value in plan.items():
-            if found.get(key) != value:
+            if stored_plan.get(key) != value:
                 raise InputError(
                     f"was begun with other {key}",
                     file=self.parts.parent,
@@ -241,8 +241,8 @@ class _Run:
         every = [(kind, k, path) for kind, of in paths.items() for k, path in enumerate(of)]
         todo = []
         for kind, k, path in every:
-            found = known(note_of(self.parts, kind, k), Path(path))
-            if found is None or found.error:
+            scan = known(note_of(self.parts, kind, k), Path(path))
+            if scan is None or scan.error:
                 todo.append((kind, k, path))
         fixed = str(self.parts), self.reading.to_plain(), plain_grid(self.grid)
         done = len(every) - len(todo)
@@ -251,10 +251,10 @@ class _Run:
             self._say("files", done, len(every))
         looked: dict[str, list[Looked]] = {kind: [] for kind in paths}
         for kind, k, path in every:
-            found = known(note_of(self.parts, kind, k), Path(path))
-            if found is None:
+            scan = known(note_of(self.parts, kind, k), Path(path))
+            if scan is None:
                 raise InputError("changed while it was read", file=path, hint="run it again")
-            looked[kind].append(found)
+            looked[kind].append(scan)
         return looked["tile"], looked["map"], looked["novig"]
 
     def read(
@@ -274,15 +274,15 @@ class _Run:
         named = {job_name(job, **files): job for job in jobs}
         self._do(named, len(self.targets), len(failed))
         result.tally = np.sum([tile.tally for tile in tiles], axis=0)
-        told = []
+        unit_facts = []
         for name in named:
-            found = json.loads((self.parts / f"{name}.json").read_text(encoding="utf-8"))
-            failed |= {int(row): error_of_plain(e) for row, e in found["failed"].items()}
-            told += found["told"]
-            in_maps = np.array(found["tally"])[IN_MAPS]
+            result_of_job = json.loads((self.parts / f"{name}.json").read_text(encoding="utf-8"))
+            failed |= {int(row): error_of_plain(e) for row, e in result_of_job["failed"].items()}
+            unit_facts += result_of_job["told"]
+            in_maps = np.array(result_of_job["tally"])[IN_MAPS]
             result.tally[IN_MAPS] += in_maps
             result.tally[_ELSEWHERE] -= in_maps.sum()
-        return failed, told
+        return failed, unit_facts
 
     def _do(self, jobs: dict[str, list[Unit]], n_clusters: int, done: int) -> None:
         """Do the jobs that are not done."""
@@ -338,21 +338,21 @@ class _Run:
             self.progress(what, done, total)
 
 
-def _gather_facts(told: Sequence[dict[str, Any]], tiles: Sequence[Looked]) -> dict[str, Any]:
+def _gather_facts(unit_facts: Sequence[dict[str, Any]], tiles: Sequence[Looked]) -> dict[str, Any]:
     """Return how a survey is made, of what is to be said of its units."""
-    if not told:
+    if not unit_facts:
         return {}
     good = [tile for tile in tiles if tile.error is None]
     notes = gather_notes((tile.file, note) for tile in good for note in tile.notes)
-    more = list(dict.fromkeys(note for facts in told for note in facts["notes"]))
-    exposures = list(dict.fromkeys(facts["exposure"] for facts in told))
-    leaks = [facts["light_leak"] for facts in told if facts["light_leak"] != "none"]
+    more = list(dict.fromkeys(note for facts in unit_facts for note in facts["notes"]))
+    exposures = list(dict.fromkeys(facts["exposure"] for facts in unit_facts))
+    leaks = [facts["light_leak"] for facts in unit_facts if facts["light_leak"] != "none"]
     return {
-        **told[0],
+        **unit_facts[0],
         "files": _some([Path(tile.file).name for tile in good], "more"),
         "exposure": "; or ".join(exposures[:3]),
         "light_leak": leaks[0] if leaks else "none",
-        "exposure_maps_differ": max(facts["exposure_maps_differ"] for facts in told),
+        "exposure_maps_differ": max(facts["exposure_maps_differ"] for facts in unit_facts),
         "notes": [*notes, *_some(more, "more such contradictions")],
     }
 

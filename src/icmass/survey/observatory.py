@@ -81,8 +81,8 @@ class Observatory:
         if config.agn:
             emitted.append(agn_photons(sources, folder, exposure, of_photons))
         for component, photons in enumerate(emitted):
-            seen = self._detected(photons, arcmin, of_photons)
-            maps[component] = bin_photons(seen, grid, coverage, of_photons)
+            detected = self._detected(photons, arcmin, of_photons)
+            maps[component] = bin_photons(detected, grid, coverage, of_photons)
         if config.background:
             maps[2] = background_map(
                 self.instrument.background,

@@ -138,8 +138,8 @@ def resolve_config(
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
-        given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
-        raise InputError(first["msg"] + given, file=file, field=field) from None
+        shown = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
+        raise InputError(first["msg"] + shown, file=file, field=field) from None
 
 
 def _set_universes(tree: dict[str, Any], universes: int) -> None:
@@ -152,11 +152,11 @@ def _set_universes(tree: dict[str, Any], universes: int) -> None:
 
 def _leaves(branch: dict[str, Any], above: str = "") -> list[str]:
     """Return the keys of a nested mapping's values, joined by points."""
-    found = []
+    keys = []
     for key, value in branch.items():
         inner = isinstance(value, dict)
-        found += _leaves(value, f"{above}{key}.") if inner else [f"{above}{key}"]
-    return found
+        keys += _leaves(value, f"{above}{key}.") if inner else [f"{above}{key}"]
+    return keys
 
 
 def _listed(value: Any, file: Path | None) -> list[str]:

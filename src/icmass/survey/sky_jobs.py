@@ -99,8 +99,8 @@ def assign(
         good = [number for number, file in enumerate(files) if file.error is None]
         if len(files) == 1:
             return [good] * len(rows)
-        found = any_reached([files[number].box for number in good], frames)
-        return [[good[k] for k in numbers] for numbers in found]
+        numbers_of = any_reached([files[number].box for number in good], frames)
+        return [[good[k] for k in numbers] for numbers in numbers_of]
 
     bad = [file for file in tiles if file.error is not None]
     in_bad = any_reached([file.box for file in bad], frames)
@@ -201,20 +201,22 @@ def do_job(
     name, units = task
     where, sky = Path(folder), _sky(folder, mark)
     failed: dict[str, Any] = {}
-    told: list[dict[str, Any]] = []
+    unit_facts: list[dict[str, Any]] = []
     tally = np.zeros(len(OUTCOMES), np.int64)
     try:
         for unit in (Unit(**values) for values in units):
-            for row, error in _do_unit(where, sky, unit, tally, told):
+            for row, error in _do_unit(where, sky, unit, tally, unit_facts):
                 failed[str(row)] = plain_error(error)
     except (OSError, MemoryError) as error:
         return error
-    write_plain(where / f"{name}.json", {"failed": failed, "tally": tally.tolist(), "told": told})
+    write_plain(
+        where / f"{name}.json", {"failed": failed, "tally": tally.tolist(), "told": unit_facts}
+    )
     return name, sum(len(values["rows"]) for values in units)
 
 
 def _do_unit(
-    folder: Path, sky: Sky, unit: Unit, tally: np.ndarray, told: list[Any]
+    folder: Path, sky: Sky, unit: Unit, tally: np.ndarray, unit_facts: list[Any]
 ) -> Iterator[tuple[int, InputError]]:
     """Write the clusters of a unit; yield those of which nothing can be made, and why."""
     targets = [Target(**sky.targets[row]) for row in unit.rows]
@@ -230,7 +232,7 @@ def _do_unit(
                 _write_cluster(cluster_file(folder, row), values)
         tally[IN_MAPS] += source.tally[IN_MAPS]
         notes = [*source.exposure.notes, *source.masks.notes]
-        told.append({**source.facts, "files": [], "notes": notes})
+        unit_facts.append({**source.facts, "files": [], "notes": notes})
     except InputError as error:
         for row in unit.rows[at:]:
             yield row, error

@@ -120,8 +120,8 @@ def _may_be_unwritten(
 
 def _photons_lack(group: zarr.Group, maps: zarr.Array, rows: slice) -> bool:
     """Return whether maps have fewer photons than their clusters are said to have."""
-    there = np.asarray(maps[rows]).sum(axis=(1, 2, 3, 4), dtype="i8")
+    n_in_maps = np.asarray(maps[rows]).sum(axis=(1, 2, 3, 4), dtype="i8")
     if "n_phot" not in group:
-        return not there.all()
-    said: Any = group["n_phot"]
-    return bool((there < np.asarray(said[rows])).any())
+        return not n_in_maps.all()
+    n_phot: Any = group["n_phot"]
+    return bool((n_in_maps < np.asarray(n_phot[rows])).any())

@@ -87,6 +87,6 @@ def draw_excess(
     body = np.log(config.norm) + config.norm_slope * np.log(ratio)
     body += config.norm_evolution * np.log(efunc)
     body += config.excess * (ratio**config.excess_slope * rng.standard_exponential() - np.log(2))
-    far = config.outlier_least + config.outlier_scale * rng.standard_exponential()
+    outlier_excess = config.outlier_least + config.outlier_scale * rng.standard_exponential()
     outlier = rng.random() < config.outlier_fraction * ratio**config.outlier_slope
-    return CatalogueExcess(body + outlier * min(far, config.outlier_most), bool(outlier))
+    return CatalogueExcess(body + outlier * min(outlier_excess, config.outlier_most), bool(outlier))

@@ -72,7 +72,7 @@ def ideal_m_star(halo: Halo, config: GalaxyConfig) -> float:
     """Return the stellar mass inside R500c [Msun/h], of galaxies and the light between them.
 
     It follows the halo's mass, redshift and latent ``stellar_mass``; the galaxies of
-    `draw_galaxies` are drawn apart from it and do not add up to it.
+    `draw_galaxies` are drawn independently of it and do not add up to it.
     """
     mean = mean_m_star(halo.m500c, halo.redshift, config)
     return float(mean * np.exp(config.m_star_scatter * halo.latents["stellar_mass"]))
@@ -141,9 +141,9 @@ def draw_galaxies(
     v_los += hubble_flow(halo.redshift, cosmology) * z
     m_star = np.concatenate([p.m_star for p in parts])
     member = np.arange(len(x)) < len(members.velocity)
-    kept = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
-    kept &= np.abs(v_los) <= VELOCITY_WINDOW
-    return Galaxies(x[kept], y[kept], z[kept], v_los[kept], m_star[kept], member[kept])
+    inside = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
+    inside &= np.abs(v_los) <= VELOCITY_WINDOW
+    return Galaxies(x[inside], y[inside], z[inside], v_los[inside], m_star[inside], member[inside])
 
 
 def _draw_members(

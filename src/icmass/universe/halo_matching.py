@@ -46,9 +46,11 @@ def match_histories(
     for number in np.unique(snapshot):
         here = np.flatnonzero(snapshot == number)
         sought = np.array(heads, dtype=int)
-        own, other = _nearest_pairs(position, ln_mass, sought, here, box, radius, np.log(factor))
-        history[here[other]] = own
-        for k, row in zip(own, here[other], strict=True):
+        head, progenitor = _nearest_pairs(
+            position, ln_mass, sought, here, box, radius, np.log(factor)
+        )
+        history[here[progenitor]] = head
+        for k, row in zip(head, here[progenitor], strict=True):
             heads[k] = int(row)
         fresh = here[history[here] < 0]
         history[fresh] = len(heads) + np.arange(len(fresh))
@@ -76,8 +78,8 @@ def _nearest_pairs(
         return np.zeros(0, int), np.zeros(0, int)
     trees = [cKDTree(position[rows], boxsize=box) for rows in (heads, here)]
     pairs = trees[0].sparse_distance_matrix(trees[1], radius, output_type="coo_matrix")
-    near = np.abs(ln_mass[heads[pairs.row]] - ln_mass[here[pairs.col]]) <= ln_factor
-    row, column, distance = pairs.row[near], pairs.col[near], pairs.data[near]
+    similar = np.abs(ln_mass[heads[pairs.row]] - ln_mass[here[pairs.col]]) <= ln_factor
+    row, column, distance = pairs.row[similar], pairs.col[similar], pairs.data[similar]
     order = np.argsort(distance, kind="stable")
     row, column = row[order], column[order]
     mutual = _is_first(row) & _is_first(column)

@@ -221,8 +221,8 @@ class HaloConfig(BaseModel):
 
         Their sum has `correlation`.
         """
-        new = self.instant_shares
-        mixed = np.sqrt(np.outer(1 - new, 1 - new)) + np.sqrt(np.outer(new, new))
+        instant = self.instant_shares
+        mixed = np.sqrt(np.outer(1 - instant, 1 - instant)) + np.sqrt(np.outer(instant, instant))
         return np.array(self.correlation) / mixed
 
     @property
@@ -265,13 +265,13 @@ class Halo:
     orientation: np.ndarray
 
 
-def latent_correlation(config: HaloConfig, one: str, other: str) -> float:
+def latent_correlation(config: HaloConfig, first: str, second: str) -> float:
     """Return the correlation of two latents of `LATENTS`."""
-    return config.correlation[LATENTS.index(one)][LATENTS.index(other)]
+    return config.correlation[LATENTS.index(first)][LATENTS.index(second)]
 
 
 def temperature_follows_gas(
-    correlation: tuple[tuple[float, ...], ...], wanted: float
+    correlation: tuple[tuple[float, ...], ...], target: float
 ) -> tuple[tuple[float, ...], ...]:
     """Return a correlation matrix of latents with another one of temperature and gas mass.
 
@@ -279,37 +279,37 @@ def temperature_follows_gas(
     any value within -1 and 1 gives a correlation matrix; see `with_temperature`.
     """
     matrix = np.array(correlation)
-    held, rest = temperature_weights(float(matrix[_T, _GAS]), wanted)
-    row = rest * matrix[_T] + held * matrix[_GAS]
+    gas_weight, temperature_weight = temperature_weights(float(matrix[_T, _GAS]), target)
+    row = temperature_weight * matrix[_T] + gas_weight * matrix[_GAS]
     matrix[_T] = matrix[:, _T] = row
     matrix[_T, _T] = 1.0
     return tuple(tuple(line) for line in matrix.tolist())
 
 
-def with_temperature(halo: Halo, drawn: HaloConfig, wanted: float) -> Halo:
+def with_temperature(halo: Halo, config: HaloConfig, target: float) -> Halo:
     """Return a halo, drawn with one correlation of temperature and gas mass, with another.
 
     The latent temperature alone changes: it is mixed with that of the gas mass.
     """
-    held, rest = temperature_weights(drawn.correlation[_T][_GAS], wanted)
+    gas_weight, temperature_weight = temperature_weights(config.correlation[_T][_GAS], target)
     latents = halo.latents
-    mixed = rest * latents["temperature"] + held * latents["gas_mass"]
+    mixed = temperature_weight * latents["temperature"] + gas_weight * latents["gas_mass"]
     return replace(halo, latents=latents | {"temperature": mixed})
 
 
-def temperature_weights(had: float, wanted: float) -> tuple[float, float]:
+def temperature_weights(before: float, target: float) -> tuple[float, float]:
     """Return how much of the latents of gas mass and temperature the new temperature has.
 
     Parameters
     ----------
-    had, wanted : float
+    before, target : float
         Correlation of temperature and gas mass, before and after.
     """
-    rest = math.sqrt((1 - wanted**2) / max(1 - had**2, 1e-12))
-    return wanted - rest * had, rest
+    temperature_weight = math.sqrt((1 - target**2) / max(1 - before**2, 1e-12))
+    return target - temperature_weight * before, temperature_weight
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """Return an evenly distributed rotation or rotoreflection, (3, 3)."""
+    """Return a uniformly distributed rotation or rotoreflection, (3, 3)."""
     rotation, upper = np.linalg.qr(rng.standard_normal((3, 3)))
     return rotation * np.sign(np.diag(upper))

@@ -105,7 +105,7 @@ def draw_neighbours(
     Notes
     -----
     Their number density is n(M) (1 + b(M) b_cluster xi(r)), with xi the linear correlation function
-    of matter: the even part is uniform in the volume, the clustered part is drawn in radius.
+    of matter: the unclustered part is uniform in the volume, the clustered part is drawn in radius.
     Infall is that of the overdensity b_cluster xi, averaged within r; the cluster's own mass, which
     would speed up the nearest ones, is left out.
     """
@@ -113,13 +113,13 @@ def draw_neighbours(
     bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
     offset, mass = _places(tables, bias, half_width + config.margin, config.depth, rng)
     distance = np.linalg.norm(offset, axis=1)
-    kept = distance > config.exclusion * halo.r500c
-    offset, distance = offset[kept], distance[kept]
-    density = bias * np.interp(distance, RADIUS, tables.mean_correlation)
-    inwards = infall_rate(density, halo.redshift, cosmology)
+    outside = distance > config.exclusion * halo.r500c
+    offset, distance = offset[outside], distance[outside]
+    overdensity = bias * np.interp(distance, RADIUS, tables.mean_correlation)
+    inwards = infall_rate(overdensity, halo.redshift, cosmology)
     v_los = config.velocity_scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
     x, y, z = offset.T
-    return Neighbours(x, y, z, mass[kept], v_los)
+    return Neighbours(x, y, z, mass[outside], v_los)
 
 
 @dataclass(frozen=True)

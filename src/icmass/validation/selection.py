@@ -52,7 +52,7 @@ _BAND_KEV = (0.5, 2.0)
 
 @dataclass(frozen=True)
 class LightCone:
-    """Halos on a light-cone, each for many: drawn evenly in mass and redshift, and weighted.
+    """Halos on a light-cone, drawn uniformly in mass and redshift, with weights.
 
     Attributes
     ----------
@@ -106,15 +106,15 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
     for mass, z in zip(10**log_mass, redshift, strict=True):
         halo = halo_at(population.draw(len(halos), rng), float(mass), float(z), cosmology)
         halos.append(halo)
-        rows.append(_looked_at(halo, config, sky, selections, rng))
-    flux, counts, concentration, *found = np.array(rows).T
-    probability = dict(zip(_EXTENTS, found, strict=True))
+        rows.append(_observe_halo(halo, config, sky, selections, rng))
+    flux, counts, concentration, *by_extent = np.array(rows).T
+    probability = dict(zip(_EXTENTS, by_extent, strict=True))
     return LightCone(
         weight, 10**log_mass, redshift, flux, counts, concentration, probability, halos
     )
 
 
-def _looked_at(
+def _observe_halo(
     halo: Halo,
     config: SurveyConfig,
     sky: AllSkyConfig,
@@ -127,12 +127,12 @@ def _looked_at(
     gas = make_gas(halo, config.gas, config.cosmology)
     first = next(iter(selections.values()))
     signal = first.signal(halo, gas, [nh])
-    found = [
+    probabilities = [
         float(selection.probabilities([signal], [sight.exposure_s])[0, 0, 0])
         for selection in selections.values()
     ]
     counts = sight.exposure_s * float(signal.rate[0])
-    return [signal.flux, counts, signal.concentration, *found]
+    return [signal.flux, counts, signal.concentration, *probabilities]
 
 
 def _halos_per_deg2(
@@ -163,10 +163,10 @@ def half_completeness_flux(cone: LightCone, limit: float) -> float:
     edges = np.arange(-14.0, -11.0, 0.15)
     log_flux = np.log10(cone.flux)
     total, _ = np.histogram(log_flux, edges, weights=cone.weight)
-    found, _ = np.histogram(log_flux, edges, weights=cone.weight * cone.probability[limit])
-    share = np.divide(found, total, out=np.zeros_like(total), where=total > 0)
-    known = total > 0
-    middle, share = ((edges[1:] + edges[:-1]) / 2)[known], share[known]
+    detected, _ = np.histogram(log_flux, edges, weights=cone.weight * cone.probability[limit])
+    share = np.divide(detected, total, out=np.zeros_like(total), where=total > 0)
+    filled = total > 0
+    middle, share = ((edges[1:] + edges[:-1]) / 2)[filled], share[filled]
     low = np.flatnonzero(share < 0.5)
     if len(low) == 0 or low[-1] + 1 >= len(share):
         return float("nan")
@@ -186,7 +186,7 @@ def cosmology_sample(cone: LightCone) -> tuple[float, float]:
 
 
 def concentration_excess(cone: LightCone, limit: float, h: float) -> tuple[float, float]:
-    """Return how much more concentrated detected clusters are than others [dex].
+    """Return the excess of log concentration of detected clusters [dex].
 
     Returns
     -------
@@ -242,20 +242,20 @@ def _centroid_shift(
         rng=rng,
     )
     folder = observatory.folder(config.observe.nh_1e20)
-    given = (scene.atmosphere, halo.redshift, folder, cosmology)
-    trial = len(gas_photons(*given, 1000.0, rng, field))
-    photons = gas_photons(*given, 1000.0 * _PHOTONS / max(trial, 1), rng, field)
-    seen = (photons.energy > _BAND_KEV[0]) & (photons.energy < _BAND_KEV[1])
+    source = (scene.atmosphere, halo.redshift, folder, cosmology)
+    trial = len(gas_photons(*source, 1000.0, rng, field))
+    photons = gas_photons(*source, 1000.0 * _PHOTONS / max(trial, 1), rng, field)
+    in_band = (photons.energy > _BAND_KEV[0]) & (photons.energy < _BAND_KEV[1])
     frame = [(-half_width, half_width)] * 2
-    image, _, _ = np.histogram2d(photons.y[seen], photons.x[seen], bins=_PIXELS, range=frame)
-    found = morphology(
+    image, _, _ = np.histogram2d(photons.y[in_band], photons.x[in_band], bins=_PIXELS, range=frame)
+    measured = morphology(
         image[None],
         halo.r500c,
         half_width=half_width,
         kpc_per_mpc_h=kpc,
         centre=np.zeros((1, 2)),
     )
-    return float(found.centroid_shift[0])
+    return float(measured.centroid_shift[0])
 
 
 def selection_checks(
@@ -305,7 +305,7 @@ def _resampled(cone: LightCone, index: np.ndarray) -> LightCone:
     names = ("weight", "m500c", "redshift", "flux", "counts", "concentration")
     return LightCone(
         **{name: getattr(cone, name)[index] for name in names},
-        probability={limit: found[index] for limit, found in cone.probability.items()},
+        probability={limit: probability[index] for limit, probability in cone.probability.items()},
         halos=[cone.halos[i] for i in index],
     )
 
