@@ -237,6 +237,6 @@ def _checked(expected: dict[str, ArrayLike]) -> list[np.ndarray]:
         array = np.asarray(value, dtype=float)
         positive = name in ("background_counts", "r500c_arcsec")
         if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
-            more = "more than 0" if positive else "0 or more"
-            raise InputError(f"must be finite and {more}", field=name)
+            requirement = "more than 0" if positive else "0 or more"
+            raise InputError(f"must be finite and {requirement}", field=name)
     return [np.asarray(a, dtype=float) for a in np.broadcast_arrays(*expected.values())]

@@ -75,10 +75,10 @@ def gas_photons(
     (below 0.1 keV, far out in groups) take its last row.
     """
     folded, row, expected = _expected(gas, redshift, folder, cosmology)
-    factor = np.ones((1, 1)) if field is None else field.factor / field.largest
-    more = 1.0 if field is None else field.largest
+    relative = np.ones((1, 1)) if field is None else field.factor / field.largest
+    largest = 1.0 if field is None else field.largest
     energy, x, y = _shoot(
-        rng.poisson(expected * (exposure * more)),
+        rng.poisson(expected * (exposure * largest)),
         row,
         folded.hhe,
         folded.metals,
@@ -87,8 +87,8 @@ def gas_photons(
         gas.body,
         gas.axes,
         gas.centre,
-        factor,
-        1 / more,
+        relative,
+        1 / largest,
         1.0 if field is None else field.half_width,
         rng,
     )

@@ -70,11 +70,11 @@ def parse_names(text: str) -> tuple[str, ...]:
     >>> parse_names("M_gas + T")
     ('T', 'M_gas')
     """
-    parts = [part.strip() for part in text.split("+")]
-    for part in parts:
-        if part not in PROXIES:
-            known = ", ".join(PROXIES)
-            raise InputError(f"no such proxy: {part!r}", field=text, hint=f"known are {known}")
+    parts = [name.strip() for name in text.split("+")]
+    for name in parts:
+        if name not in PROXIES:
+            choices = ", ".join(PROXIES)
+            raise InputError(f"no such proxy: {name!r}", field=text, hint=f"known are {choices}")
     if len(set(parts)) != len(parts):
         raise InputError("names a proxy twice", field=text, hint="name each proxy once")
     return tuple(name for name in PROXIES if name in parts)
@@ -166,7 +166,7 @@ def _photons(
     positive = {variable: values + 1 for variable, values in counts.items()}
     if net:
         total, visible = _areas(survey, index)
-        for variable, values in net_photon_counts(counts, whole=total, seen=visible).items():
+        for variable, values in net_photon_counts(counts, total=total, visible=visible).items():
             positive[variable] = (values + np.sqrt(values**2 + 4 * SOFTENING**2)) / 2
     scale = REFERENCE_EXPOSURE_S / read_scalar(survey, "exposure", index)
     return {variable: values * scale for variable, values in positive.items()}

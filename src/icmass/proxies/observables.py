@@ -10,7 +10,7 @@ __all__ = ["APERTURES", "aperture_areas", "net_photon_counts", "photon_counts"]
 
 
 def net_photon_counts(
-    counts: dict[str, np.ndarray], *, whole: dict[str, np.ndarray], seen: dict[str, np.ndarray]
+    counts: dict[str, np.ndarray], *, total: dict[str, np.ndarray], visible: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Subtract the local background from counts in apertures, and correct for masked area.
 
@@ -22,7 +22,7 @@ def net_photon_counts(
     ----------
     counts : dict of str to ndarray, shape (n,)
         ``n_phot``, ``n_phot_r500``, ``n_phot_2r500``.
-    whole, seen : dict of str to ndarray, shape (n,)
+    total, visible : dict of str to ndarray, shape (n,)
         Pixels of the map and the apertures, and the sum of their coverage.
 
     Returns
@@ -30,11 +30,11 @@ def net_photon_counts(
     dict of str to ndarray, shape (n,)
         ``n_phot_r500`` and ``n_phot_2r500``, which may be negative.
     """
-    outside = seen["n_phot"] - seen["n_phot_2r500"]
+    outside = visible["n_phot"] - visible["n_phot_2r500"]
     level = _ratio(counts["n_phot"] - counts["n_phot_2r500"], outside)
     net = {}
     for name in APERTURES:
-        net[name] = _ratio(counts[name] - level * seen[name], seen[name]) * whole[name]
+        net[name] = _ratio(counts[name] - level * visible[name], visible[name]) * total[name]
     return net
 
 

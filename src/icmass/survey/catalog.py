@@ -321,10 +321,10 @@ def _check_axes(survey: xr.Dataset, path: Path) -> None:
                 "is no even grid", file=path, field=f"coordinate {name}", hint="make it again"
             )
     try:
-        good = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
+        valid = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
     except ValueError:
-        good = False
-    if not good:
+        valid = False
+    if not valid:
         raise InputError("are no bands", file=path, field="coordinate band", hint="make it again")
 
 

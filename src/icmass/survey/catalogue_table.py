@@ -105,8 +105,8 @@ def read_halo_table(
     notes += _places(values, side, box is None, file)
     redshifts, snapshot = _snapshots(values["redshift"])
     labels = None if labels is None else labels[row]
-    history, how = _histories(labels, values, snapshot, side, config)
-    notes.append(how)
+    history, history_note = _histories(labels, values, snapshot, side, config)
+    notes.append(history_note)
     values |= {"row": row + 1, "snapshot": snapshot, "history": history}
     values["halo_id"] = _numbers(labels, history)
     about = {
@@ -177,22 +177,22 @@ def _usable(values: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         log_mass = np.log10(mass)
     edge = 1e-9
-    good = (log_mass >= LOG_M500C[0] - edge) & (log_mass <= LOG_M500C[1] + edge)
-    in_range = (redshift >= REDSHIFTS[0]) & (redshift <= REDSHIFTS[1])
+    mass_in_range = (log_mass >= LOG_M500C[0] - edge) & (log_mass <= LOG_M500C[1] + edge)
+    redshift_in_range = (redshift >= REDSHIFTS[0]) & (redshift <= REDSHIFTS[1])
     reasons = []
-    for row in np.flatnonzero(~(good & in_range)):
-        if not good[row]:
+    for row in np.flatnonzero(~(mass_in_range & redshift_in_range)):
+        if not mass_in_range[row]:
             limits = f"10^{LOG_M500C[0]:g} to 10^{LOG_M500C[1]:g}"
             reasons.append(f"row {row + 1} has M500c {mass[row]:.4g} Msun/h, not {limits}")
         else:
             limits = f"{REDSHIFTS[0]:g} to {REDSHIFTS[1]:g}"
             reasons.append(f"row {row + 1} has redshift {redshift[row]:.4g}, not {limits}")
-    return good & in_range, reasons
+    return mass_in_range & redshift_in_range, reasons
 
 
 def _listed(lines: list[str]) -> str:
-    more = len(lines) - MOST_LISTED
-    return "; ".join(lines[:MOST_LISTED]) + (f"; and {more} more" if more > 0 else "")
+    n_more = len(lines) - MOST_LISTED
+    return "; ".join(lines[:MOST_LISTED]) + (f"; and {n_more} more" if n_more > 0 else "")
 
 
 def _remove_impossible(
@@ -291,21 +291,21 @@ def _histories(
     n = len(snapshot)
     has_place = "x" in values and all(np.isfinite(values[name]).all() for name in "xyz")
     place = np.stack([values[name] for name in "xyz"], axis=1) if has_place else None
-    why = "no ids"
+    reason = "no ids"
     if labels is not None:
         named = np.array([label or f"\0{i}" for i, label in enumerate(labels)])
-        why = _why_no_histories(named, values["redshift"], place, side)
-        if not why:
+        reason = _why_no_histories(named, values["redshift"], place, side)
+        if not reason:
             history = in_order(named)
             return history, f"{history.max() + 1} halos by their ids, in {n} rows"
     if place is None or snapshot.max() < 1:
-        return np.arange(n), f"{why}: every row is a halo of its own"
+        return np.arange(n), f"{reason}: every row is a halo of its own"
     history = match_histories(
         place, values["m500c"], snapshot, side,
         radius=config.match_mpc_h, factor=config.match_factor,
     )  # fmt: skip
     return history, (
-        f"{why}: {history.max() + 1} halos in {n} rows, matched between snapshots within "
+        f"{reason}: {history.max() + 1} halos in {n} rows, matched between snapshots within "
         f"{config.match_mpc_h:g} Mpc/h and a factor of {config.match_factor:g} in mass"
     )
 

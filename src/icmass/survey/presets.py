@@ -98,8 +98,10 @@ def resolve_config(
         text that sets what the prior draws.
     """
     if preset not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise InputError(f"unknown preset {preset!r}", field="--preset", hint=f"choose of {known}")
+        choices = ", ".join(PRESETS)
+        raise InputError(
+            f"unknown preset {preset!r}", field="--preset", hint=f"choose of {choices}"
+        )
     from_file = _read_yaml(file) if file is not None else {}
     named = [*_listed(from_file.get("variants"), file), *variants]
     tree: dict[str, Any] = {"preset": preset}

@@ -292,8 +292,8 @@ def _plain(
             raise InputError(f"{value!r} is no number", field=name) from None
     impossible = (array <= 0) if positive else (array < 0)
     if impossible.any():
-        more = "more than 0" if positive else "0 or more"
+        requirement = "more than 0" if positive else "0 or more"
         raise InputError(
-            f"{array[impossible].flat[0]:g} is impossible", field=name, hint=f"give {more}"
+            f"{array[impossible].flat[0]:g} is impossible", field=name, hint=f"give {requirement}"
         )
     return array

@@ -107,7 +107,7 @@ def draw_halos(config: SurveyConfig, seed: int, n: int) -> list[Halo]:
     """
     population = HaloPopulation(config.halos, config.cosmology, seed)
     streams = (np.random.SeedSequence(seed, spawn_key=(_HALOS, i)) for i in range(n))
-    return [population.draw(i, np.random.default_rng(of)) for i, of in enumerate(streams)]
+    return [population.draw(i, np.random.default_rng(stream)) for i, stream in enumerate(streams)]
 
 
 def tabulate_selection(

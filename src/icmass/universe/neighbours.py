@@ -137,17 +137,17 @@ def _places(
     tables: _Tables, bias: float, side: float, depth: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return offsets (n, 3) [comoving Mpc/h] and M500c [Msun/h] of halos in the volume."""
-    n_even = rng.poisson(tables.density * 8 * side**2 * depth)
-    even = rng.uniform(-1, 1, (n_even, 3)) * (side, side, depth)
-    n_near = rng.poisson(tables.density * tables.mean_bias * bias * tables.volume[-1])
-    radius = np.interp(rng.random(n_near) * tables.volume[-1], tables.volume, RADIUS)
-    near = rng.standard_normal((n_near, 3))
-    near *= (radius / np.linalg.norm(near, axis=1))[:, None]
-    offset = np.concatenate([even, near])
+    n_unclustered = rng.poisson(tables.density * 8 * side**2 * depth)
+    unclustered = rng.uniform(-1, 1, (n_unclustered, 3)) * (side, side, depth)
+    n_clustered = rng.poisson(tables.density * tables.mean_bias * bias * tables.volume[-1])
+    radius = np.interp(rng.random(n_clustered) * tables.volume[-1], tables.volume, RADIUS)
+    clustered = rng.standard_normal((n_clustered, 3))
+    clustered *= (radius / np.linalg.norm(clustered, axis=1))[:, None]
+    offset = np.concatenate([unclustered, clustered])
     log_mass = np.concatenate(
         [
-            np.interp(rng.random(n_even), tables.mass_quantile, LOG_MASS),
-            np.interp(rng.random(n_near), tables.biased_quantile, LOG_MASS),
+            np.interp(rng.random(n_unclustered), tables.mass_quantile, LOG_MASS),
+            np.interp(rng.random(n_clustered), tables.biased_quantile, LOG_MASS),
         ]
     )
     inside = (np.abs(offset) <= (side, side, depth)).all(axis=1)

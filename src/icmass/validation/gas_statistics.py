@@ -268,8 +268,8 @@ def _checks(
     bodies = sample.body()
     resamples = [(sample.take(i), bodies[i]) for i in bootstrap_by_halo(sample.halo, n_draws, rng)]
 
-    def value(row: _Row, of: GasSample, body: np.ndarray) -> float:
-        return float(row.value(of.take(body) if row.body else of))
+    def value(row: _Row, clusters: GasSample, body: np.ndarray) -> float:
+        return float(row.value(clusters.take(body) if row.body else clusters))
 
     return [
         Check(

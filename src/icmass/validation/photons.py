@@ -144,11 +144,14 @@ def _count_trend(
 
     def fitted(index: np.ndarray | slice) -> list[float]:
         line = RedshiftNormalisation.fit(z[index], ln_n[index])
-        return [line.a, *(10 ** (line.a * at + line.b) for at in COUNT_REDSHIFTS)]
+        return [line.a, *(10 ** (line.a * z_of_count + line.b) for z_of_count in COUNT_REDSHIFTS)]
 
     draws = [fitted(i) for i in bootstrap_by_halo(_halos(survey)[chosen], n_draws, rng)]
     published = f"{SOURCE}: log10 N_tot = -5.9 z + 4.33"
-    norms = [Target(10 ** (4.33 - 5.9 * at), 0.2, "relative", published) for at in COUNT_REDSHIFTS]
+    norms = [
+        Target(10 ** (4.33 - 5.9 * z_of_count), 0.2, "relative", published)
+        for z_of_count in COUNT_REDSHIFTS
+    ]
     units = ["per unit redshift", *["photons in 2 ks, 0.5-7 keV, all components"] * len(norms)]
     findings.checks += [
         Check("photons", row, value, target, len(z), unit, float(error))
@@ -228,11 +231,11 @@ def _background(
         if measured is None:
             findings.leave_out("no rate was measured in this band", [row])
             continue
-        how = f"{_EFEDS}; interpolated" if band in _INTERPOLATED else _EFEDS
+        source = f"{_EFEDS}; interpolated" if band in _INTERPOLATED else _EFEDS
         findings.checks.append(
             Check(
                 "background", row, 1e4 * float(rate[i]),
-                Target(1e4 * measured, _background_tolerance(band), "relative", how),
+                Target(1e4 * measured, _background_tolerance(band), "relative", source),
                 len(time_area),
                 "1e-4 counts/s/arcmin^2", 1e4 * float(error[i]),
             )

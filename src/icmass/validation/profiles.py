@@ -46,12 +46,12 @@ def stack_profiles(survey: xr.Dataset) -> list[Stack]:
     shape, bright = _profiles(survey)
     log_m = np.log10(read_scalar(survey, "m500c"))[bright]
     edges = np.quantile(log_m, np.linspace(0, 1, N_MASS_BINS + 1))
-    which = np.clip(np.searchsorted(edges, log_m, side="right") - 1, 0, N_MASS_BINS - 1)
+    mass_bin = np.clip(np.searchsorted(edges, log_m, side="right") - 1, 0, N_MASS_BINS - 1)
     inner, outer = EDGES[:-1], EDGES[1:]
     radius = 2 / 3 * (outer**3 - inner**3) / (outer**2 - inner**2)
     stacks = []
     for i in range(N_MASS_BINS):
-        chosen = shape[which == i]
+        chosen = shape[mass_bin == i]
         if len(chosen) >= 10:
             quantiles = np.percentile(chosen, [16, 50, 84], axis=0)
             span = (float(edges[i]), float(edges[i + 1]))

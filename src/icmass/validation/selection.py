@@ -86,8 +86,13 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
     n : int
     rng : numpy.random.Generator
     """
-    detection, sky, of = config.detection, config.observe.sky, config.halos
-    if detection is None or detection.kind != "likelihood" or sky is None or not of.redshift_range:
+    detection, sky, halo_config = config.detection, config.observe.sky, config.halos
+    if (
+        detection is None
+        or detection.kind != "likelihood"
+        or sky is None
+        or not halo_config.redshift_range
+    ):
         raise InputError("is no all-sky survey that detects", field="config", hint="take erass1")
     cosmology, observatory = config.cosmology, Observatory(config)
     selections = {
@@ -96,11 +101,15 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
         )
         for limit in _EXTENTS
     }
-    log_mass = rng.uniform(of.log_m500c_min, of.log_m500c_max, n)
-    redshift = rng.uniform(*of.redshift_range, n)
-    volume = (of.log_m500c_max - of.log_m500c_min) * np.ptp(of.redshift_range) / n
-    weight = volume * _halos_per_deg2(cosmology, log_mass, redshift, of.redshift_range)
-    population = HaloPopulation(of, cosmology)
+    log_mass = rng.uniform(halo_config.log_m500c_min, halo_config.log_m500c_max, n)
+    redshift = rng.uniform(*halo_config.redshift_range, n)
+    volume = (
+        (halo_config.log_m500c_max - halo_config.log_m500c_min)
+        * np.ptp(halo_config.redshift_range)
+        / n
+    )
+    weight = volume * _halos_per_deg2(cosmology, log_mass, redshift, halo_config.redshift_range)
+    population = HaloPopulation(halo_config, cosmology)
     halos: list[Halo] = []
     rows: list[list[float]] = []
     for mass, z in zip(10**log_mass, redshift, strict=True):
@@ -141,10 +150,10 @@ def _halos_per_deg2(
     """Return halos per dex of M500c, unit of redshift and deg^2, (n,)."""
     nodes = np.linspace(*limits, _NODES)
     density = halo_abundance(cosmology, tuple(nodes.tolist())).density
-    of = RegularGridInterpolator((nodes, LOG_MASS), np.log(np.maximum(density, 1e-300)))
+    ln_density = RegularGridInterpolator((nodes, LOG_MASS), np.log(np.maximum(density, 1e-300)))
     distance = cosmology.comoving_distance(redshift)
     depth = _C_KM_S / 100 / cosmology.efunc(redshift)  # dD_C/dz [comoving Mpc/h]
-    per_sr = np.exp(of(np.stack([redshift, log_mass], -1))) * distance**2 * depth
+    per_sr = np.exp(ln_density(np.stack([redshift, log_mass], -1))) * distance**2 * depth
     return per_sr * np.radians(1) ** 2
 
 
