@@ -13,6 +13,7 @@ from icmass.errors import InputError
 from icmass.parameter import describe, parameter
 from icmass.survey.config import SurveyConfig
 from icmass.survey.parameters import Parameter, as_yaml, parameters
+from icmass.survey.physics_prior import PARAMETERS, PhysicsPrior
 from icmass.survey.presets import PRESETS, resolve_config
 from icmass.universe.gas_config import GasConfig
 
@@ -101,6 +102,13 @@ def test_units_are_those_that_the_names_say():
             assert p.unit in ("log10(Msun/h)", "log10(erg/s)"), p.key
         if "slope" in name and "scatter" not in name and "width" not in name:
             assert p.unit in ("1", "ln"), p.key
+
+
+def test_a_prior_draws_in_the_units_of_its_ranges():
+    ranges = PhysicsPrior.model_fields
+    for drawn in PARAMETERS:
+        unit = describe(ranges[drawn.field]).unit
+        assert drawn.unit == ("1" if unit in ("ln", "logit") else unit), drawn.name
 
 
 def test_sources_are_references():
