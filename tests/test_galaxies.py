@@ -27,11 +27,11 @@ from icmass.universe.dynamics import (
 from icmass.universe.galaxies import (
     VELOCITY_WINDOW,
     Galaxies,
-    GalaxyConfig,
     draw_galaxies,
     ideal_m_star,
     satellite_number,
 )
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.halos import LATENTS, Halo, HaloConfig
 from icmass.universe.interlopers import draw_field
 from icmass.universe.mass_function import LOG_MASS, halo_abundance

@@ -168,7 +168,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("after", [1, 3])
-@pytest.mark.parametrize("of", ["look_through", "do_job"])
+@pytest.mark.parametrize("of", ["scan_file", "do_job"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tiles: list[Path],
     whole: tuple[Path, Ingested],

@@ -11,29 +11,59 @@ import numpy as np
 from astropy import constants
 from astropy import units as u
 from astropy.cosmology import FlatLambdaCDM
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from icmass.parameter import parameter
+
+_KOMATSU = "WMAP7, Komatsu et al. 2011, ApJS 192, 18"
 
 
 class Cosmology(BaseModel):
-    """A flat Lambda-CDM cosmology; the default is Magneticum's (WMAP7, Komatsu et al. 2011).
-
-    Parameters
-    ----------
-    h : float
-        Hubble constant in units of 100 km/s/Mpc.
-    om0, ob0 : float
-        Matter and baryon density today in units of the critical density.
-    sigma8, ns : float
-        Amplitude and slope of the linear power spectrum.
-    """
+    """A flat Lambda-CDM cosmology; the default is Magneticum's (WMAP7, Komatsu et al. 2011)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    h: float = Field(default=0.704, gt=0.3, lt=1.5)
-    om0: float = Field(default=0.272, gt=0.05, lt=1)
-    ob0: float = Field(default=0.0456, gt=0, lt=0.2)
-    sigma8: float = Field(default=0.809, gt=0.3, lt=2)
-    ns: float = Field(default=0.963, gt=0.5, lt=1.5)
+    h: float = parameter(
+        0.704,
+        "Hubble constant in units of 100 km/s/Mpc.",
+        unit="1",
+        source=_KOMATSU,
+        gt=0.3,
+        lt=1.5,
+    )
+    om0: float = parameter(
+        0.272,
+        "Matter density today in units of the critical density.",
+        unit="1",
+        source=_KOMATSU,
+        gt=0.05,
+        lt=1,
+    )
+    ob0: float = parameter(
+        0.0456,
+        "Baryon density today in units of the critical density.",
+        unit="1",
+        source=_KOMATSU,
+        gt=0,
+        lt=0.2,
+    )
+    sigma8: float = parameter(
+        0.809,
+        "Amplitude of the linear power spectrum: rms fluctuation of matter in spheres of 8 Mpc/h "
+        "today.",
+        unit="1",
+        source=_KOMATSU,
+        gt=0.3,
+        lt=2,
+    )
+    ns: float = parameter(
+        0.963,
+        "Spectral index of the primordial power spectrum.",
+        unit="1",
+        source=_KOMATSU,
+        gt=0.5,
+        lt=1.5,
+    )
 
     @cached_property
     def astropy(self) -> FlatLambdaCDM:

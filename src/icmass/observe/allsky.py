@@ -10,10 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from scipy.special import ellipe, ellipkm1
 
 from icmass.errors import InputError
+from icmass.parameter import parameter
+from icmass.universe.references import BULBUL_2024
 
 L_WEST_DEG = (179.94423568, 359.94423568)
 """Galactic longitudes whose data belong to the German consortium [deg]: the half sky of the public
@@ -45,33 +47,46 @@ _NH_SCATTER = {
 
 
 class AllSkyConfig(BaseModel):
-    """Depth and footprint of a survey of the western Galactic hemisphere.
-
-    Parameters
-    ----------
-    n_surveys : int
-        Number of all-sky surveys added up: 1 for eRASS1, 4 for eRASS:4, 8 as planned for eRASS:8.
-    b_min_deg : float
-        Smallest Galactic latitude, north or south [deg]. The default leaves 13,572 deg^2; the
-        eRASS1 cluster catalogue has 13,116 deg^2 (Bulbul et al. 2024, A&A 685, A106), where there
-        is optical imaging.
-    fov_deg : float
-        Diameter of the field of view [deg] (Predehl et al. 2021, A&A 647, A1).
-    survey_days : float
-        Duration of one survey [days]: half a year.
-    efficiency : float
-        Fraction of that time that is used, of all seven modules. With 1 the exposure of eRASS1 at
-        low ecliptic latitude is 206 s, with vignetting 115 s; the eRASS1 sources with DESI spectra
-        have 121 s in the median, so nothing is taken off.
-    """
+    """Depth and footprint of a survey of the western Galactic hemisphere."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n_surveys: int = Field(1, ge=1, le=8)
-    b_min_deg: float = Field(20.0, ge=10, le=80)
-    fov_deg: float = Field(1.03, gt=0.1, le=5)
-    survey_days: float = Field(182.6, gt=1, le=400)
-    efficiency: float = Field(1.0, gt=0, le=1)
+    n_surveys: int = parameter(
+        1,
+        "Number of all-sky surveys added up: 1 for eRASS1, 4 for eRASS:4, 8 for eRASS:8.",
+        unit="1",
+        ge=1,
+        le=8,
+    )
+    b_min_deg: float = parameter(
+        20.0,
+        "Smallest Galactic latitude, north or south. The default leaves 13,572 deg^2; the eRASS1 "
+        "cluster catalogue has 13,116 deg^2, where there is optical imaging.",
+        unit="deg",
+        source=BULBUL_2024,
+        ge=10,
+        le=80,
+    )
+    fov_deg: float = parameter(
+        1.03,
+        "Diameter of the field of view.",
+        unit="deg",
+        source="Predehl et al. 2021, A&A 647, A1",
+        gt=0.1,
+        le=5,
+    )
+    survey_days: float = parameter(
+        182.6, "Duration of one survey: half a year.", unit="d", gt=1, le=400
+    )
+    efficiency: float = parameter(
+        1.0,
+        "Fraction of the time that is used, of all seven modules. With 1 the exposure of eRASS1 "
+        "at low ecliptic latitude is 206 s, with vignetting 115 s; the eRASS1 sources with DESI "
+        "spectra have 121 s in the median.",
+        unit="1",
+        gt=0,
+        le=1,
+    )
 
     @property
     def area_deg2(self) -> float:
@@ -106,7 +121,7 @@ class Sightline:
 
 
 def draw_sightline(config: AllSkyConfig, rng: np.random.Generator) -> Sightline:
-    """Draw a place evenly over the footprint, its exposure and its column density."""
+    """Draw a place uniformly over the footprint, its exposure and its column density."""
     u, v, normal = rng.random(), rng.random(), rng.standard_normal()
     sin_min = math.sin(math.radians(config.b_min_deg))
     sin_b = (1 if u < 0.5 else -1) * (sin_min + (1 - sin_min) * abs(2 * u - 1))

@@ -65,12 +65,12 @@ def photon_counts(
     image = counts.sum(axis=between, dtype=_accumulator(counts.dtype)) if between else counts
     order, radius = _by_radius(n_pixels, float(half_width))
     enclosed = image.reshape(len(counts), -1)[:, order].cumsum(axis=1, dtype="f8")
-    found = {"n_phot": enclosed[:, -1].copy()}
+    by_aperture = {"n_phot": enclosed[:, -1].copy()}
     enclosed = np.pad(enclosed, ((0, 0), (1, 0)))
     for name, factor in APERTURES.items():
         n_inside = np.searchsorted(radius, factor * r500c * (1 + 1e-12), side="right")
-        found[name] = enclosed[np.arange(len(counts)), n_inside]
-    return found
+        by_aperture[name] = enclosed[np.arange(len(counts)), n_inside]
+    return by_aperture
 
 
 def aperture_areas(r500c: np.ndarray, *, n_pixels: int, half_width: float) -> dict[str, np.ndarray]:
@@ -79,11 +79,11 @@ def aperture_areas(r500c: np.ndarray, *, n_pixels: int, half_width: float) -> di
     Of a map that is only partly seen, `photon_counts` of its coverage gives the part that is.
     """
     _, radius = _by_radius(n_pixels, float(half_width))
-    found = {"n_phot": np.full(len(r500c), float(n_pixels**2))}
+    areas = {"n_phot": np.full(len(r500c), float(n_pixels**2))}
     for name, factor in APERTURES.items():
         edge = factor * r500c * (1 + 1e-12)
-        found[name] = np.searchsorted(radius, edge, side="right").astype("f8")
-    return found
+        areas[name] = np.searchsorted(radius, edge, side="right").astype("f8")
+    return areas
 
 
 def _accumulator(dtype: np.dtype) -> str:

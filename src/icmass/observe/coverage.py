@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from icmass.parameter import parameter
 from icmass.universe.agn import Sources
 
 
 class CoverageConfig(BaseModel):
-    """How much of the map is seen, as in a real survey field with its point-source mask.
-
-    Parameters
-    ----------
-    edge_probability : float
-        Fraction of clusters whose map is cut by the edge of the field.
-    edge_min_mpc_h : float
-        Smallest distance of that edge from the cluster [comoving Mpc/h].
-    gradient : float
-        Largest relative exposure difference from the map's centre to its side.
-    mask_counts : float
-        Point sources with more expected counts than this are masked.
-    mask_radius_arcsec : float
-        Radius of the hole of a source of `mask_counts`; it grows as the cube root of the counts
-        (the profile's wings fall as r^-3).
-    spare_radius_arcsec : float
-        Sources closer to the cluster's centre are not told from it, hence not masked.
-    """
+    """How much of the map is seen, as in a real survey field with its point-source mask."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    edge_probability: float = Field(0.25, ge=0, le=1)
-    edge_min_mpc_h: float = Field(0.5, ge=0)
-    gradient: float = Field(0.1, ge=0, le=0.5)
-    mask_counts: float = Field(12.0, gt=0)
-    mask_radius_arcsec: float = Field(30.0, gt=0)
-    spare_radius_arcsec: float = Field(25.0, ge=0)
+    edge_probability: float = parameter(
+        0.25,
+        "Fraction of clusters whose map is cut by the edge of the field.",
+        unit="1",
+        ge=0,
+        le=1,
+    )
+    edge_min_mpc_h: float = parameter(
+        0.5,
+        "Smallest distance of the edge of the field from the cluster.",
+        unit="comoving Mpc/h",
+        ge=0,
+    )
+    gradient: float = parameter(
+        0.1,
+        "Largest relative exposure difference from the map's centre to its side.",
+        unit="1",
+        ge=0,
+        le=0.5,
+    )
+    mask_counts: float = parameter(
+        12.0, "Expected counts above which a point source is masked.", unit="count", gt=0
+    )
+    mask_radius_arcsec: float = parameter(
+        30.0,
+        "Radius of the mask of a source of mask_counts; it grows as the cube root of the counts, "
+        "for the wings of the point-spread function fall as r^-3.",
+        unit="arcsec",
+        gt=0,
+    )
+    spare_radius_arcsec: float = parameter(
+        25.0,
+        "Distance from the cluster's centre within which sources are not separated from it, hence "
+        "not masked.",
+        unit="arcsec",
+        ge=0,
+    )
 
 
 def draw_coverage(

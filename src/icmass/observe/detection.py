@@ -6,45 +6,17 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from scipy.special import gammainc, ndtr
 from scipy.stats import chi2
 
 from icmass.errors import InputError
+from icmass.parameter import parameter
+from icmass.universe.references import BULBUL_2024, MERLONI_2024
 
 
 class DetectionConfig(BaseModel):
     """How clusters come into the sample.
-
-    Parameters
-    ----------
-    kind : {"likelihood", "counts", "flux"}
-        ``likelihood``: significance and extent as in the eROSITA catalogues. ``counts``: net counts
-        within R500c above a limit, with their Poisson noise. ``flux``: the true flux within R500c
-        above a limit, no noise.
-    band_kev : (float, float)
-        Band of the counts [keV]; 0.2-2.3 keV is that of eROSITA's source detection (Merloni et al.
-        2024, A&A 682, A34).
-    min_counts : float
-        Net counts of the kind ``counts``.
-    min_flux : float
-        Flux in 0.5-2 keV of the kind ``flux`` [erg/s/cm^2]. Pre-launch forecasts took
-        1.1e-13 for clusters in the first survey and 3.4e-14 in eight.
-    detection_likelihood, extent_likelihood : float
-        Limits on ``-ln p`` of the kind ``likelihood``, p being the chance that the background looks
-        like a source, and a point source like an extended one. The eRASS1 cluster catalogue takes 3
-        for the extent, its cosmology sample 6 (Bulbul et al. 2024, A&A 685, A106).
-    fit_radius_arcsec : float
-        Radius within which the likelihoods are formed [arcsec].
-    information : float
-        Share of the ideal likelihood that a real source finder gains among asymmetric clusters,
-        confusing neighbours and an uncertain background; calibrated, see Notes.
-    psf_core_arcsec : float
-        Scale of the point-spread function, (1 + (r/r_c)^2)^-1.5, measured on field AGN of eFEDS
-        [arcsec].
-    min_core_arcsec : float
-        Clusters with smaller core radii pass for point sources in the kinds ``counts`` and ``flux``
-        [arcsec]; 0 keeps all.
 
     Notes
     -----
@@ -66,16 +38,70 @@ class DetectionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["likelihood", "counts", "flux"] = "likelihood"
-    band_kev: tuple[float, float] = (0.2, 2.3)
-    min_counts: float = Field(30.0, gt=0)
-    min_flux: float = Field(1.1e-13, gt=0)
-    detection_likelihood: float = Field(5.0, gt=0, le=1000)
-    extent_likelihood: float = Field(3.0, gt=0, le=1000)
-    fit_radius_arcsec: float = Field(60.0, ge=10, le=1200)
-    information: float = Field(0.28, gt=0, le=1)
-    psf_core_arcsec: float = Field(8.5, gt=0, le=120)
-    min_core_arcsec: float = Field(0.0, ge=0)
+    kind: Literal["likelihood", "counts", "flux"] = parameter(
+        "likelihood",
+        "likelihood: significance and extent as in the eROSITA catalogues; counts: net counts "
+        "within R500c above a limit, with their Poisson noise; flux: the true flux within R500c "
+        "above a limit, without noise.",
+    )
+    band_kev: tuple[float, float] = parameter(
+        (0.2, 2.3),
+        "Band of the counts; the default is that of eROSITA's source detection.",
+        unit="keV",
+        source=MERLONI_2024,
+    )
+    min_counts: float = parameter(30.0, "Least net counts, of the kind counts.", unit="count", gt=0)
+    min_flux: float = parameter(
+        1.1e-13,
+        "Least flux in 0.5-2 keV, of the kind flux. Pre-launch forecasts took 1.1e-13 for clusters "
+        "in the first survey and 3.4e-14 in eight.",
+        unit="erg s^-1 cm^-2",
+        gt=0,
+    )
+    detection_likelihood: float = parameter(
+        5.0,
+        "Least -ln p of the kind likelihood, p the chance that the background looks like a source.",
+        unit="1",
+        source=MERLONI_2024,
+        gt=0,
+        le=1000,
+    )
+    extent_likelihood: float = parameter(
+        3.0,
+        "Least -ln p of the kind likelihood, p the chance that a point source looks extended; the "
+        "cosmology sample of eRASS1 takes 6.",
+        unit="1",
+        source=BULBUL_2024,
+        gt=0,
+        le=1000,
+    )
+    fit_radius_arcsec: float = parameter(
+        60.0, "Radius within which the likelihoods are formed.", unit="arcsec", ge=10, le=1200
+    )
+    information: float = parameter(
+        0.28,
+        "Fraction of the ideal likelihood that a real source finder gains among asymmetric "
+        "clusters, confusing neighbours and an uncertain background.",
+        unit="1",
+        source=f"calibrated on the cosmology sample of eRASS1, {BULBUL_2024}",
+        gt=0,
+        le=1,
+    )
+    psf_core_arcsec: float = parameter(
+        8.5,
+        "Scale r_c of the point-spread function, (1 + (r/r_c)^2)^-1.5.",
+        unit="arcsec",
+        source="measured on field AGN of eFEDS",
+        gt=0,
+        le=120,
+    )
+    min_core_arcsec: float = parameter(
+        0.0,
+        "Core radius below which clusters pass for point sources, of the kinds counts and flux; 0 "
+        "keeps all.",
+        unit="arcsec",
+        ge=0,
+    )
 
 
 def detection_probability(
@@ -102,20 +128,20 @@ def detection_probability(
     core_arcsec : array_like
         Core radius of a beta model of 2/3 on the sky [arcsec]; 0 is a point source.
     """
-    given = {
+    expected = {
         "source_counts": source_counts,
         "background_counts": background_counts,
         "flux": flux,
         "r500c_arcsec": r500c_arcsec,
         "core_arcsec": core_arcsec,
     }
-    source, background, flux, r500c, core = _checked(given)
+    source, background, flux, r500c, core = _checked(expected)
     if config.kind == "flux":
         return np.where((flux >= config.min_flux) & (core >= config.min_core_arcsec), 1.0, 0.0)
     if config.kind == "counts":
         # P(N >= k) for N of mean mu is the regularised gamma function P(k, mu)
-        found = gammainc(config.min_counts + background, source + background)
-        return np.where(core >= config.min_core_arcsec, found, 0.0)
+        probability = gammainc(config.min_counts + background, source + background)
+        return np.where(core >= config.min_core_arcsec, probability, 0.0)
     detected, extended = expected_likelihoods(
         source,
         background,
@@ -125,8 +151,8 @@ def detection_probability(
         psf_core=config.psf_core_arcsec,
     )
     share = config.information
-    seen = _above(share * detected, config.detection_likelihood)
-    return seen * _above(share * extended, config.extent_likelihood)
+    probability = _above(share * detected, config.detection_likelihood)
+    return probability * _above(share * extended, config.extent_likelihood)
 
 
 def expected_likelihoods(
@@ -206,11 +232,11 @@ def _above(expected: np.ndarray, limit: float) -> np.ndarray:
     return (ndtr(np.sqrt(2 * expected) - threshold) - chance) / (1 - chance)
 
 
-def _checked(given: dict[str, ArrayLike]) -> list[np.ndarray]:
-    for name, value in given.items():
+def _checked(expected: dict[str, ArrayLike]) -> list[np.ndarray]:
+    for name, value in expected.items():
         array = np.asarray(value, dtype=float)
         positive = name in ("background_counts", "r500c_arcsec")
         if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
-            more = "more than 0" if positive else "0 or more"
-            raise InputError(f"must be finite and {more}", field=name)
-    return [np.asarray(a, dtype=float) for a in np.broadcast_arrays(*given.values())]
+            requirement = "more than 0" if positive else "0 or more"
+            raise InputError(f"must be finite and {requirement}", field=name)
+    return [np.asarray(a, dtype=float) for a in np.broadcast_arrays(*expected.values())]

@@ -22,7 +22,7 @@ CLIP_ROUNDS = 5
 
 
 def galaxy_proxies(galaxies: Galaxies, redshift: float, cosmology: Cosmology) -> dict[str, float]:
-    """Return what the galaxies of a cluster tell of its mass.
+    """Return the mass proxies of a cluster's galaxies.
 
     Returns
     -------
@@ -52,11 +52,11 @@ def clip_outliers(
     for _ in range(rounds):
         if len(v) < 2:
             break
-        away = np.abs(v - v.mean())
-        kept = away <= sigmas * v.std()
-        if kept.all():
+        deviation = np.abs(v - v.mean())
+        inside = deviation <= sigmas * v.std()
+        if inside.all():
             break
-        v = v[kept]
+        v = v[inside]
     return v
 
 

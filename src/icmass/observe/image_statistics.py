@@ -275,7 +275,7 @@ def _asymmetry_smoothness(image, row, column, radius):  # type: ignore[no-untype
 
 def _m20(image: np.ndarray, row: int, column: int, radius: float) -> float:
     (top, bottom), (left, right) = (
-        _bounds(middle, radius, n) for middle, n in zip((row, column), image.shape, strict=True)
+        _bounds(centre, radius, n) for centre, n in zip((row, column), image.shape, strict=True)
     )
     cut = image[top:bottom, left:right]
     y, x = np.arange(top, bottom) - row, np.arange(left, right) - column
@@ -285,6 +285,6 @@ def _m20(image: np.ndarray, row: int, column: int, radius: float) -> float:
     _, level = np.unique(flux, return_inverse=True)
     light = np.bincount(level, flux)[::-1]
     moment = np.bincount(level, flux * r2)[::-1]
-    taken = np.clip((0.2 * light.sum() - (np.cumsum(light) - light)) / light, 0, 1)
-    bright = (taken * moment).sum()
+    fraction = np.clip((0.2 * light.sum() - (np.cumsum(light) - light)) / light, 0, 1)
+    bright = (fraction * moment).sum()
     return float(np.log10(bright / moment.sum())) if bright > 0 else float("nan")

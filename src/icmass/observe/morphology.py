@@ -150,8 +150,8 @@ def _per_map(value: np.ndarray | float, n: int, field: str, *, positive: bool = 
     if array.shape not in ((), (n,)):
         raise InputError(f"shape {array.shape} for {n} images", field=field)
     if not np.isfinite(array).all() or (positive and not (array > 0).all()):
-        wanted = "positive" if positive else "finite"
-        raise InputError(f"holds values that are not {wanted}", field=field)
+        condition = "positive" if positive else "finite"
+        raise InputError(f"holds values that are not {condition}", field=field)
     return np.ascontiguousarray(np.broadcast_to(array, n))
 
 
@@ -161,9 +161,9 @@ def _peak(image: np.ndarray, r500c: float, half_width: float) -> tuple[float, fl
     rim = int(np.ceil(4 * SMOOTHING * r500c / pixel)) + 1
     side = int(np.ceil(r500c / pixel)) + rim
     first = max(len(image) // 2 - side, 0)
-    part = slice(first, min((len(image) + 1) // 2 + side, len(image)))
-    smooth = gaussian_filter(image[part, part], SMOOTHING * r500c / pixel, mode="nearest")
-    at = (np.arange(len(image)) + 0.5)[part] * pixel - half_width
+    central = slice(first, min((len(image) + 1) // 2 + side, len(image)))
+    smooth = gaussian_filter(image[central, central], SMOOTHING * r500c / pixel, mode="nearest")
+    at = (np.arange(len(image)) + 0.5)[central] * pixel - half_width
     inside = at[:, None] ** 2 + at[None, :] ** 2 <= r500c**2
     if not inside.any():
         return 0.0, 0.0
@@ -277,7 +277,7 @@ def _enclosed(image, level, x0, y0, half_width, edges):  # type: ignore[no-untyp
 @njit(cache=True)
 def _split(sums, edges, inner, x, y, pixel, flux, level):  # type: ignore[no-untyped-def]
     """Add a pixel that an edge crosses, piece by piece."""
-    part = 1 / (_SUBPIXELS * _SUBPIXELS)
+    area = 1 / (_SUBPIXELS * _SUBPIXELS)
     for j in range(_SUBPIXELS):
         v = y + ((j + 0.5) / _SUBPIXELS - 0.5) * pixel
         for i in range(_SUBPIXELS):
@@ -286,7 +286,7 @@ def _split(sums, edges, inner, x, y, pixel, flux, level):  # type: ignore[no-unt
             while ring < len(edges) and edges[ring] * edges[ring] < u * u + v * v:
                 ring += 1
             if ring < len(edges):
-                _add(sums[ring], u, v, flux * part, level * part)
+                _add(sums[ring], u, v, flux * area, level * area)
 
 
 @njit(cache=True)

@@ -95,7 +95,7 @@ def phase_space_cube(
     That of `scipy.stats.gaussian_kde` with ``bw_method=grid.bandwidth``, of the galaxies within the
     window (Ho et al. 2023), up to `CUTOFF`. Along v a kernel is a Gaussian on even steps, each of
     which costs two multiplications. Fewer than four galaxies, or galaxies on a plane, have no
-    covariance: that of an even distribution over the window stands in. Where all kernels are so
+    covariance: that of a uniform distribution over the window stands in. Where all kernels are so
     narrow that they fall between the voxels' centres, each galaxy counts in its own voxel.
     """
     points = _checked(x, y, v_los, grid)
@@ -137,8 +137,8 @@ def phase_space_cubes(
     if (np.diff(offset) < 0).any() or offset[0] < 0 or offset[-1] > len(x):
         raise InputError("do not ascend within the galaxies", field="galaxy_offset")
     for start, stop in pairwise(offset):
-        part = slice(int(start), int(stop))
-        yield phase_space_cube(x[part], y[part], v_los[part], grid)
+        members = slice(int(start), int(stop))
+        yield phase_space_cube(x[members], y[members], v_los[members], grid)
 
 
 def _checked(x: np.ndarray, y: np.ndarray, v_los: np.ndarray, grid: PhaseSpaceGrid) -> np.ndarray:
@@ -155,7 +155,7 @@ def _checked(x: np.ndarray, y: np.ndarray, v_los: np.ndarray, grid: PhaseSpaceGr
 
 
 def _covariance(points: np.ndarray, grid: PhaseSpaceGrid) -> np.ndarray:
-    """Return the covariance of points, or that of an even distribution if they have none."""
+    """Return the covariance of points, or that of a uniform distribution if they have none."""
     even = np.array([grid.half_width, grid.half_width, grid.v_max]) ** 2 / 3
     if len(points) >= _FEWEST:
         covariance: np.ndarray = np.cov(points, rowvar=False)

@@ -75,10 +75,10 @@ def gas_photons(
     (below 0.1 keV, far out in groups) take its last row.
     """
     folded, row, expected = _expected(gas, redshift, folder, cosmology)
-    factor = np.ones((1, 1)) if field is None else field.factor / field.largest
-    more = 1.0 if field is None else field.largest
+    relative = np.ones((1, 1)) if field is None else field.factor / field.largest
+    largest = 1.0 if field is None else field.largest
     energy, x, y = _shoot(
-        rng.poisson(expected * (exposure * more)),
+        rng.poisson(expected * (exposure * largest)),
         row,
         folded.hhe,
         folded.metals,
@@ -87,8 +87,8 @@ def gas_photons(
         gas.body,
         gas.axes,
         gas.centre,
-        factor,
-        1 / more,
+        relative,
+        1 / largest,
         1.0 if field is None else field.half_width,
         rng,
     )
@@ -143,10 +143,10 @@ def _shoot(  # type: ignore[no-untyped-def]
         inner = cubes[shell, 0]
         width = cubes[shell, 1] - inner
         to_sky = axes[body[shell]]
-        for part in range(4):
-            rows = hhe if part < 2 else metals
-            cumulative = rows[row[shell] + part % 2]
-            for _ in range(number[shell, part]):
+        for column in range(4):
+            rows = hhe if column < 2 else metals
+            cumulative = rows[row[shell] + column % 2]
+            for _ in range(number[shell, column]):
                 r = (inner + width * rng.random()) ** (1 / 3)
                 mu = 2 * rng.random() - 1
                 phi = 2 * np.pi * rng.random()

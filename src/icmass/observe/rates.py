@@ -114,11 +114,11 @@ def count_rates(
     energy = 0.5 * (edges[1:] + edges[:-1])
     absorbed = flux * transmission(energy, nh_1e20)
     low, high = instrument.energy_range_kev
-    seen = (energy >= low) & (energy <= high)
-    detected = absorbed[seen] * instrument.area_cm2(energy[seen])
+    in_range = (energy >= low) & (energy <= high)
+    detected = absorbed[in_range] * instrument.area_cm2(energy[in_range])
     redistribution = instrument.redistribution
     counts = {
-        band: float(detected @ redistribution.band_probability(energy[seen], *band))
+        band: float(detected @ redistribution.band_probability(energy[in_range], *band))
         for band in bands
     }
     return Rates(
@@ -142,5 +142,5 @@ def energy_flux(edges_kev: np.ndarray, flux: np.ndarray, lo_kev: float, hi_kev: 
         The band [keV].
     """
     inside = np.clip(edges_kev, lo_kev, hi_kev)
-    part = np.diff(inside) / np.diff(edges_kev)
-    return float(flux @ (part * 0.5 * (inside[1:] + inside[:-1])) * ERG_PER_KEV)
+    fraction = np.diff(inside) / np.diff(edges_kev)
+    return float(flux @ (fraction * 0.5 * (inside[1:] + inside[:-1])) * ERG_PER_KEV)

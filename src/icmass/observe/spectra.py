@@ -57,7 +57,7 @@ class FoldedSpectra:
         self._rest_middle = (table.energy_edges_kev[1:] + table.energy_edges_kev[:-1]) / 2
 
     def plasma(self, redshift: float) -> FoldedPlasma:
-        """Fold the plasma table at a redshift; those of late, as many as a box has, are kept."""
+        """Fold the plasma table at a redshift; the last ones, as many as a box has, are cached."""
         return self._plasma(redshift)
 
     def band_emissivity(
@@ -72,10 +72,10 @@ class FoldedSpectra:
         """
         response = self._response_at(redshift)
         edges = self.table.energy_edges_kev / (1 + redshift)
-        part = np.diff(np.clip(edges, *band_kev)) / np.diff(edges)
-        seen = np.flatnonzero(part)
-        within = slice(seen[0], seen[-1] + 1)
-        weight = (response * part)[within]
+        fraction = np.diff(np.clip(edges, *band_kev)) / np.diff(edges)
+        overlapping = np.flatnonzero(fraction)
+        within = slice(overlapping[0], overlapping[-1] + 1)
+        weight = (response * fraction)[within]
         return self.table.hhe[:, within] @ weight, self.table.metals[:, within] @ weight
 
     def _response_at(self, redshift: float) -> np.ndarray:
@@ -116,8 +116,8 @@ class FoldedSpectra:
         rows = self.agn_row(np.full(2, photon_index), np.array([False, True]))
         mix = np.array([1 - absorbed_fraction, absorbed_fraction])
         spectrum = mix @ (np.diff(cumulative[rows], axis=1) * counts[rows, None])
-        seen = self.instrument.redistribution.band_probability
-        return np.array([spectrum @ seen(self._middle, lo, hi) for lo, hi in bands])
+        band_probability = self.instrument.redistribution.band_probability
+        return np.array([spectrum @ band_probability(self._middle, lo, hi) for lo, hi in bands])
 
     @staticmethod
     def agn_row(photon_index: np.ndarray, absorbed: np.ndarray) -> np.ndarray:
@@ -128,6 +128,6 @@ class FoldedSpectra:
 
 
 def _cumulate(rows: np.ndarray) -> np.ndarray:
-    out = np.zeros((rows.shape[0], rows.shape[1] + 1))
-    np.cumsum(rows, axis=1, out=out[:, 1:])
-    return out
+    cumulative = np.zeros((rows.shape[0], rows.shape[1] + 1))
+    np.cumsum(rows, axis=1, out=cumulative[:, 1:])
+    return cumulative

@@ -1,4 +1,4 @@
-"""The temperature that a fit of one plasma to a cluster's spectrum finds."""
+"""Spectroscopic temperature: that of one plasma fitted to a cluster's spectrum."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def spectral_temperature(
     gas : Atmosphere
         Of which the shells within R500c count.
     redshift : float
-    folder : Folder
+    folder : FoldedSpectra
         Effective area and column density.
     band_kev : (float, float)
         Observed energies that are fitted [keV].
@@ -54,10 +54,10 @@ def spectral_temperature(
         parts = [(1 - upper) * rows[row] + upper * rows[row + 1] for rows in (hhe, metals)]
         return _misfit(np.array(parts), root)
 
-    best = int(np.argmin([misfit(ln_kt) for ln_kt in np.log(grid)]))
-    bounds = np.log(grid[[max(best - 1, 0), min(best + 1, len(grid) - 1)]])
-    found = minimize_scalar(misfit, bounds=tuple(bounds), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    node = int(np.argmin([misfit(ln_kt) for ln_kt in np.log(grid)]))
+    bounds = np.log(grid[[max(node - 1, 0), min(node + 1, len(grid) - 1)]])
+    fit = minimize_scalar(misfit, bounds=tuple(bounds), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(fit.x))
 
 
 def _expected_counts(gas: Atmosphere, redshift: float, folder: FoldedSpectra) -> np.ndarray:
@@ -77,9 +77,9 @@ def _expected_counts(gas: Atmosphere, redshift: float, folder: FoldedSpectra) ->
     return counts
 
 
-def _misfit(spectra: np.ndarray, wanted: np.ndarray) -> float:
-    """Return the summed squares that the best combination of two spectra leaves."""
-    products = spectra @ wanted
+def _misfit(spectra: np.ndarray, root: np.ndarray) -> float:
+    """Return the sum of squared residuals of the best combination of two spectra."""
+    products = spectra @ root
     return float(
-        wanted @ wanted - products @ np.linalg.pinv(spectra @ spectra.T, hermitian=True) @ products
+        root @ root - products @ np.linalg.pinv(spectra @ spectra.T, hermitian=True) @ products
     )

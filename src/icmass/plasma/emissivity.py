@@ -115,9 +115,9 @@ class PlasmaTable:
 
     def _in_band(self, lo_kev: float, hi_kev: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the energy of the rows in a band, kept between calls [erg cm^3 s^-1]."""
-        kept = self._bands.get((lo_kev, hi_kev))
-        if kept is not None:
-            return kept
+        cached = self._bands.get((lo_kev, hi_kev))
+        if cached is not None:
+            return cached
         edges = self.energy_edges_kev
         if not edges[0] <= lo_kev < hi_kev <= edges[-1]:
             raise InputError(
@@ -125,8 +125,8 @@ class PlasmaTable:
                 field="band",
             )
         inside = np.clip(edges, lo_kev, hi_kev)
-        part = np.diff(inside) / np.diff(edges)
-        erg = part * 0.5 * (inside[1:] + inside[:-1]) * ERG_PER_KEV
+        fraction = np.diff(inside) / np.diff(edges)
+        erg = fraction * 0.5 * (inside[1:] + inside[:-1]) * ERG_PER_KEV
         self._bands[lo_kev, hi_kev] = self.hhe @ erg, self.metals @ erg
         return self._bands[lo_kev, hi_kev]
 

@@ -70,11 +70,11 @@ def parse_names(text: str) -> tuple[str, ...]:
     >>> parse_names("M_gas + T")
     ('T', 'M_gas')
     """
-    parts = [part.strip() for part in text.split("+")]
-    for part in parts:
-        if part not in PROXIES:
-            known = ", ".join(PROXIES)
-            raise InputError(f"no such proxy: {part!r}", field=text, hint=f"known are {known}")
+    parts = [name.strip() for name in text.split("+")]
+    for name in parts:
+        if name not in PROXIES:
+            choices = ", ".join(PROXIES)
+            raise InputError(f"no such proxy: {name!r}", field=text, hint=f"known are {choices}")
     if len(set(parts)) != len(parts):
         raise InputError("names a proxy twice", field=text, hint="name each proxy once")
     return tuple(name for name in PROXIES if name in parts)
@@ -94,7 +94,7 @@ def available(survey: xr.Dataset) -> tuple[str, ...]:
 
 
 def read_halos(survey: xr.Dataset) -> np.ndarray:
-    """Return the halo that each cluster is of, (n,); their own ones where none are named."""
+    """Return the halo that each cluster is of, (n,); one each where none are named."""
     if "halo_id" in survey:
         return np.asarray(survey["halo_id"].values)
     return np.arange(survey.sizes["cluster"])
@@ -152,24 +152,24 @@ def _photons(
     survey: xr.Dataset, names: Sequence[str], index: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Return the photons of the named proxies in 2 ks by variable, all positive."""
-    wanted = [PROXIES[name].variable for name in names if PROXIES[name].counts]
-    net = has_background(survey) and any(variable in APERTURES for variable in wanted)
+    variables = [PROXIES[name].variable for name in names if PROXIES[name].counts]
+    net = has_background(survey) and any(variable in APERTURES for variable in variables)
     if net:
-        wanted = [*{*wanted, *APERTURES, "n_phot"}]
-    counts = {variable: read_scalar(survey, variable, index) for variable in wanted}
+        variables = [*{*variables, *APERTURES, "n_phot"}]
+    counts = {variable: read_scalar(survey, variable, index) for variable in variables}
     for variable, values in counts.items():
         if (values < 0).any():
             raise InputError(
                 f"is negative for {np.sum(values < 0)} of {len(values)} clusters",
                 field=f"variable {variable}",
             )
-    made = {variable: values + 1 for variable, values in counts.items()}
+    positive = {variable: values + 1 for variable, values in counts.items()}
     if net:
-        whole, seen = _areas(survey, index)
-        for variable, values in net_photon_counts(counts, whole=whole, seen=seen).items():
-            made[variable] = (values + np.sqrt(values**2 + 4 * SOFTENING**2)) / 2
+        total, visible = _areas(survey, index)
+        for variable, values in net_photon_counts(counts, total=total, visible=visible).items():
+            positive[variable] = (values + np.sqrt(values**2 + 4 * SOFTENING**2)) / 2
     scale = REFERENCE_EXPOSURE_S / read_scalar(survey, "exposure", index)
-    return {variable: values * scale for variable, values in made.items()}
+    return {variable: values * scale for variable, values in positive.items()}
 
 
 def _areas(
@@ -178,12 +178,12 @@ def _areas(
     """Return the pixels of the map and its apertures: all, and those seen."""
     r500c = read_scalar(survey, "r500c", index)
     half_width = half_width_mpc_h(survey)
-    whole = aperture_areas(r500c, n_pixels=survey.sizes["x"], half_width=half_width)
+    total = aperture_areas(r500c, n_pixels=survey.sizes["x"], half_width=half_width)
     if "coverage" not in survey:
-        return whole, whole
+        return total, total
     members = np.arange(survey.sizes["cluster"]) if index is None else np.asarray(index)
-    parts = []
-    for part in np.array_split(np.arange(len(members)), max(len(members) // 256, 1)):
-        coverage = survey["coverage"].isel(cluster=members[part]).values
-        parts.append(photon_counts(coverage, r500c[part], half_width=half_width))
-    return whole, {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    chunks = []
+    for rows in np.array_split(np.arange(len(members)), max(len(members) // 256, 1)):
+        coverage = survey["coverage"].isel(cluster=members[rows]).values
+        chunks.append(photon_counts(coverage, r500c[rows], half_width=half_width))
+    return total, {name: np.concatenate([chunk[name] for chunk in chunks]) for name in total}

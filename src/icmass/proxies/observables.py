@@ -1,4 +1,4 @@
-"""Photon-count proxies: photons in apertures, and what is left of them without the background."""
+"""Photon-count proxies: photons in apertures, with and without the local background."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["APERTURES", "aperture_areas", "net_photon_counts", "photon_counts"]
 
 
 def net_photon_counts(
-    counts: dict[str, np.ndarray], *, whole: dict[str, np.ndarray], seen: dict[str, np.ndarray]
+    counts: dict[str, np.ndarray], *, total: dict[str, np.ndarray], visible: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Take the local background from the counts in apertures, and make up for what isn't seen.
+    """Subtract the local background from counts in apertures, and correct for masked area.
 
     The background is the mean of the map outside 2 R500c, where the map reaches so far. Without
     this the number of background photons in an aperture of the true R500c, which grows as
@@ -22,7 +22,7 @@ def net_photon_counts(
     ----------
     counts : dict of str to ndarray, shape (n,)
         ``n_phot``, ``n_phot_r500``, ``n_phot_2r500``.
-    whole, seen : dict of str to ndarray, shape (n,)
+    total, visible : dict of str to ndarray, shape (n,)
         Pixels of the map and the apertures, and the sum of their coverage.
 
     Returns
@@ -30,11 +30,11 @@ def net_photon_counts(
     dict of str to ndarray, shape (n,)
         ``n_phot_r500`` and ``n_phot_2r500``, which may be negative.
     """
-    outside = seen["n_phot"] - seen["n_phot_2r500"]
+    outside = visible["n_phot"] - visible["n_phot_2r500"]
     level = _ratio(counts["n_phot"] - counts["n_phot_2r500"], outside)
     net = {}
     for name in APERTURES:
-        net[name] = _ratio(counts[name] - level * seen[name], seen[name]) * whole[name]
+        net[name] = _ratio(counts[name] - level * visible[name], visible[name]) * total[name]
     return net
 
 

@@ -116,12 +116,12 @@ def redshift_groups(
     count = np.bincount(label)
     order = np.argsort(np.bincount(label, weights=redshift) / count)
     joined = np.zeros(len(count), int)
-    group, held = 0, 0
+    group, n_members = 0, 0
     for position, member in enumerate(order):
         joined[member] = group
-        held += count[member]
-        if held >= minimum and count[order[position + 1 :]].sum() >= minimum:
-            group, held = group + 1, 0
+        n_members += count[member]
+        if n_members >= minimum and count[order[position + 1 :]].sum() >= minimum:
+            group, n_members = group + 1, 0
     return joined[label]
 
 
@@ -170,7 +170,7 @@ def _fit_group(ln_s: np.ndarray, mu: np.ndarray, redshift: np.ndarray) -> GroupF
 def bootstrap_by_halo(
     halo_id: np.ndarray, n_draws: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Return `n_draws` samples of cluster indices: halos drawn with all of their selves."""
+    """Return `n_draws` samples of cluster indices: bootstrap clustered by halo."""
     _, halo = np.unique(halo_id, return_inverse=True)
     n_halos = halo.max() + 1
     draws = []

@@ -1,4 +1,4 @@
-"""What a survey's proxies say: relations over redshift, scatter, residual correlations."""
+"""Summary of a survey's proxies: relations over redshift, scatter, residual correlations."""
 
 from __future__ import annotations
 
@@ -148,10 +148,14 @@ def relation_over_redshift(
     design = np.stack(columns, axis=1)
 
     def fitted(index: np.ndarray | slice) -> np.ndarray:
-        found, residues, _, _ = np.linalg.lstsq(design[index], table.ln_s[index, 0], rcond=None)
+        coefficients, residues, _, _ = np.linalg.lstsq(
+            design[index], table.ln_s[index, 0], rcond=None
+        )
         dof = len(design[index]) - design.shape[1]
         scatter = np.sqrt(residues[0] / dof) if dof > 0 and len(residues) else np.nan
-        return np.array([found[0], found[1], found[2] if evolves else 0.0, scatter])
+        return np.array(
+            [coefficients[0], coefficients[1], coefficients[2] if evolves else 0.0, scatter]
+        )
 
     best = fitted(slice(None))
     error = np.std(

@@ -183,7 +183,7 @@ def blank_survey(
     attrs : dict
         Provenance; must hold ``preset``, ``cosmology`` (a JSON text), ``seed`` and ``version``.
     components : sequence of str
-        What the counts are told apart into; of real data, ``observed`` alone.
+        Components that the counts are separated into; of real data, ``observed`` alone.
     """
     pixel = 2 * half_width / n_pixels
     centre = (np.arange(n_pixels) + 0.5) * pixel - half_width
@@ -213,8 +213,8 @@ def blank_survey(
         values = np.zeros([sizes[d] for d in var.dims], var.dtype)
         data[name] = (var.dims, values, {"units": var.units, "long_name": var.long_name})
     used = {d for name in names for d in variable_of(name).dims}
-    kept = {k: v for k, v in coords.items() if k in used}
-    return xr.Dataset(data, kept, {"format": FORMAT, **attrs})
+    used_coords = {k: v for k, v in coords.items() if k in used}
+    return xr.Dataset(data, used_coords, {"format": FORMAT, **attrs})
 
 
 def is_store(path: Path) -> bool:
@@ -321,10 +321,10 @@ def _check_axes(survey: xr.Dataset, path: Path) -> None:
                 "is no even grid", file=path, field=f"coordinate {name}", hint="make it again"
             )
     try:
-        good = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
+        valid = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
     except ValueError:
-        good = False
-    if not good:
+        valid = False
+    if not valid:
         raise InputError("are no bands", file=path, field="coordinate band", hint="make it again")
 
 
@@ -360,8 +360,8 @@ def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.nd
     """Return the observed counts (all components) of some clusters, uint16 (n, band, y, x)."""
     maps = survey["maps"].isel(cluster=as_slice(index))
     dims = ("cluster", "component", "band", "y", "x")
-    whole = read_values(maps.transpose(*dims), survey["maps"].encoding.get("source"))
-    return whole.sum(1, dtype="u2")
+    by_component = read_values(maps.transpose(*dims), survey["maps"].encoding.get("source"))
+    return by_component.sum(1, dtype="u2")
 
 
 def as_slice(index: np.ndarray | slice) -> np.ndarray | slice:

@@ -76,19 +76,19 @@ def read_halo_table(
     """
     file = Path(file)
     columns = read_columns(file)
-    found = _found(columns)
+    quantities = _quantities(columns)
     for name, called in (("m500c", "M500c"), ("redshift", "REDSHIFT")):
-        if name not in found:
+        if name not in quantities:
             have = ", ".join([column.name for column in columns.values()][:30]) or "none"
             raise InputError(f"has no column {called}", file=file, field="--catalogue",
                              hint=f"it has {have}")  # fmt: skip
     values = {
-        name: quantity_values(one, KINDS[name], cosmology.h)
-        for name, one in found.items()
+        name: quantity_values(quantity, KINDS[name], cosmology.h)
+        for name, quantity in quantities.items()
         if name != "halo_id"
     }
-    notes = [_used(columns, found)]
-    ids = found.get("halo_id")
+    notes = [_used(columns, quantities)]
+    ids = quantities.get("halo_id")
     labels = None if ids is None else np.array(ids.column.labels())
     usable, left_out = _usable(values)
     if not usable.any():
@@ -98,20 +98,20 @@ def read_halo_table(
         notes.append(f"{len(left_out)} rows left out: {_listed(left_out)}")
     row = np.flatnonzero(usable)
     values = {name: column[row] for name, column in values.items()}
-    notes += _remove_impossible(values, row, found)
+    notes += _remove_impossible(values, row, quantities)
     box = _box(values, file)
     _join(values)
     side = box or box_mpc_h
     notes += _places(values, side, box is None, file)
     redshifts, snapshot = _snapshots(values["redshift"])
     labels = None if labels is None else labels[row]
-    history, how = _histories(labels, values, snapshot, side, config)
-    notes.append(how)
+    history, history_note = _histories(labels, values, snapshot, side, config)
+    notes.append(history_note)
     values |= {"row": row + 1, "snapshot": snapshot, "history": history}
     values["halo_id"] = _numbers(labels, history)
     about = {
         "file": file.name,
-        "columns": [f"{k} of {one.column.name}" for k, one in found.items()],
+        "columns": [f"{k} of {quantity.column.name}" for k, quantity in quantities.items()],
     }
     return HaloTable(TwinRows.of(values), box, redshifts, tuple(notes), about)
 
@@ -131,38 +131,43 @@ def with_table(config: SurveyConfig, table: HaloTable) -> SurveyConfig:
     return SurveyConfig.model_validate(tree)
 
 
-def _found(columns: Columns) -> dict[str, Named]:
-    found = {name: find_quantity(columns, kind) for name, kind in KINDS.items()}
-    named = {name: one for name, one in found.items() if one is not None}
+def _quantities(columns: Columns) -> dict[str, Named]:
+    by_name = {name: find_quantity(columns, kind) for name, kind in KINDS.items()}
+    named = {name: quantity for name, quantity in by_name.items() if quantity is not None}
     if "z" in named and "redshift" in named and named["z"].column is named["redshift"].column:
         is_length = bool(named["z"].own_unit or named["z"].unit)
         del named["redshift" if is_length else "z"]
     pairs = (("M_gas", "f_gas"), ("M_star", "f_star"), ("L_X", "L_X_soft"), ("disturbance", "w"))
-    for better, other in pairs:
+    for better, derived in pairs:
         if better in named:
-            named.pop(other, None)
+            named.pop(derived, None)
     if "L_X_soft" not in named:
         named.pop("L_X_soft_ce", None)
     else:
         named.pop("L_X_ce", None)
     if not {"x", "y", "z"} <= set(named):
-        named = {name: one for name, one in named.items() if name not in ("x", "y", "z")}
+        named = {name: quantity for name, quantity in named.items() if name not in ("x", "y", "z")}
     return named
 
 
-def _used(columns: Columns, found: dict[str, Named]) -> str:
-    used = {one.column.name for one in found.values()}
-    rest = [column.name for column in columns.values() if column.name not in used]
-    words = [f"{name} of {one.column.name}{_reading(name, one)}" for name, one in found.items()]
+def _used(columns: Columns, quantities: dict[str, Named]) -> str:
+    used = {quantity.column.name for quantity in quantities.values()}
+    unused = [column.name for column in columns.values() if column.name not in used]
+    words = [
+        f"{name} of {quantity.column.name}{_reading(name, quantity)}"
+        for name, quantity in quantities.items()
+    ]
     line = "reads " + ", ".join(words)
-    return line + (f"; not used: {', '.join(rest)}" if rest else "")
+    return line + (f"; not used: {', '.join(unused)}" if unused else "")
 
 
-def _reading(name: str, one: Named) -> str:
-    unit = one.own_unit or one.unit or ("erg/s" if KINDS[name].unit == "1e44 erg/s" else "")
-    factor = f"{one.factor:g} " if one.factor != 1 else ""
+def _reading(name: str, quantity: Named) -> str:
+    unit = (
+        quantity.own_unit or quantity.unit or ("erg/s" if KINDS[name].unit == "1e44 erg/s" else "")
+    )
+    factor = f"{quantity.factor:g} " if quantity.factor != 1 else ""
     text = f"{factor}{unit}".strip()
-    inside = f"log10 {text}".strip() if one.is_log else text
+    inside = f"log10 {text}".strip() if quantity.is_log else text
     return f" [{inside}]" if inside else ""
 
 
@@ -172,41 +177,43 @@ def _usable(values: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         log_mass = np.log10(mass)
     edge = 1e-9
-    good = (log_mass >= LOG_M500C[0] - edge) & (log_mass <= LOG_M500C[1] + edge)
-    near = (redshift >= REDSHIFTS[0]) & (redshift <= REDSHIFTS[1])
-    wrong = []
-    for row in np.flatnonzero(~(good & near)):
-        if not good[row]:
+    mass_in_range = (log_mass >= LOG_M500C[0] - edge) & (log_mass <= LOG_M500C[1] + edge)
+    redshift_in_range = (redshift >= REDSHIFTS[0]) & (redshift <= REDSHIFTS[1])
+    reasons = []
+    for row in np.flatnonzero(~(mass_in_range & redshift_in_range)):
+        if not mass_in_range[row]:
             limits = f"10^{LOG_M500C[0]:g} to 10^{LOG_M500C[1]:g}"
-            wrong.append(f"row {row + 1} has M500c {mass[row]:.4g} Msun/h, not {limits}")
+            reasons.append(f"row {row + 1} has M500c {mass[row]:.4g} Msun/h, not {limits}")
         else:
             limits = f"{REDSHIFTS[0]:g} to {REDSHIFTS[1]:g}"
-            wrong.append(f"row {row + 1} has redshift {redshift[row]:.4g}, not {limits}")
-    return good & near, wrong
+            reasons.append(f"row {row + 1} has redshift {redshift[row]:.4g}, not {limits}")
+    return mass_in_range & redshift_in_range, reasons
 
 
 def _listed(lines: list[str]) -> str:
-    more = len(lines) - MOST_LISTED
-    return "; ".join(lines[:MOST_LISTED]) + (f"; and {more} more" if more > 0 else "")
+    n_more = len(lines) - MOST_LISTED
+    return "; ".join(lines[:MOST_LISTED]) + (f"; and {n_more} more" if n_more > 0 else "")
 
 
 def _remove_impossible(
-    values: dict[str, np.ndarray], row: np.ndarray, found: dict[str, Named]
+    values: dict[str, np.ndarray], row: np.ndarray, quantities: dict[str, Named]
 ) -> list[str]:
     """Make values that cannot be NaN; return a note of them."""
-    wrong = []
+    impossible = []
     for name, column in values.items():
         if name in ("m500c", "redshift", "box"):
             continue
         kind = KINDS[name]
         least = kind.low if kind.low < 0 else np.nextafter(kind.low, 1)
         bad = ~np.isnan(column) & ~((column >= least) & (column <= kind.high))
-        called = found[name].column.name
-        wrong += [f"row {row[i] + 1} has {called} {column[i]:.4g}" for i in np.flatnonzero(bad)]
+        called = quantities[name].column.name
+        impossible += [
+            f"row {row[i] + 1} has {called} {column[i]:.4g}" for i in np.flatnonzero(bad)
+        ]
         column[bad] = np.nan
-    if not wrong:
+    if not impossible:
         return []
-    return [f"{len(wrong)} values cannot be and are drawn instead: {_listed(wrong)}"]
+    return [f"{len(impossible)} values cannot be and are drawn instead: {_listed(impossible)}"]
 
 
 def _box(values: dict[str, np.ndarray], file: Path) -> float | None:
@@ -225,14 +232,14 @@ def _join(values: dict[str, np.ndarray]) -> None:
     for fraction, mass in (("f_gas", "M_gas"), ("f_star", "M_star")):
         if fraction in values:
             values[mass] = values.pop(fraction) * values["m500c"]
-    for whole, excised in (("L_X", "L_X_ce"), ("L_X_soft", "L_X_soft_ce")):
-        if excised not in values or whole not in values:
+    for total, excised in (("L_X", "L_X_ce"), ("L_X_soft", "L_X_soft_ce")):
+        if excised not in values or total not in values:
             continue
-        share = 1 - values[excised] / values[whole]
+        share = 1 - values[excised] / values[total]
         values[excised] = np.where(share > 0, values[excised], np.nan)
         derived = np.where((share > 0) & (share < 1), share, np.nan)
-        told = values.get("core_share", np.full(len(share), np.nan))
-        values["core_share"] = np.where(np.isfinite(told), told, derived)
+        stated = values.get("core_share", np.full(len(share), np.nan))
+        values["core_share"] = np.where(np.isfinite(stated), stated, derived)
     values.pop("L_X_soft_ce", None)
 
 
@@ -246,9 +253,9 @@ def _places(values: dict[str, np.ndarray], side: float, assumed: bool, file: Pat
     if "x" not in values:
         return [*notes, "no positions: drawn evenly in the box, one for each halo"]
     places = np.stack([values[name] for name in "xyz"])
-    known = np.isfinite(places).all(0)
-    if known.any():
-        least, most = places[:, known].min(), places[:, known].max()
+    complete = np.isfinite(places).all(0)
+    if complete.any():
+        least, most = places[:, complete].min(), places[:, complete].max()
         if most > side * 1.0001 or least < -0.5001 * side or most - least > side * 1.0001:
             raise InputError(
                 f"reach from {least:.6g} to {most:.6g} comoving Mpc/h, the box has {side:g}",
@@ -258,19 +265,19 @@ def _places(values: dict[str, np.ndarray], side: float, assumed: bool, file: Pat
             values[name] = column
         if assumed:
             notes.append(f"the box is taken to have {side:g} comoving Mpc/h (halos.box_mpc_h)")
-    if not known.all():
-        notes.append(f"{int((~known).sum())} rows without a position: drawn evenly in the box")
+    if not complete.all():
+        notes.append(f"{int((~complete).sum())} rows without a position: drawn evenly in the box")
     return notes
 
 
 def _snapshots(redshift: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
     """Return the redshifts of the snapshots and each row's index; none and -1 on a light-cone."""
-    found = np.unique(redshift)
-    found = found[np.append(True, np.diff(found) > _SAME_REDSHIFT)]
-    if len(found) > 1 and len(redshift) < PER_SNAPSHOT * len(found):
+    redshifts = np.unique(redshift)
+    redshifts = redshifts[np.append(True, np.diff(redshifts) > _SAME_REDSHIFT)]
+    if len(redshifts) > 1 and len(redshift) < PER_SNAPSHOT * len(redshifts):
         return (), np.full(len(redshift), -1)
-    index = np.searchsorted(found, redshift + _SAME_REDSHIFT / 2, side="right") - 1
-    return tuple(found.tolist()), index
+    index = np.searchsorted(redshifts, redshift + _SAME_REDSHIFT / 2, side="right") - 1
+    return tuple(redshifts.tolist()), index
 
 
 def _histories(
@@ -284,21 +291,21 @@ def _histories(
     n = len(snapshot)
     has_place = "x" in values and all(np.isfinite(values[name]).all() for name in "xyz")
     place = np.stack([values[name] for name in "xyz"], axis=1) if has_place else None
-    why = "no ids"
+    reason = "no ids"
     if labels is not None:
         named = np.array([label or f"\0{i}" for i, label in enumerate(labels)])
-        why = _why_no_histories(named, values["redshift"], place, side)
-        if not why:
+        reason = _why_no_histories(named, values["redshift"], place, side)
+        if not reason:
             history = in_order(named)
             return history, f"{history.max() + 1} halos by their ids, in {n} rows"
     if place is None or snapshot.max() < 1:
-        return np.arange(n), f"{why}: every row is a halo of its own"
+        return np.arange(n), f"{reason}: every row is a halo of its own"
     history = match_histories(
         place, values["m500c"], snapshot, side,
         radius=config.match_mpc_h, factor=config.match_factor,
     )  # fmt: skip
     return history, (
-        f"{why}: {history.max() + 1} halos in {n} rows, matched between snapshots within "
+        f"{reason}: {history.max() + 1} halos in {n} rows, matched between snapshots within "
         f"{config.match_mpc_h:g} Mpc/h and a factor of {config.match_factor:g} in mass"
     )
 
@@ -315,11 +322,11 @@ def _why_no_histories(
     if (np.abs(redshift[a] - redshift[b])[same] <= _SAME_REDSHIFT).any():
         return "ids are there twice at one redshift"
     if place is not None:
-        apart = place[a[same]] - place[b[same]]
-        apart -= side * np.round(apart / side)
-        far = float(np.median(np.linalg.norm(apart, axis=1)))
-        if far > FAR_MPC_H:
-            return f"ids are of halos {far:.0f} Mpc/h apart"
+        offset = place[a[same]] - place[b[same]]
+        offset -= side * np.round(offset / side)
+        separation = float(np.median(np.linalg.norm(offset, axis=1)))
+        if separation > FAR_MPC_H:
+            return f"ids are of halos {separation:.0f} Mpc/h apart"
     return ""
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from icmass.cosmology import Cosmology
 from icmass.observe.allsky import AllSkyConfig
 from icmass.observe.coverage import CoverageConfig
 from icmass.observe.detection import DetectionConfig
+from icmass.parameter import parameter
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.physics_prior import PhysicsPrior
 from icmass.universe.agn import AgnConfig
 from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.fluctuations import FluctuationConfig
-from icmass.universe.galaxies import GalaxyConfig
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import HaloConfig
 from icmass.universe.neighbours import NeighbourConfig
@@ -24,53 +25,53 @@ from icmass.universe.twins import TwinConfig
 
 
 class ObserveConfig(BaseModel):
-    """How the sky is observed.
-
-    Parameters
-    ----------
-    instrument : str
-        A built-in instrument (``erosita``, ``xmm_pn``) or a JSON file of the same form. One that
-        points, as ``xmm_pn``, sees a disc about the cluster; the rest of the map has coverage 0.
-        With ``vignetting: onaxis`` the coverage falls off axis as the effective area does.
-    vignetting : {"survey", "onaxis"}
-        Effective area averaged over the field of view by the scan, or on axis.
-    arf, rmf : str or None
-        OGIP files that replace the built-in area and redistribution.
-    exposure_s : float or (float, float)
-        Exposure [s], or the range from which each cluster's is drawn evenly.
-    half_width_mpc_h : float
-        Half the side of a map [comoving Mpc/h].
-    n_pixels : int
-        Pixels along a side.
-    bands : tuple of (float, float)
-        PI energy bands [keV], in ascending order, not overlapping.
-    nh_1e20 : float
-        Galactic column density [1e20 cm^-2].
-    sky : AllSkyConfig or None
-        Sightlines all over the sky: exposure and column density are then theirs.
-    psf, redistribution, background, agn : bool
-        Whether to blur positions, blur energies, add background, add AGN.
-    coverage : CoverageConfig or None
-        Field edges, gradients and masked sources; None: the whole map is seen.
-    """
+    """How the sky is observed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instrument: str = "erosita"
-    vignetting: Literal["survey", "onaxis"] = "survey"
-    arf: str | None = None
-    rmf: str | None = None
-    exposure_s: float | tuple[float, float] = 2000.0
-    half_width_mpc_h: float = Field(2.3, gt=0.2, le=20)
-    n_pixels: int = Field(128, ge=16, le=1024)
-    bands: tuple[tuple[float, float], ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
-    nh_1e20: float = Field(DEFAULT_NH_1E20, ge=0, le=1000)
-    sky: AllSkyConfig | None = None
-    psf: bool = True
-    redistribution: bool = True
-    background: bool = True
-    agn: bool = True
-    coverage: CoverageConfig | None = None
+    instrument: str = parameter(
+        "erosita",
+        "Name of a built-in instrument (erosita, xmm_pn), or path of a JSON file that describes one. "
+        "One that points sees a disc about the cluster; the rest of the map has coverage 0.",
+    )
+    vignetting: Literal["survey", "onaxis"] = parameter(
+        "survey",
+        "Effective area averaged over the field of view by the scan (survey), or on axis (onaxis); "
+        "of an instrument that points, on-axis coverage falls with radius as the area does.",
+    )
+    arf: str | None = parameter(None, "OGIP file that replaces the built-in effective area.")
+    rmf: str | None = parameter(None, "OGIP file that replaces the built-in energy redistribution.")
+    exposure_s: float | tuple[float, float] = parameter(
+        2000.0,
+        "Unvignetted exposure, or the range from which each cluster's is drawn uniformly.",
+        unit="s",
+    )
+    half_width_mpc_h: float = parameter(
+        2.3, "Half the side of a map.", unit="comoving Mpc/h", gt=0.2, le=20
+    )
+    n_pixels: int = parameter(128, "Pixels along a side of a map.", unit="pixel", ge=16, le=1024)
+    bands: tuple[tuple[float, float], ...] = parameter(
+        ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0)),
+        "Energy bands in PI, in ascending order, not overlapping.",
+        unit="keV",
+    )
+    nh_1e20: float = parameter(
+        DEFAULT_NH_1E20, "Galactic column density of hydrogen.", unit="1e20 cm^-2", ge=0, le=1000
+    )
+    sky: AllSkyConfig | None = parameter(
+        None,
+        "Sightlines all over the sky: exposure and column density are then theirs; null: none.",
+    )
+    psf: bool = parameter(True, "Whether the point-spread function blurs positions.")
+    redistribution: bool = parameter(
+        True, "Whether the energy redistribution of the detector blurs energies."
+    )
+    background: bool = parameter(True, "Whether sky and particle background are added.")
+    agn: bool = parameter(True, "Whether active galactic nuclei are added.")
+    coverage: CoverageConfig | None = parameter(
+        None,
+        "Field edges, exposure gradients and masked sources; null: the whole map is seen.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -92,40 +93,49 @@ class ObserveConfig(BaseModel):
 
 
 class SurveyConfig(BaseModel):
-    """Everything that decides what a simulated survey holds, but its size and seed.
-
-    Parameters
-    ----------
-    preset : str
-        The preset that it started from.
-    variants : tuple of str
-        Physics variants that were applied to it.
-    detection : DetectionConfig or None
-        Only detected clusters, of a light-cone (``halos.redshift_range``); None: all halos.
-    physics : PhysicsPrior or None
-        Universes of different physics: of gas and AGN, what the prior draws is then that of each
-        cluster's universe, not what stands here. None: one universe, with the physics given here.
-    twins : TwinConfig or None
-        The halos are those of a table (``icmass simulate --catalogue``), which the survey keeps.
-    """
+    """Everything that decides what a simulated survey holds, but its size and seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    preset: str = "erosita"
-    variants: tuple[str, ...] = ()
-    cosmology: Cosmology = Cosmology()
-    halos: HaloConfig = HaloConfig()
-    gas: GasConfig = GasConfig()
-    substructure: SubstructureConfig = SubstructureConfig()
-    neighbours: NeighbourConfig = NeighbourConfig()
-    fluctuations: FluctuationConfig = FluctuationConfig()
-    catalogue: CatalogueConfig = CatalogueConfig()
-    agn: AgnConfig = AgnConfig()
-    galaxies: GalaxyConfig = GalaxyConfig()
-    observe: ObserveConfig = ObserveConfig()
-    detection: DetectionConfig | None = None
-    physics: PhysicsPrior | None = None
-    twins: TwinConfig | None = None
+    preset: str = parameter("erosita", "Preset that the configuration started from.")
+    variants: tuple[str, ...] = parameter(
+        (), "Physics variants that were applied to the preset, in this order."
+    )
+    cosmology: Cosmology = parameter(Cosmology(), "Flat Lambda-CDM cosmology.")
+    halos: HaloConfig = parameter(HaloConfig(), "Which halos are drawn, and how they evolve.")
+    gas: GasConfig = parameter(
+        GasConfig(), "Intracluster gas; pivot 2e14 Msun/h, E(z) = 1 at redshift 0."
+    )
+    substructure: SubstructureConfig = parameter(SubstructureConfig(), "Subhalos with gas.")
+    neighbours: NeighbourConfig = parameter(
+        NeighbourConfig(), "Other halos around the cluster and along the line of sight."
+    )
+    fluctuations: FluctuationConfig = parameter(
+        FluctuationConfig(), "Fluctuations of the gas density, hence of the surface brightness."
+    )
+    catalogue: CatalogueConfig = parameter(
+        CatalogueConfig(), "L_X of a halo catalogue beyond what is in the photons."
+    )
+    agn: AgnConfig = parameter(
+        AgnConfig(), "Active galactic nuclei; luminosities and fluxes in 0.5-2 keV, unabsorbed."
+    )
+    galaxies: GalaxyConfig = parameter(GalaxyConfig(), "Galaxies in and around clusters.")
+    observe: ObserveConfig = parameter(ObserveConfig(), "How the sky is observed.")
+    detection: DetectionConfig | None = parameter(
+        None,
+        "Only detected clusters, of a light-cone (halos.redshift_range); null: all halos.",
+    )
+    physics: PhysicsPrior | None = parameter(
+        None,
+        "Universes of different physics: of gas and AGN, what the prior draws is then that of each "
+        "cluster's universe, not what stands here; null: one universe, with the physics given "
+        "here.",
+    )
+    twins: TwinConfig | None = parameter(
+        None,
+        "The halos are those of a table (icmass simulate --catalogue), which the survey keeps; "
+        "null: they are drawn.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -86,10 +86,10 @@ def ingest(
     """
     paths = as_paths(files)
     check_new_store(Path(out), overwrite=overwrite or resume)
-    given = None if table is None else Path(table)
-    targets = read_targets(given, ra, dec, redshift, nh, events=paths[0], notes=notes)
+    table_path = None if table is None else Path(table)
+    targets = read_targets(table_path, ra, dec, redshift, nh, events=paths[0], notes=notes)
     edges = parse_bands(bands) if isinstance(bands, str) else [(lo, hi) for lo, hi in bands]
-    made = ingest_events(
+    result = ingest_events(
         paths,
         targets,
         MapGrid(tuple(edges), pixels, half_width),
@@ -101,12 +101,12 @@ def ingest(
         overwrite=overwrite,
         progress=progress,
     )
-    if not made.names and len(targets) == 1:
-        raise next(iter(made.failed.values()))
-    for note in made.notes:
+    if not result.names and len(targets) == 1:
+        raise next(iter(result.failed.values()))
+    for note in result.notes:
         if notes is not None:
             notes(note)
-    return made
+    return result
 
 
 def as_paths(files: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -31,8 +31,8 @@ def octant_folds(survey: xr.Dataset, n_folds: int = OCTANTS) -> np.ndarray:
     """Return the fold 0..n_folds-1 of every cluster.
 
     The octants (2 x 2 x 2) of the box are grouped: eight folds are the octants (as in Ho et al.
-    2023), four are columns along z, two are halves along x. A halo and its later selves share a
-    fold: the position of the self at the lowest redshift decides for all of them.
+    2023), four are columns along z, two are halves along x. A halo has one fold at all
+    snapshots: its position at the lowest redshift decides.
 
     Parameters
     ----------
@@ -88,6 +88,6 @@ def _as_latest_self(fold: np.ndarray, halo_id: np.ndarray, redshift: np.ndarray)
     """Give every appearance of a halo the fold of its appearance at the lowest redshift."""
     order = np.lexsort((redshift, halo_id))
     _, first, inverse = np.unique(halo_id[order], return_index=True, return_inverse=True)
-    settled = np.empty_like(fold)
-    settled[order] = fold[order][first][inverse]
-    return settled
+    by_halo = np.empty_like(fold)
+    by_halo[order] = fold[order][first][inverse]
+    return by_halo

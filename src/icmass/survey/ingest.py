@@ -28,11 +28,11 @@ from icmass.survey.readers.reading import EventReading, plain_grid, scanned
 from icmass.survey.readers.sky_grid import MapGrid
 from icmass.survey.sky_jobs import MOST_CLUSTERS, Sky, Unit, assign, cluster_file, do_job, job_name
 from icmass.survey.sky_tiles import (
-    Looked,
+    FileScan,
     error_of_plain,
-    known,
-    look_through,
     note_of,
+    scan_file,
+    stored_scan,
     write_plain,
 )
 from icmass.survey.store import SurveyWriter, check_new_store
@@ -151,11 +151,11 @@ def _make(run: _Run, result: Ingested, partial: Path) -> Ingested:
     if all(tile.error for tile in tiles):
         shutil.rmtree(partial)
         raise result.bad_files[0]
-    failed, told = run.read(tiles, maps, unvignetted, result)
+    failed, unit_facts = run.read(tiles, maps, unvignetted, result)
     rows = [row for row in range(len(run.targets)) if row not in failed]
     result.names = [run.targets[row].name for row in rows]
     result.failed = {run.targets[row].name: failed[row] for row in sorted(failed)}
-    facts = _gather_facts(told, tiles)
+    facts = _gather_facts(unit_facts, tiles)
     result.notes = [*facts.get("notes", []), *result.passed_by]
     if rows:
         facts["notes"] = _some(result.notes, "more such notes")
@@ -177,18 +177,18 @@ def _try_few(files: Sequence[Path], grid: MapGrid, reading: EventReading) -> Non
     """Open the first files with the options, to refuse at once what is wrong with these."""
     if not files:
         raise InputError("no event file", field="FILE", hint="give at least one")
-    good, errors = [], []
+    readable, errors = [], []
     for file in files[:FEW]:
         try:
-            good.append(scanned(file))
+            readable.append(scanned(file))
         except InputError as error:
             errors.append(error)
-    if good:
+    if readable:
         first = {
             "exposure_maps": reading.exposure_maps[:1],
             "unvignetted_maps": reading.unvignetted_maps[:1],
         }
-        reading.open(good, grid, **first)
+        reading.open(readable, grid, **first)
     elif len(errors) == len(files):
         raise errors[0]
 
@@ -217,51 +217,51 @@ class _Run:
         plan = json.loads(json.dumps(plan))
         note = self.parts / "plan.json"
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
+            stored_plan = json.loads(note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shutil.rmtree(self.parts.parent, ignore_errors=True)
             self.parts.mkdir(parents=True)
             write_plain(note, plan)
             return
         for key, value in plan.items():
-            if found.get(key) != value:
+            if stored_plan.get(key) != value:
                 raise InputError(
                     f"was begun with other {key}",
                     file=self.parts.parent,
                     hint="resume with the same options, or delete it",
                 )
 
-    def look(self) -> tuple[list[Looked], list[Looked], list[Looked]]:
+    def look(self) -> tuple[list[FileScan], list[FileScan], list[FileScan]]:
         """Look through event files and exposure maps, but for those that are known."""
         paths = {
             "tile": [str(file) for file in self.files],
             "map": list(self.reading.exposure_maps),
             "novig": list(self.reading.unvignetted_maps),
         }
-        every = [(kind, k, path) for kind, of in paths.items() for k, path in enumerate(of)]
+        every = [(kind, k, path) for kind, files in paths.items() for k, path in enumerate(files)]
         todo = []
         for kind, k, path in every:
-            found = known(note_of(self.parts, kind, k), Path(path))
-            if found is None or found.error:
+            scan = stored_scan(note_of(self.parts, kind, k), Path(path))
+            if scan is None or scan.error:
                 todo.append((kind, k, path))
         fixed = str(self.parts), self.reading.to_plain(), plain_grid(self.grid)
         done = len(every) - len(todo)
-        for result in self._tasks(look_through, todo, *fixed):
+        for result in self._tasks(scan_file, todo, *fixed):
             done += int(result)
             self._say("files", done, len(every))
-        looked: dict[str, list[Looked]] = {kind: [] for kind in paths}
+        looked: dict[str, list[FileScan]] = {kind: [] for kind in paths}
         for kind, k, path in every:
-            found = known(note_of(self.parts, kind, k), Path(path))
-            if found is None:
+            scan = stored_scan(note_of(self.parts, kind, k), Path(path))
+            if scan is None:
                 raise InputError("changed while it was read", file=path, hint="run it again")
-            looked[kind].append(found)
+            looked[kind].append(scan)
         return looked["tile"], looked["map"], looked["novig"]
 
     def read(
         self,
-        tiles: list[Looked],
-        maps: list[Looked],
-        unvignetted: list[Looked],
+        tiles: list[FileScan],
+        maps: list[FileScan],
+        unvignetted: list[FileScan],
         result: Ingested,
     ) -> tuple[dict[int, InputError], list[dict[str, Any]]]:
         """Read the clusters; return those that failed, and the facts of each unit, in order."""
@@ -274,15 +274,15 @@ class _Run:
         named = {job_name(job, **files): job for job in jobs}
         self._do(named, len(self.targets), len(failed))
         result.tally = np.sum([tile.tally for tile in tiles], axis=0)
-        told = []
+        unit_facts = []
         for name in named:
-            found = json.loads((self.parts / f"{name}.json").read_text(encoding="utf-8"))
-            failed |= {int(row): error_of_plain(e) for row, e in found["failed"].items()}
-            told += found["told"]
-            in_maps = np.array(found["tally"])[IN_MAPS]
+            result_of_job = json.loads((self.parts / f"{name}.json").read_text(encoding="utf-8"))
+            failed |= {int(row): error_of_plain(e) for row, e in result_of_job["failed"].items()}
+            unit_facts += result_of_job["told"]
+            in_maps = np.array(result_of_job["tally"])[IN_MAPS]
             result.tally[IN_MAPS] += in_maps
             result.tally[_ELSEWHERE] -= in_maps.sum()
-        return failed, told
+        return failed, unit_facts
 
     def _do(self, jobs: dict[str, list[Unit]], n_clusters: int, done: int) -> None:
         """Do the jobs that are not done."""
@@ -338,22 +338,24 @@ class _Run:
             self.progress(what, done, total)
 
 
-def _gather_facts(told: Sequence[dict[str, Any]], tiles: Sequence[Looked]) -> dict[str, Any]:
+def _gather_facts(
+    unit_facts: Sequence[dict[str, Any]], tiles: Sequence[FileScan]
+) -> dict[str, Any]:
     """Return how a survey is made, of what is to be said of its units."""
-    if not told:
+    if not unit_facts:
         return {}
-    good = [tile for tile in tiles if tile.error is None]
-    notes = gather_notes((tile.file, note) for tile in good for note in tile.notes)
-    more = list(dict.fromkeys(note for facts in told for note in facts["notes"]))
-    exposures = list(dict.fromkeys(facts["exposure"] for facts in told))
-    leaks = [facts["light_leak"] for facts in told if facts["light_leak"] != "none"]
+    readable = [tile for tile in tiles if tile.error is None]
+    notes = gather_notes((tile.file, note) for tile in readable for note in tile.notes)
+    contradictions = list(dict.fromkeys(note for facts in unit_facts for note in facts["notes"]))
+    exposures = list(dict.fromkeys(facts["exposure"] for facts in unit_facts))
+    leaks = [facts["light_leak"] for facts in unit_facts if facts["light_leak"] != "none"]
     return {
-        **told[0],
-        "files": _some([Path(tile.file).name for tile in good], "more"),
+        **unit_facts[0],
+        "files": _some([Path(tile.file).name for tile in readable], "more"),
         "exposure": "; or ".join(exposures[:3]),
         "light_leak": leaks[0] if leaks else "none",
-        "exposure_maps_differ": max(facts["exposure_maps_differ"] for facts in told),
-        "notes": [*notes, *_some(more, "more such contradictions")],
+        "exposure_maps_differ": max(facts["exposure_maps_differ"] for facts in unit_facts),
+        "notes": [*notes, *_some(contradictions, "more such contradictions")],
     }
 
 

@@ -86,8 +86,8 @@ class Observatory:
         if config.agn:
             emitted.append(agn_photons(sources, folder, exposure, of_photons))
         for component, photons in enumerate(emitted):
-            seen = self._detected(photons, arcmin, of_photons)
-            maps[component] = bin_photons(seen, grid, coverage, of_photons)
+            detected = self._detected(photons, arcmin, of_photons)
+            maps[component] = bin_photons(detected, grid, coverage, of_photons)
         if config.background:
             maps[2] = self._background(coverage, exposure, nh_1e20, arcmin, of_background)
         return maps, coverage

@@ -99,8 +99,10 @@ def resolve_config(
         text that sets what the prior draws.
     """
     if preset not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise InputError(f"unknown preset {preset!r}", field="--preset", hint=f"choose of {known}")
+        choices = ", ".join(PRESETS)
+        raise InputError(
+            f"unknown preset {preset!r}", field="--preset", hint=f"choose of {choices}"
+        )
     from_file = _read_yaml(file) if file is not None else {}
     named = [*_listed(from_file.get("variants"), file), *variants]
     tree: dict[str, Any] = {"preset": preset}
@@ -139,9 +141,9 @@ def resolve_config(
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
-        given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
+        shown = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
         hint = _similar(first["loc"]) if first["type"] == "extra_forbidden" else None
-        raise InputError(first["msg"] + given, file=file, field=field, hint=hint) from None
+        raise InputError(first["msg"] + shown, file=file, field=field, hint=hint) from None
 
 
 def _similar(path: tuple[int | str, ...]) -> str | None:
@@ -165,11 +167,11 @@ def _set_universes(tree: dict[str, Any], universes: int) -> None:
 
 def _leaves(branch: dict[str, Any], above: str = "") -> list[str]:
     """Return the keys of a nested mapping's values, joined by points."""
-    found = []
+    keys = []
     for key, value in branch.items():
         inner = isinstance(value, dict)
-        found += _leaves(value, f"{above}{key}.") if inner else [f"{above}{key}"]
-    return found
+        keys += _leaves(value, f"{above}{key}.") if inner else [f"{above}{key}"]
+    return keys
 
 
 def _listed(value: Any, file: Path | None) -> list[str]:

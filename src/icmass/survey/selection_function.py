@@ -170,15 +170,15 @@ class SelectionFunction:
         where = np.broadcast_arrays(
             redshift, _plain(exposure, u.s, "exposure"), _plain(nh, 1e20 / u.cm**2, "nh")
         )
-        found = self(fine, *(np.asarray(a)[..., None] for a in where))
-        above = found >= probability
+        probabilities = self(fine, *(np.asarray(a)[..., None] for a in where))
+        above = probabilities >= probability
         first = np.argmax(above, axis=-1)
         inside = above.any(-1) & (first > 0)
         rows = np.maximum(first, 1)[..., None]
-        low, high = (np.take_along_axis(found, rows - step, -1)[..., 0] for step in (1, 0))
-        part = np.clip((probability - low) / np.maximum(high - low, 1e-12), 0, 1)
+        low, high = (np.take_along_axis(probabilities, rows - step, -1)[..., 0] for step in (1, 0))
+        fraction = np.clip((probability - low) / np.maximum(high - low, 1e-12), 0, 1)
         step = np.log(fine[1] / fine[0])
-        return np.where(inside, fine[rows[..., 0] - 1] * np.exp(step * part), np.nan)[()]
+        return np.where(inside, fine[rows[..., 0] - 1] * np.exp(step * fraction), np.nan)[()]
 
     @cached_property
     def marginal(self) -> tuple[np.ndarray, np.ndarray]:
@@ -197,18 +197,18 @@ class SelectionFunction:
         nh: ArrayLike | u.Quantity,
         concentration: ArrayLike | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        given = [
+        coordinates = [
             _plain(m500c, u.solMass / self.cosmology.h, "m500c"),
             _plain(redshift, u.dimensionless_unscaled, "redshift"),
             _plain(exposure, u.s, "exposure"),
             _plain(nh, 1e20 / u.cm**2, "nh", positive=False),
         ]
         if concentration is not None:
-            given.append(_plain(concentration, u.dimensionless_unscaled, "concentration"))
+            coordinates.append(_plain(concentration, u.dimensionless_unscaled, "concentration"))
         try:
-            arrays = np.broadcast_arrays(*given)
+            arrays = np.broadcast_arrays(*coordinates)
         except ValueError:
-            shapes = ", ".join(str(array.shape) for array in given)
+            shapes = ", ".join(str(array.shape) for array in coordinates)
             raise InputError(f"shapes {shapes} do not broadcast", field=", ".join(AXES)) from None
         shape = arrays[0].shape
         flat = [array.ravel() for array in arrays]
@@ -235,12 +235,12 @@ class SelectionFunction:
         below = np.clip((mean <= ln_c[:, None]).sum(1) - 1, 0, max(bins - 2, 0))
         rows, above = np.arange(len(points)), np.minimum(below + 1, bins - 1)
         width = np.maximum(mean[rows, above] - mean[rows, below], 1e-12)
-        part = np.clip((ln_c - mean[rows, below]) / width, 0, 1)
+        fraction = np.clip((ln_c - mean[rows, below]) / width, 0, 1)
         margin = 1e-9
-        known = (ln_c >= low[:, 0] - margin) & (ln_c <= high[:, -1] + margin)
-        part = np.where(known, part, np.nan)
+        in_range = (ln_c >= low[:, 0] - margin) & (ln_c <= high[:, -1] + margin)
+        fraction = np.where(in_range, fraction, np.nan)
         deviate, error = (
-            array[rows, below] * (1 - part) + array[rows, above] * part
+            array[rows, below] * (1 - fraction) + array[rows, above] * fraction
             for array in (deviate, error)
         )
         return deviate, error
@@ -260,9 +260,9 @@ class SelectionFunction:
 
     def _interpolator(self, values: np.ndarray) -> RegularGridInterpolator:
         nodes = [_scale(i, getattr(self, name)) for i, name in enumerate(AXES)]
-        for axis, known in enumerate(nodes):
-            if len(known) == 1:
-                nodes[axis] = np.array([known[0], known[0] + 1])
+        for axis, values_of_axis in enumerate(nodes):
+            if len(values_of_axis) == 1:
+                nodes[axis] = np.array([values_of_axis[0], values_of_axis[0] + 1])
                 values = np.repeat(values, 2, axis=axis)
         return RegularGridInterpolator(nodes, values, bounds_error=False, fill_value=np.nan)
 
@@ -290,8 +290,10 @@ def _plain(
             array = np.asarray(value, dtype=float)
         except (TypeError, ValueError):
             raise InputError(f"{value!r} is no number", field=name) from None
-    wrong = (array <= 0) if positive else (array < 0)
-    if wrong.any():
-        more = "more than 0" if positive else "0 or more"
-        raise InputError(f"{array[wrong].flat[0]:g} is impossible", field=name, hint=f"give {more}")
+    impossible = (array <= 0) if positive else (array < 0)
+    if impossible.any():
+        requirement = "more than 0" if positive else "0 or more"
+        raise InputError(
+            f"{array[impossible].flat[0]:g} is impossible", field=name, hint=f"give {requirement}"
+        )
     return array

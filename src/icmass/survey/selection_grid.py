@@ -107,7 +107,7 @@ def draw_halos(config: SurveyConfig, seed: int, n: int) -> list[Halo]:
     """
     population = HaloPopulation(config.halos, config.cosmology, seed)
     streams = (np.random.SeedSequence(seed, spawn_key=(_HALOS, i)) for i in range(n))
-    return [population.draw(i, np.random.default_rng(of)) for i, of in enumerate(streams)]
+    return [population.draw(i, np.random.default_rng(stream)) for i, stream in enumerate(streams)]
 
 
 def tabulate_selection(
@@ -158,14 +158,14 @@ def tabulate_selection(
     if n_halos < MIN_HALOS:
         raise InputError(f"{n_halos} is too few", field="halos", hint=f"give {MIN_HALOS} or more")
     grid = grid or SelectionGrid.of(config)
-    text = config.model_dump_json()
-    work = [(text, seed, n_halos, grid, redshift) for redshift in grid.redshift]
+    config_json = config.model_dump_json()
+    work = [(config_json, seed, n_halos, grid, redshift) for redshift in grid.redshift]
     columns = []
     for column in _mapped(work, workers):
         columns.append(column)
         if progress is not None:
             progress(len(columns), len(work))
-    node, concentration = (np.stack(part, axis=2) for part in zip(*columns, strict=True))
+    node, concentration = (np.stack(arrays, axis=2) for arrays in zip(*columns, strict=True))
     return SelectionFunction(
         **{name: np.array(getattr(grid, name)) for name in AXES},
         probability=node[0],
@@ -182,7 +182,7 @@ def tabulate_selection(
             "version": __version__,
             "halos": n_halos,
             "detect": config.detection.model_dump_json(),
-            "config": json.dumps(json.loads(text)),
+            "config": json.dumps(json.loads(config_json)),
         },
     )
 
@@ -200,16 +200,16 @@ def _mapped(work: Sequence[_Work], workers: int) -> Iterator[_Column]:
 
 
 @lru_cache(maxsize=1)
-def _universe(text: str, seed: int, n: int) -> tuple[SurveyConfig, Selection, list[Halo]]:
+def _universe(config_json: str, seed: int, n: int) -> tuple[SurveyConfig, Selection, list[Halo]]:
     """Return what all nodes share, made once in a process."""
-    config = SurveyConfig.model_validate_json(text)
+    config = SurveyConfig.model_validate_json(config_json)
     if config.detection is None:
         raise InputError("keeps all halos", field="detection")
     selection = Selection(config.detection, Observatory(config), config.cosmology)
     return config, selection, draw_halos(config, seed, n)
 
 
-def _column(given: _Work) -> _Column:
+def _column(task: _Work) -> _Column:
     """Return all masses of one redshift.
 
     Returns
@@ -219,8 +219,8 @@ def _column(given: _Work) -> _Column:
     concentration : ndarray, shape (3, n_m, n_bin)
         Mean, least, largest.
     """
-    text, seed, n, grid, redshift = given
-    config, selection, halos = _universe(text, seed, n)
+    config_json, seed, n, grid, redshift = task
+    config, selection, halos = _universe(config_json, seed, n)
     nodes, concentrations = [], []
     for mass in grid.m500c:
         placed = [halo_at(halo, mass, redshift, config.cosmology) for halo in halos]
@@ -229,8 +229,8 @@ def _column(given: _Work) -> _Column:
             selection.signal(halo, gas, grid.nh) for halo, gas in zip(placed, gases, strict=True)
         ]
         concentration = np.array([signal.concentration for signal in signals])
-        found = selection.probabilities(signals, grid.exposure)
-        node, of_bins = _binned(found, concentration)
+        probabilities = selection.probabilities(signals, grid.exposure)
+        node, of_bins = _binned(probabilities, concentration)
         nodes.append(node)
         concentrations.append(of_bins)
     return np.stack(nodes, axis=1), np.stack(concentrations, axis=1)
@@ -240,12 +240,15 @@ def _bin_edges(n: int) -> np.ndarray:
     return np.rint(n * np.array(SHARES)).astype(int)
 
 
-def _binned(found: np.ndarray, concentration: np.ndarray) -> _Column:
+def _binned(probabilities: np.ndarray, concentration: np.ndarray) -> _Column:
     """Return mean and error of the probability (n, e, nh) in bins of concentration."""
     order = np.argsort(concentration, kind="stable")
-    found, ln_c = found[order], np.log(concentration[order])
-    parts = [slice(a, b) for a, b in pairwise(_bin_edges(len(found)))]
-    mean = [found[part].mean(0) for part in parts]
-    error = [found[part].std(0, ddof=1) / np.sqrt(len(found[part])) for part in parts]
-    of_bins = [(ln_c[part].mean(), ln_c[part][0], ln_c[part][-1]) for part in parts]
+    probabilities, ln_c = probabilities[order], np.log(concentration[order])
+    bins = [slice(a, b) for a, b in pairwise(_bin_edges(len(probabilities)))]
+    mean = [probabilities[bin_rows].mean(0) for bin_rows in bins]
+    error = [
+        probabilities[bin_rows].std(0, ddof=1) / np.sqrt(len(probabilities[bin_rows]))
+        for bin_rows in bins
+    ]
+    of_bins = [(ln_c[bin_rows].mean(), ln_c[bin_rows][0], ln_c[bin_rows][-1]) for bin_rows in bins]
     return np.stack([np.stack(mean, -1), np.stack(error, -1)]), np.exp(np.array(of_bins).T)

@@ -92,8 +92,10 @@ def selection_table(function: Tabulated) -> Table:
     for name, which in zip(_OF_BINS, words, strict=True):
         values = np.broadcast_to(getattr(function, name)[:, :, None, None], shape).ravel()
         columns.append(column(name, values, f"{which} concentration of the bin, {_DEFINITION}"))
-    told = ("probability that a halo is detected", "standard error of the probability")
-    for name, about, ucd in zip(_OF_NODES, told, ("stat.probability", "stat.error"), strict=True):
+    descriptions = ("probability that a halo is detected", "standard error of the probability")
+    for name, about, ucd in zip(
+        _OF_NODES, descriptions, ("stat.probability", "stat.error"), strict=True
+    ):
         columns.append(column(name, getattr(function, name).ravel(), about, ucd=ucd))
     halos = np.broadcast_to(function.n_halos, shape).ravel()
     columns.append(column("n_halos", halos, "simulated halos of the bin", ucd="meta.number"))
@@ -154,8 +156,8 @@ def read_selection_table(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _cosmology(meta: Mapping[str, Any], path: Path) -> Cosmology:
     try:
-        known = {name: float(meta[name]) for name in Cosmology.model_fields}
-        return Cosmology.model_validate(known)
+        parameters = {name: float(meta[name]) for name in Cosmology.model_fields}
+        return Cosmology.model_validate(parameters)
     except (KeyError, TypeError, ValueError, ValidationError):
         raise InputError(
             "does not tell its cosmology", file=path, field=", ".join(Cosmology.model_fields)
@@ -165,8 +167,8 @@ def _cosmology(meta: Mapping[str, Any], path: Path) -> Cosmology:
 def _read_meta(path: Path) -> dict[str, Any]:
     """Return the table's ``meta`` that `write_table` put into the file, keys in small letters."""
     readers = {".ecsv": _meta_of_ecsv, ".fits": _meta_of_fits}
-    found = readers.get(path.suffix.lower(), _meta_of_votable)(path)
-    return {key.lower(): found[key] for key in found if key.lower() in META}
+    meta = readers.get(path.suffix.lower(), _meta_of_votable)(path)
+    return {key.lower(): meta[key] for key in meta if key.lower() in META}
 
 
 def _meta_of_ecsv(path: Path) -> Mapping[str, Any]:

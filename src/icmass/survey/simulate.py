@@ -69,11 +69,11 @@ class Streams(dict[str, np.random.Generator]):
 
     def __missing__(self, name: str) -> np.random.Generator:
         key = (self._cluster, _STREAMS.index(name))
-        made = np.random.Generator(
+        generator = np.random.Generator(
             np.random.PCG64(np.random.SeedSequence(self._seed, spawn_key=key))
         )
-        self[name] = made
-        return made
+        self[name] = generator
+        return generator
 
 
 class Simulator:
@@ -94,8 +94,8 @@ class Simulator:
     background and catalogue: to change the telescope leaves the universe as it is. Halos with a
     history come from boxes with streams of their own.
 
-    With a prior of the physics (`SurveyConfig.physics`), the n-th new halo of the survey and its
-    other selves are in universe n modulo the number of universes. Where all halos are kept, they
+    With a prior of the physics (`SurveyConfig.physics`), the n-th new halo of the survey is, at
+    all snapshots, in universe n modulo the number of universes. Where all halos are kept, they
     are those of the same survey without the prior, but for their latent temperature.
     """
 
@@ -180,8 +180,8 @@ class Simulator:
         halo = self.population.draw(cluster, rng)
         if self.universes is None:
             return halo
-        wanted = latent_correlation(self.config_of(cluster).halos, "temperature", "gas_mass")
-        return with_temperature(halo, self.config.halos, wanted)
+        correlation = latent_correlation(self.config_of(cluster).halos, "temperature", "gas_mass")
+        return with_temperature(halo, self.config.halos, correlation)
 
     def _target(self, cluster: int, streams: Streams) -> tuple[Halo, dict[str, float]]:
         """Return the next halo that is selected, and its exposure, column density and place."""
@@ -192,13 +192,13 @@ class Simulator:
             if self.selection is None:
                 return halo, sight
             gas = make_gas(halo, config.gas, config.cosmology)
-            found = self.selection.probability(
+            probability = self.selection.probability(
                 halo,
                 gas,
                 exposure=sight["exposure"],
                 nh_1e20=sight["nh"],
             )
-            if streams["halo"].random() < found:
+            if streams["halo"].random() < probability:
                 return halo, sight
         raise InputError(
             f"finds no cluster among {_MOST_TRIALS} halos",
@@ -259,12 +259,12 @@ class Simulator:
             **self.luminosities(scene, cluster),
             **self._galaxies(scene, streams["galaxies"]),
         }
-        found = photon_counts(maps[None], halo.r500c, half_width=config.observe.half_width_mpc_h)
-        values |= {name: float(count[0]) for name, count in found.items()}
+        counts = photon_counts(maps[None], halo.r500c, half_width=config.observe.half_width_mpc_h)
+        values |= {name: float(count[0]) for name, count in counts.items()}
         values |= {f"latent_{name}": value for name, value in halo.latents.items()}
         values |= {f"latent_{name}": gas.shape[name] for name in GAS_SHAPE}
         values |= {} if self.universes is None else {"universe": self.universe(cluster)}
-        values |= {} if self.twins is None else self.twins.kept(cluster)
+        values |= {} if self.twins is None else self.twins.catalogue_values(cluster)
         return values if coverage is None else {**values, "coverage": coverage}
 
     def luminosities(self, scene: Scene, cluster: int) -> dict[str, Any]:
@@ -287,7 +287,7 @@ class Simulator:
 
     def _galaxies(self, scene: Scene, rng: np.random.Generator) -> dict[str, Any]:
         config, halo = self.config, scene.halo
-        drawn = draw_galaxies(
+        galaxies = draw_galaxies(
             halo,
             scene.neighbours,
             config.galaxies,
@@ -295,18 +295,18 @@ class Simulator:
             config.observe.half_width_mpc_h,
             rng,
         )
-        found = galaxy_proxies(drawn, halo.redshift, config.cosmology)
+        proxies = galaxy_proxies(galaxies, halo.redshift, config.cosmology)
         return {
             "M_star": ideal_m_star(halo, config.galaxies),
-            "N_gal": found["n_gal"],
-            "sigma_v": found["sigma_v"],
-            "sigma_v_true": found["sigma_v_true"],
-            "galaxy_offset": len(drawn.x),
-            "galaxy_x": drawn.x,
-            "galaxy_y": drawn.y,
-            "galaxy_v": drawn.v_los,
-            "galaxy_m_star": drawn.m_star,
-            "galaxy_member": drawn.member,
+            "N_gal": proxies["n_gal"],
+            "sigma_v": proxies["sigma_v"],
+            "sigma_v_true": proxies["sigma_v_true"],
+            "galaxy_offset": len(galaxies.x),
+            "galaxy_x": galaxies.x,
+            "galaxy_y": galaxies.y,
+            "galaxy_v": galaxies.v_los,
+            "galaxy_m_star": galaxies.m_star,
+            "galaxy_member": galaxies.member,
         }
 
     def _scene(self, cluster: int, halo: Halo, rng: np.random.Generator) -> Scene:

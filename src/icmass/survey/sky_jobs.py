@@ -24,7 +24,7 @@ from icmass.survey.readers.footprint import any_reached
 from icmass.survey.readers.observed import Target
 from icmass.survey.readers.reading import EventReading, grid_of_plain, scanned
 from icmass.survey.readers.sky_grid import MapGrid
-from icmass.survey.sky_tiles import Looked, error_of_plain, plain_error, write_plain
+from icmass.survey.sky_tiles import FileScan, error_of_plain, plain_error, write_plain
 
 MOST_CLUSTERS = 512
 """Of a job, so that workers share the clusters of few files."""
@@ -78,9 +78,9 @@ def assign(
     rows: Sequence[int],
     grid: MapGrid,
     *,
-    tiles: Sequence[Looked],
-    maps: Sequence[Looked],
-    unvignetted: Sequence[Looked],
+    tiles: Sequence[FileScan],
+    maps: Sequence[FileScan],
+    unvignetted: Sequence[FileScan],
 ) -> tuple[list[list[Unit]], dict[int, InputError]]:
     """Return jobs, each some units, and why there are no photons of clusters in none of them.
 
@@ -90,26 +90,26 @@ def assign(
     rows : sequence of int
         Those of them to be looked at.
     grid : MapGrid
-    tiles, maps, unvignetted : sequence of Looked
+    tiles, maps, unvignetted : sequence of FileScan
         Event files and exposure maps; a single one is taken for all clusters.
     """
     frames = frames_of([targets[row] for row in rows], grid)
 
-    def reached(files: Sequence[Looked]) -> list[list[int]]:
+    def reached(files: Sequence[FileScan]) -> list[list[int]]:
         good = [number for number, file in enumerate(files) if file.error is None]
         if len(files) == 1:
             return [good] * len(rows)
-        found = any_reached([files[number].box for number in good], frames)
-        return [[good[k] for k in numbers] for numbers in found]
+        numbers_of = any_reached([files[number].box for number in good], frames)
+        return [[good[k] for k in numbers] for numbers in numbers_of]
 
-    bad = [file for file in tiles if file.error is not None]
-    in_bad = any_reached([file.box for file in bad], frames)
+    unreadable = [file for file in tiles if file.error is not None]
+    in_unreadable = any_reached([file.box for file in unreadable], frames)
     of_tiles, of_maps, of_novig = reached(tiles), reached(maps), reached(unvignetted)
     failed: dict[int, InputError] = {}
     groups: dict[tuple[int, ...], list[int]] = {}
     for k, row in enumerate(rows):
-        if in_bad[k]:
-            failed[row] = error_of_plain(bad[in_bad[k][0]].error or {})
+        if in_unreadable[k]:
+            failed[row] = error_of_plain(unreadable[in_unreadable[k][0]].error or {})
         elif not of_tiles[k]:
             failed[row] = _outside(targets[row], "event files", "check the position")
         elif (maps and not of_maps[k]) or (unvignetted and not of_novig[k]):
@@ -120,13 +120,13 @@ def assign(
     at_once = min(MOST_CLUSTERS, clusters_at_once(grid))
     for numbers, members in sorted(groups.items()):
         for start in range(0, len(members), at_once):
-            some = members[start : start + at_once]
+            chunk = members[start : start + at_once]
             units.append(
                 Unit(
-                    [rows[k] for k in some],
+                    [rows[k] for k in chunk],
                     list(numbers),
-                    sorted({n for k in some for n in of_maps[k]}),
-                    sorted({n for k in some for n in of_novig[k]}),
+                    sorted({n for k in chunk for n in of_maps[k]}),
+                    sorted({n for k in chunk for n in of_novig[k]}),
                 )
             )
     return _jobs(units), failed
@@ -157,9 +157,9 @@ def _jobs(units: Sequence[Unit]) -> list[list[Unit]]:
 
 def job_name(
     job: Sequence[Unit],
-    tiles: Sequence[Looked],
-    maps: Sequence[Looked],
-    unvignetted: Sequence[Looked],
+    tiles: Sequence[FileScan],
+    maps: Sequence[FileScan],
+    unvignetted: Sequence[FileScan],
 ) -> str:
     """Return a name that changes with what a job does and with the files that it reads."""
     stamps = [
@@ -201,20 +201,22 @@ def do_job(
     name, units = task
     where, sky = Path(folder), _sky(folder, mark)
     failed: dict[str, Any] = {}
-    told: list[dict[str, Any]] = []
+    unit_facts: list[dict[str, Any]] = []
     tally = np.zeros(len(OUTCOMES), np.int64)
     try:
         for unit in (Unit(**values) for values in units):
-            for row, error in _do_unit(where, sky, unit, tally, told):
+            for row, error in _do_unit(where, sky, unit, tally, unit_facts):
                 failed[str(row)] = plain_error(error)
     except (OSError, MemoryError) as error:
         return error
-    write_plain(where / f"{name}.json", {"failed": failed, "tally": tally.tolist(), "told": told})
+    write_plain(
+        where / f"{name}.json", {"failed": failed, "tally": tally.tolist(), "told": unit_facts}
+    )
     return name, sum(len(values["rows"]) for values in units)
 
 
 def _do_unit(
-    folder: Path, sky: Sky, unit: Unit, tally: np.ndarray, told: list[Any]
+    folder: Path, sky: Sky, unit: Unit, tally: np.ndarray, unit_facts: list[Any]
 ) -> Iterator[tuple[int, InputError]]:
     """Write the clusters of a unit; yield those of which nothing can be made, and why."""
     targets = [Target(**sky.targets[row]) for row in unit.rows]
@@ -230,7 +232,7 @@ def _do_unit(
                 _write_cluster(cluster_file(folder, row), values)
         tally[IN_MAPS] += source.tally[IN_MAPS]
         notes = [*source.exposure.notes, *source.masks.notes]
-        told.append({**source.facts, "files": [], "notes": notes})
+        unit_facts.append({**source.facts, "files": [], "notes": notes})
     except InputError as error:
         for row in unit.rows[at:]:
             yield row, error

@@ -22,7 +22,7 @@ from icmass.survey.readers.sky_grid import MapGrid
 
 
 @dataclass(frozen=True)
-class Looked:
+class FileScan:
     """What a look through a file has found.
 
     Attributes
@@ -64,7 +64,7 @@ def error_of_plain(values: dict[str, Any]) -> InputError:
     return InputError(**values)
 
 
-def look_through(
+def scan_file(
     folder: str, reading: dict[str, Any], grid: dict[str, Any], task: tuple[str, int, str]
 ) -> Exception | int:
     """Look through a file and note what is found; give an error of the disk back.
@@ -81,11 +81,11 @@ def look_through(
     kind, number, path = task
     try:
         if kind == "tile":
-            how = EventReading.of_plain(reading), grid_of_plain(grid)
-            looked = _look_at_tile(Path(path), *how)
+            options = EventReading.of_plain(reading), grid_of_plain(grid)
+            scan = _scan_tile(Path(path), *options)
         else:
-            looked = _look_at_map(Path(path))
-        write_plain(note_of(Path(folder), kind, number), asdict(looked))
+            scan = _scan_map(Path(path))
+        write_plain(note_of(Path(folder), kind, number), asdict(scan))
     except (OSError, MemoryError) as error:
         return error
     return 1
@@ -96,12 +96,12 @@ def note_of(folder: Path, kind: str, number: int) -> Path:
     return folder / f"{kind}-{number:06d}.json"
 
 
-def known(note: Path, file: Path) -> Looked | None:
+def stored_scan(note: Path, file: Path) -> FileScan | None:
     """Return what an earlier look has found; None where there was none, or the file has changed."""
     try:
         values = json.loads(note.read_text(encoding="utf-8"))
         box = values.pop("box")
-        looked = Looked(**values, box=None if box is None else SkyBox(**box))
+        looked = FileScan(**values, box=None if box is None else SkyBox(**box))
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
     return looked if looked.stamp == stamp_of(file) else None
@@ -124,7 +124,7 @@ def write_plain(path: Path, values: Any) -> None:
         os.fsync(stream.fileno())
 
 
-def _look_at_tile(path: Path, reading: EventReading, grid: MapGrid) -> Looked:
+def _scan_tile(path: Path, reading: EventReading, grid: MapGrid) -> FileScan:
     """Read all events of a file for where they are, and which of them pass the cuts."""
     stamp, extent, counts = stamp_of(path), Extent(), EventCounts.of_no_cluster()
     try:
@@ -141,16 +141,16 @@ def _look_at_tile(path: Path, reading: EventReading, grid: MapGrid) -> Looked:
             raise InputError("has no event with a position", file=path, field="EVENTS")
     except InputError as error:
         box = extent.box() or box_of_name(path)
-        return Looked(str(path), stamp, box, error=plain_error(error))
-    return Looked(str(path), stamp, extent.box(), counts.outcomes.tolist(), file.notes)
+        return FileScan(str(path), stamp, box, error=plain_error(error))
+    return FileScan(str(path), stamp, extent.box(), counts.outcomes.tolist(), file.notes)
 
 
-def _look_at_map(path: Path) -> Looked:
+def _scan_map(path: Path) -> FileScan:
     """Read where an exposure map lies; what is wrong with its pixels shows when it is used."""
     stamp = stamp_of(path)
     try:
         image = read_plane(path, without_pixels=True)
         check_mission(image.keys, path)
     except InputError as error:
-        return Looked(str(path), stamp, error=plain_error(error))
-    return Looked(str(path), stamp, box_of_plane(image))
+        return FileScan(str(path), stamp, error=plain_error(error))
+    return FileScan(str(path), stamp, box_of_plane(image))

@@ -100,28 +100,28 @@ class SurveyWriter:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        part = blank_survey(
+        chunk = blank_survey(
             self._names, n_clusters=len(self._waiting), attrs=self.attrs, **self._geometry
         )
         for i, values in enumerate(self._waiting):
             for name, value in values.items():
-                part[name][i] = value
+                chunk[name][i] = value
         with every_chunk():
-            self._write(part)
+            self._write(chunk)
         self.n_clusters += len(self._waiting)
         self._waiting = []
 
-    def _write(self, part: xr.Dataset) -> None:
+    def _write(self, chunk: xr.Dataset) -> None:
         if self.n_clusters:
-            part.to_zarr(self._partial, append_dim="cluster", consolidated=False)
+            chunk.to_zarr(self._partial, append_dim="cluster", consolidated=False)
         else:
             codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
             encoding: dict[str, dict[str, Any]] = {}
             for name in self._names:
-                shape = part[name].shape[1:]
+                shape = chunk[name].shape[1:]
                 encoding[name] = {"chunks": (_CHUNK if shape[1:] else 4096, *shape)}
                 encoding[name] |= {"compressors": [codec]} if shape[1:] else {}
-            part.to_zarr(self._partial, mode="w", encoding=encoding, consolidated=False)
+            chunk.to_zarr(self._partial, mode="w", encoding=encoding, consolidated=False)
 
     def _finish(self) -> None:
         data = {}
@@ -129,14 +129,16 @@ class SurveyWriter:
             numbers = [len(part) for part in next(iter(self._ragged.values()))]
             data["galaxy_offset"] = np.concatenate([[0], np.cumsum(numbers)])
             data |= {name: np.concatenate(parts) for name, parts in self._ragged.items()}
-        more = {}
+        variables = {}
         for name, values in data.items():
-            known = variable_of(name)
-            about = {"units": known.units, "long_name": known.long_name}
-            more[name] = (known.dims, values.astype(known.dtype), about)
+            variable = variable_of(name)
+            about = {"units": variable.units, "long_name": variable.long_name}
+            variables[name] = (variable.dims, values.astype(variable.dtype), about)
         with warnings.catch_warnings():  # consolidated metadata are an extension of Zarr 3
             warnings.simplefilter("ignore")
-            xr.Dataset(more, attrs=self.attrs).to_zarr(self._partial, mode="a", consolidated=True)
+            xr.Dataset(variables, attrs=self.attrs).to_zarr(
+                self._partial, mode="a", consolidated=True
+            )
         if self.out.exists():
             shutil.rmtree(self.out)
         self._partial.rename(self.out)

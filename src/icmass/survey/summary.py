@@ -54,11 +54,11 @@ def summarize(survey: xr.Dataset) -> dict[str, Any]:
 
 def _universes(survey: xr.Dataset) -> dict[str, Any]:
     table = survey["physics"].transpose("universes", "parameter").values
-    held = np.bincount(survey["universe"].values, minlength=len(table))
+    n_clusters = np.bincount(survey["universe"].values, minlength=len(table))
     names, units = survey["parameter"].values, survey["parameter_unit"].values
     return {
         "number": len(table),
-        "clusters": [int(held.min()), int(held.max())],
+        "clusters": [int(n_clusters.min()), int(n_clusters.max())],
         "parameters": {
             str(name): {
                 "min": float(column.min()),

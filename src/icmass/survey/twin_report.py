@@ -34,30 +34,30 @@ def honoured(survey: xr.Dataset) -> list[str]:
         if twins.rows.has(name):
             lines.append(_line(name, np.log(survey[name].values / twins.rows[name][:n])))
     targets = [twins.target(i) for i in range(n)]
-    outlier, given = twins.outlier[:n], np.isfinite([twins.light_of_row(i) for i in range(n)])
-    if given.any():
+    outlier, has_light = twins.outlier[:n], np.isfinite([twins.light_of_row(i) for i in range(n)])
+    if has_light.any():
         name = "L_X_soft" if twins.soft else "L_X_emitted"
-        made = np.log(survey[name].values)
-        off = made - np.array([target.ln_light for target in targets])
+        ln_light = np.log(survey[name].values)
+        off = ln_light - np.array([target.ln_light for target in targets])
         whose = "the table's" if twins.twins.light == "emitted" else "the catalogue relation's"
-        lines.append(_line(f"{name} ({whose})", np.where(given & ~outlier, off, np.nan)))
+        lines.append(_line(f"{name} ({whose})", np.where(has_light & ~outlier, off, np.nan)))
         lines.append(
-            f"{int((given & outlier).sum())} outliers of L_X: kept in the catalogue's L_X "
+            f"{int((has_light & outlier).sum())} outliers of L_X: kept in the catalogue's L_X "
             "(L_X_outlier), not in the photons"
         )
     if twins.rows.has("core_share"):
         name = "L_X_soft" if twins.soft else "L_X_emitted"
         share = 1 - survey[f"{name}_ce"].values / survey[name].values
-        wanted = np.array([target.core_share for target in targets])
-        lines.append(_line("core share", np.log(share / wanted)))
+        target_share = np.array([target.core_share for target in targets])
+        lines.append(_line("core share", np.log(share / target_share)))
     return lines
 
 
 def _line(name: str, off: np.ndarray) -> str:
-    given = np.isfinite(off)
-    far = np.abs(off[given]) > CLOSE
-    line = f"{name}: {int((~far).sum())} of {int(given.sum())} as given"
-    if not far.any():
+    finite = np.isfinite(off)
+    missed = np.abs(off[finite]) > CLOSE
+    line = f"{name}: {int((~missed).sum())} of {int(finite.sum())} as given"
+    if not missed.any():
         return line
-    worst = float(off[given][np.argmax(np.abs(off[given]))])
-    return f"{line}, {int(far.sum())} at what the gas can give, by up to {worst:+.2f} in ln"
+    worst = float(off[finite][np.argmax(np.abs(off[finite]))])
+    return f"{line}, {int(missed.sum())} at what the gas can give, by up to {worst:+.2f} in ln"

@@ -14,7 +14,7 @@ from icmass.survey.catalog import read_values, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.universe.catalogue import CatalogueExcess
 from icmass.universe.scene import Scene, luminosities
-from icmass.universe.twin_light import settled
+from icmass.universe.twin_light import with_target_light
 from icmass.universe.twin_population import TwinPopulation
 from icmass.universe.twin_rows import COLUMNS, TwinRows
 from icmass.universe.twins import TwinConfig
@@ -39,7 +39,7 @@ def twins_of(rows: TwinRows, config: SurveyConfig, seed: int) -> TwinPopulation:
 def twin_scene(scene: Scene, twins: TwinPopulation, cluster: int, table: PlasmaTable) -> Scene:
     """Return a scene with the light that a row of the table has, and what its catalogue says."""
     config, target = twins.gas, twins.target(cluster)
-    scene = settled(scene, target, config, twins.cosmology, table)
+    scene = with_target_light(scene, target, config, twins.cosmology, table)
     light = twins.light_of_row(cluster)
     if np.isfinite(light):
         emitted = luminosities(scene, table)["L_X_soft" if twins.soft else "L_X_emitted"]
@@ -52,13 +52,13 @@ def twin_scene(scene: Scene, twins: TwinPopulation, cluster: int, table: PlasmaT
 
 def rows_variable(rows: TwinRows, about: dict[str, Any]) -> xr.DataArray:
     """Return a table as a variable of a survey; `about` becomes attributes of it."""
-    known = variable_of(ROWS)
+    variable = variable_of(ROWS)
     coords = {
         "twin_column": np.array(list(COLUMNS), dtype=object),
         "twin_unit": ("twin_column", np.array(list(COLUMNS.values()), dtype=object)),
     }
-    attrs = {"units": known.units, "long_name": known.long_name, **about}
-    return xr.DataArray(rows.table, coords, known.dims, attrs=attrs)
+    attrs = {"units": variable.units, "long_name": variable.long_name, **about}
+    return xr.DataArray(rows.table, coords, variable.dims, attrs=attrs)
 
 
 def rows_of(survey: xr.Dataset) -> TwinRows | None:

@@ -225,8 +225,8 @@ def apply_variants(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, A
     merged: dict[str, Any] = deepcopy(dict(tree))
     for name in names:
         if name not in VARIANTS:
-            known = ", ".join(VARIANTS)
-            raise InputError(f"unknown variant {name!r}", field="--variant", hint=f"use {known}")
+            choices = ", ".join(VARIANTS)
+            raise InputError(f"unknown variant {name!r}", field="--variant", hint=f"use {choices}")
         for section, fields in VARIANTS[name].changes.items():
             merged[section] = {**(merged.get(section) or {}), **fields}
     return merged

@@ -31,8 +31,8 @@ def every_chunk() -> AbstractContextManager[Any]:
     return zarr.config.set({"array.write_empty_chunks": True})
 
 
-def check_whole(path: Path, known: Container[str]) -> None:
-    """Refuse a store of which a chunk is lost; `known` are the variables that a survey may have.
+def check_whole(path: Path, variables: Container[str]) -> None:
+    """Refuse a store of which a chunk is lost; `variables` are those that a survey may have.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def check_whole(path: Path, known: Container[str]) -> None:
     says_so = bool(group.attrs.get(WHOLE))
     for name, array in group.arrays():
         for place, is_cut in _lost(path / name, array):
-            if not (is_cut or says_so) and _may_be_unwritten(group, name, array, place, known):
+            if not (is_cut or says_so) and _may_be_unwritten(group, name, array, place, variables):
                 continue
             number = np.ravel_multi_index(place, _grid(array)) + 1 if place else 1
             what = f"chunk {number} of {math.prod(_grid(array))} is "
@@ -105,12 +105,12 @@ def _may_be_unwritten(
     name: str,
     array: zarr.Array,
     place: tuple[int, ...],
-    known: Container[str],
+    variables: Container[str],
 ) -> bool:
     """Return whether a chunk may hold nothing but its fill value, in a store that left it out."""
     if name == "maps":
         return not _photons_lack(group, array, _rows(array, place))
-    if name not in known:
+    if name not in variables:
         return name not in ("x", "y", "band", "component")
     fill: Any = array.fill_value
     if isinstance(fill, float | np.floating) and np.isnan(fill):
@@ -120,8 +120,8 @@ def _may_be_unwritten(
 
 def _photons_lack(group: zarr.Group, maps: zarr.Array, rows: slice) -> bool:
     """Return whether maps have fewer photons than their clusters are said to have."""
-    there = np.asarray(maps[rows]).sum(axis=(1, 2, 3, 4), dtype="i8")
+    n_in_maps = np.asarray(maps[rows]).sum(axis=(1, 2, 3, 4), dtype="i8")
     if "n_phot" not in group:
-        return not there.all()
-    said: Any = group["n_phot"]
-    return bool((there < np.asarray(said[rows])).any())
+        return not n_in_maps.all()
+    n_phot: Any = group["n_phot"]
+    return bool((n_in_maps < np.asarray(n_phot[rows])).any())

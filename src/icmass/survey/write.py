@@ -132,12 +132,12 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
                 hint="go on with --resume, or delete it",
             )
         try:
-            found = json.loads(note.read_text())
+            stored_plan = json.loads(note.read_text())
         except (OSError, ValueError):
-            found = None
-        if found is not None:
+            stored_plan = None
+        if stored_plan is not None:
             for key, value in plan.items():
-                if found.get(key) != value:
+                if stored_plan.get(key) != value:
                     raise InputError(
                         f"was begun with another {key}",
                         file=partial,
@@ -197,14 +197,14 @@ def _physics(config: SurveyConfig, seed: int) -> dict[str, xr.DataArray]:
     """Return the parameters of the universes, if there are any."""
     if config.physics is None:
         return {}
-    known = variable_of("physics")
+    variable = variable_of("physics")
     coords = {
         "parameter": np.array(NAMES, dtype=object),
         "parameter_unit": ("parameter", np.array([p.unit for p in PARAMETERS], dtype=object)),
     }
-    attrs = {"units": known.units, "long_name": known.long_name}
+    attrs = {"units": variable.units, "long_name": variable.long_name}
     table = Universes(config, seed).table()
-    return {"physics": xr.DataArray(table, coords, known.dims, attrs=attrs)}
+    return {"physics": xr.DataArray(table, coords, variable.dims, attrs=attrs)}
 
 
 def _is_image(name: str) -> bool:
@@ -216,21 +216,23 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
     make = simulator(plan["config"], plan["seed"], _rows(partial, plan))
     stop = min(start + plan["chunk"], plan["n_clusters"])
     clusters = [make.cluster(i) for i in range(start, stop)]
-    kept = {}
+    columns = {}
     with every_chunk():
         group = zarr.open_group(partial, mode="r+")
         for name in make.variables:
             if is_ragged(name):
-                kept[name] = np.concatenate([np.atleast_1d(cluster[name]) for cluster in clusters])
+                columns[name] = np.concatenate(
+                    [np.atleast_1d(cluster[name]) for cluster in clusters]
+                )
             elif _is_image(name):
                 array = group[name]
                 array[start:stop] = np.stack([cluster[name] for cluster in clusters])  # type: ignore[index]
             else:
-                kept[name] = np.stack([cluster[name] for cluster in clusters])
+                columns[name] = np.stack([cluster[name] for cluster in clusters])
     path = _part(Path(partial), start)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **kept)
+        np.savez(stream, allow_pickle=False, **columns)
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)
@@ -274,8 +276,8 @@ def _gather(partial: Path, plan: dict[str, Any]) -> None:
     starts = range(0, plan["n_clusters"], plan["chunk"])
     files = [_part(partial, start) for start in starts]
     group = zarr.open_group(str(partial), mode="r+")
-    with np.load(files[0], allow_pickle=False) as part:
-        names = list(part.files)
+    with np.load(files[0], allow_pickle=False) as arrays:
+        names = list(arrays.files)
     for name in names:
         if not is_ragged(name):
             group[name][:] = np.concatenate(list(_read(files, name)))  # type: ignore[index]
@@ -290,8 +292,8 @@ def _gather(partial: Path, plan: dict[str, Any]) -> None:
 
 def _read(files: list[Path], name: str) -> Iterator[np.ndarray]:
     for file in files:
-        with np.load(file, allow_pickle=False) as part:
-            yield part[name]
+        with np.load(file, allow_pickle=False) as arrays:
+            yield arrays[name]
 
 
 def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
@@ -309,11 +311,11 @@ def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
 
 def _fill(array: zarr.Array, pieces: Iterator[np.ndarray]) -> None:
     """Write pieces one after the other, about a chunk at a time."""
-    at, held = 0, [np.empty(0, array.dtype)]
+    at, waiting = 0, [np.empty(0, array.dtype)]
     for piece in pieces:
-        held.append(piece)
-        if sum(map(len, held)) >= _RAGGED_CHUNK:
-            block = np.concatenate(held)
+        waiting.append(piece)
+        if sum(map(len, waiting)) >= _RAGGED_CHUNK:
+            block = np.concatenate(waiting)
             array[at : at + len(block)] = block
-            at, held = at + len(block), [np.empty(0, array.dtype)]
-    array[at:] = np.concatenate(held)
+            at, waiting = at + len(block), [np.empty(0, array.dtype)]
+    array[at:] = np.concatenate(waiting)

@@ -7,76 +7,129 @@ from functools import lru_cache
 
 import numpy as np
 from astropy import units as u
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from icmass.cosmology import Cosmology
+from icmass.parameter import parameter
 from icmass.universe.halos import Halo
 from icmass.universe.profiles import nfw_radii
 
 _MPC_CM = (1 * u.Mpc).to_value(u.cm)
+_HASINGER = "Hasinger et al. 2005, A&A 441, 417"
+_GEORGAKAKIS = "after Georgakakis et al. 2008, MNRAS 388, 1205"
 
 
 class AgnConfig(BaseModel):
-    """Abundance and spectra of AGN; luminosities and fluxes are 0.5-2 keV, unabsorbed.
-
-    Parameters
-    ----------
-    central_duty_cycle, central_duty_cycle_cool : float
-        Probability that the central galaxy holds an active nucleus, without and with a cool core
-        that feeds it (0.45 over all).
-    central_log_l, central_scatter_dex : float
-        Median log10 L [erg/s] of an active central nucleus, rest frame, and its scatter.
-    satellites, satellites_slope : float
-        Mean number above `satellite_log_l_min` at M500c = 1e14 Msun/h, its slope with mass.
-    satellite_log_l_min : float
-        Faint end of the satellites' luminosity function, log10 L [erg/s].
-    log_l_star, gamma1, gamma2 : float
-        Break and slopes of the luminosity function: Hasinger et al. 2005, A&A 441, 417.
-    concentration : float
-        NFW concentration of the satellites, R500c over scale radius.
-    extent : float
-        Satellites (and infalling galaxies) reach this radius over R500c.
-    field_norm_deg2, field_break, field_slope_faint, field_slope_bright : float
-        Differential counts dN/dS of the field [deg^-2 per 1e-14 erg/s/cm^2] at the break flux
-        [erg/s/cm^2], slopes below and above: after Georgakakis et al. 2008, MNRAS 388, 1205;
-        they reproduce the counts of the eFEDS field within its errors.
-    field_flux_min, field_flux_max : float
-        Range of fluxes drawn [erg/s/cm^2]; fainter ones are part of the unresolved background.
-    field_flux_unresolved : float
-        What field sources below this [erg/s/cm^2] give is taken out of the sky background: as much
-        as was left when it was measured, of sources below the eFEDS catalogue's limit of 6.5e-15
-        (Brunner et al. 2022, A&A 661, A1) and of the wings of brighter ones outside their masks.
-    photon_index, photon_index_scatter : float
-        Mean and scatter of the power law's photon index.
-    absorbed_fraction, absorbed_nh_1e20 : float
-        Fraction of absorbed nuclei, and their column [1e20 cm^-2] at redshift 0.
-    """
+    """Abundance and spectra of AGN; luminosities and fluxes are 0.5-2 keV, unabsorbed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    central_duty_cycle: float = Field(0.35, ge=0, le=1)
-    central_duty_cycle_cool: float = Field(0.60, ge=0, le=1)
-    central_log_l: float = 42.50
-    central_scatter_dex: float = Field(0.77, ge=0, lt=2)
-    satellites: float = Field(1.35, ge=0)
-    satellites_slope: float = 0.8
-    satellite_log_l_min: float = 41.5
-    log_l_star: float = 43.94
-    gamma1: float = 0.87
-    gamma2: float = 2.57
-    concentration: float = Field(2.5, gt=0)
-    extent: float = Field(4.0, gt=0)
-    field_norm_deg2: float = Field(151.0, ge=0)
-    field_break: float = Field(1e-14, gt=0)
-    field_slope_faint: float = 1.58
-    field_slope_bright: float = 2.5
-    field_flux_min: float = Field(2e-15, gt=0)
-    field_flux_max: float = Field(1e-12, gt=0)
-    field_flux_unresolved: float = Field(1.1e-14, gt=0)
-    photon_index: float = 1.9
-    photon_index_scatter: float = Field(0.2, ge=0, lt=1)
-    absorbed_fraction: float = Field(0.2, ge=0, le=1)
-    absorbed_nh_1e20: float = Field(100.0, ge=0)
+    central_duty_cycle: float = parameter(
+        0.35,
+        "Probability that the central galaxy has an active nucleus, without a cool core.",
+        unit="1",
+        ge=0,
+        le=1,
+    )
+    central_duty_cycle_cool: float = parameter(
+        0.60,
+        "Probability that the central galaxy of a cool core, which feeds it, has an active "
+        "nucleus; 0.45 over all clusters.",
+        unit="1",
+        ge=0,
+        le=1,
+    )
+    central_log_l: float = parameter(
+        42.50,
+        "Median log10 luminosity of an active central nucleus, rest frame.",
+        unit="log10(erg/s)",
+    )
+    central_scatter_dex: float = parameter(
+        0.77, "Scatter of the central nuclei's log10 luminosity.", unit="dex", ge=0, lt=2
+    )
+    satellites: float = parameter(
+        1.35,
+        "Mean number of satellite AGN above satellite_log_l_min at M500c = 1e14 Msun/h.",
+        unit="1",
+        ge=0,
+    )
+    satellites_slope: float = parameter(
+        0.8, "Exponent of mass in the number of satellite AGN.", unit="1"
+    )
+    satellite_log_l_min: float = parameter(
+        41.5,
+        "Faint end of the satellites' luminosity function, log10 luminosity.",
+        unit="log10(erg/s)",
+    )
+    log_l_star: float = parameter(
+        43.94,
+        "Break of the luminosity function, log10 luminosity.",
+        unit="log10(erg/s)",
+        source=_HASINGER,
+    )
+    gamma1: float = parameter(
+        0.87, "Slope of the luminosity function below the break.", unit="1", source=_HASINGER
+    )
+    gamma2: float = parameter(
+        2.57, "Slope of the luminosity function above the break.", unit="1", source=_HASINGER
+    )
+    concentration: float = parameter(
+        2.5, "NFW concentration of the satellites, R500c over scale radius.", unit="1", gt=0
+    )
+    extent: float = parameter(
+        4.0, "Radius that satellites and infalling galaxies with AGN reach.", unit="R500c", gt=0
+    )
+    field_norm_deg2: float = parameter(
+        151.0,
+        "Differential counts dN/dS of the field at the break flux; they give the counts of the "
+        "eFEDS field within its errors.",
+        unit="deg^-2 per 1e-14 erg/s/cm^2",
+        source=_GEORGAKAKIS,
+        ge=0,
+    )
+    field_break: float = parameter(
+        1e-14,
+        "Flux at the break of the field's counts.",
+        unit="erg s^-1 cm^-2",
+        source=_GEORGAKAKIS,
+        gt=0,
+    )
+    field_slope_faint: float = parameter(
+        1.58,
+        "Slope of the field's differential counts below the break.",
+        unit="1",
+        source=_GEORGAKAKIS,
+    )
+    field_slope_bright: float = parameter(
+        2.5,
+        "Slope of the field's differential counts above the break.",
+        unit="1",
+        source=_GEORGAKAKIS,
+    )
+    field_flux_min: float = parameter(
+        2e-15,
+        "Faintest flux drawn; fainter AGN are part of the unresolved background.",
+        unit="erg s^-1 cm^-2",
+        gt=0,
+    )
+    field_flux_max: float = parameter(1e-12, "Brightest flux drawn.", unit="erg s^-1 cm^-2", gt=0)
+    field_flux_unresolved: float = parameter(
+        1.1e-14,
+        "What field AGN below this flux emit is subtracted from the sky background: as much as was "
+        "left in it when it was measured, of sources below the catalogue's limit of 6.5e-15 and of "
+        "the wings of brighter ones outside their masks.",
+        unit="erg s^-1 cm^-2",
+        source="eFEDS, Brunner et al. 2022, A&A 661, A1",
+        gt=0,
+    )
+    photon_index: float = parameter(1.9, "Mean photon index of the power law.", unit="1")
+    photon_index_scatter: float = parameter(
+        0.2, "Scatter of the photon index.", unit="1", ge=0, lt=1
+    )
+    absorbed_fraction: float = parameter(0.2, "Fraction of absorbed nuclei.", unit="1", ge=0, le=1)
+    absorbed_nh_1e20: float = parameter(
+        100.0, "Column density of the absorbed nuclei, at redshift 0.", unit="1e20 cm^-2", ge=0
+    )
 
 
 @dataclass(frozen=True)

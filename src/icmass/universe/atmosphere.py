@@ -145,7 +145,7 @@ def clump_gas(
 def make_atmosphere(halo: Halo, gas: Gas, clumps: ClumpGas, config: GasConfig) -> Atmosphere:
     """Put the gas of a cluster and of clumps together."""
     n, m = len(gas.kt_kev), len(clumps.m_gas)
-    own = np.stack([gas.edges[:-1], gas.edges[1:]], axis=1) ** 3
+    cluster_shells = np.stack([gas.edges[:-1], gas.edges[1:]], axis=1) ** 3
     shells = len(_MIDDLE)
     axes = np.zeros((1 + m, 2, 3))
     axes[0] = gas.axes[:2] * halo.r500c
@@ -155,7 +155,7 @@ def make_atmosphere(halo: Halo, gas: Gas, clumps: ClumpGas, config: GasConfig) -
         emission_measure=np.concatenate([gas.emission_measure, clumps.emission_measure.ravel()]),
         kt_kev=np.concatenate([gas.kt_kev, np.repeat(clumps.kt_kev, shells)]),
         abundance=np.concatenate([gas.abundance, np.full(m * shells, config.abundance)]),
-        cubes=np.concatenate([own, np.tile(_CUBES, (m, 1))]),
+        cubes=np.concatenate([cluster_shells, np.tile(_CUBES, (m, 1))]),
         body=np.concatenate([np.zeros(n, np.int64), np.repeat(np.arange(1, m + 1), shells)]),
         axes=axes,
         centre=np.concatenate([gas.centres[:, :2] * halo.r500c, centre]),

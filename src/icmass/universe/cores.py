@@ -119,5 +119,5 @@ def equivalent_core(share: float) -> float:
 @lru_cache(maxsize=1)
 def _equivalent() -> tuple[np.ndarray, np.ndarray]:
     cores = np.geomspace(1e-3, 3, 200)[::-1]
-    within, whole = (1 - cores / np.hypot(cores, radius) for radius in (CORE, 1.0))
-    return np.log(cores), within / whole
+    in_core, in_r500 = (1 - cores / np.hypot(cores, radius) for radius in (CORE, 1.0))
+    return np.log(cores), in_core / in_r500

@@ -45,9 +45,9 @@ def concentration_500c(m500c: float, redshift: float, cosmology: Cosmology) -> f
     value at the edge.
     """
     rows = _concentrations(cosmology)
-    at = float(np.clip(redshift, 0, _REDSHIFT[-1])) / _REDSHIFT[1]
-    low = min(int(at), len(_REDSHIFT) - 2)
-    row = rows[low] + (at - low) * (rows[low + 1] - rows[low])
+    position = float(np.clip(redshift, 0, _REDSHIFT[-1])) / _REDSHIFT[1]
+    low = min(int(position), len(_REDSHIFT) - 2)
+    row = rows[low] + (position - low) * (rows[low + 1] - rows[low])
     return float(np.exp(np.interp(np.log10(m500c), _LOG_MASS, row)))
 
 

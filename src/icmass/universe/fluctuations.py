@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from icmass.parameter import parameter
+
+_CHURAZOV = "Coma, Churazov et al. 2012, MNRAS 421, 1123"
 
 
 class FluctuationConfig(BaseModel):
@@ -15,26 +19,33 @@ class FluctuationConfig(BaseModel):
     The amplitude A(l) of density fluctuations of scale l is `amplitude` (l / 500 kpc)^slope: 7 to
     10 per cent at 500 kpc and 5 per cent at 30 kpc in the Coma cluster (Churazov et al. 2012,
     MNRAS 421, 1123).
-
-    Parameters
-    ----------
-    amplitude : float
-        At 500 physical kpc, of a halo of median disturbance; 0 for none.
-    slope : float
-        Of the amplitude with scale.
-    disturbance : float
-        Growth of the amplitude, in ln, with the halo's disturbance.
-    largest_r500, smallest_kpc : float
-        Range of scales: over R500c, and in physical kpc.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    amplitude: float = Field(0.09, ge=0, lt=1)
-    slope: float = Field(0.22, ge=-1, le=2)
-    disturbance: float = Field(0.3, ge=0, lt=2)
-    largest_r500: float = Field(1.5, gt=0)
-    smallest_kpc: float = Field(30.0, gt=0)
+    amplitude: float = parameter(
+        0.09,
+        "Relative amplitude of density fluctuations of 500 physical kpc in a halo of median "
+        "disturbance; 0 for none.",
+        unit="1",
+        source=_CHURAZOV,
+        ge=0,
+        lt=1,
+    )
+    slope: float = parameter(
+        0.22, "Exponent of scale in the amplitude.", unit="1", source=_CHURAZOV, ge=-1, le=2
+    )
+    disturbance: float = parameter(
+        0.3,
+        "Growth of ln amplitude per unit of the halo's latent disturbance.",
+        unit="ln",
+        ge=0,
+        lt=2,
+    )
+    largest_r500: float = parameter(1.5, "Largest scale of fluctuations.", unit="R500c", gt=0)
+    smallest_kpc: float = parameter(
+        30.0, "Smallest scale of fluctuations, physical.", unit="kpc", source=_CHURAZOV, gt=0
+    )
 
 
 @dataclass(frozen=True)

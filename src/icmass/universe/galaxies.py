@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from icmass.cosmology import Cosmology
 from icmass.universe.dynamics import (
@@ -16,6 +15,7 @@ from icmass.universe.dynamics import (
     nfw_mass,
     r200c_over_r500c,
 )
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.halos import Halo
 from icmass.universe.interlopers import draw_field
 from icmass.universe.neighbours import Neighbours
@@ -29,92 +29,6 @@ _PIVOT_NUMBER = 1e14  # Msun/h, of the halo occupation
 _PIVOT_STARS = 2e14  # Msun/h, of the stellar mass inside R500c
 _M200_OVER_M500 = 1 / 0.665  # mean of Magneticum's clusters
 _NEIGHBOUR_C500 = 2.4  # concentration of the galaxies of neighbours
-
-
-class GalaxyConfig(BaseModel):
-    """Galaxies in and around clusters; stellar masses in Msun/h.
-
-    Parameters
-    ----------
-    number, number_slope, number_scatter : float
-        Satellites within R500c of a halo of M500c = 1e14 Msun/h, slope with M500c, scatter in ln at
-        fixed mass beside Poisson's; calibrated on the galaxy numbers of Ho et al. 2023.
-    log_m500c_cut : float
-        Halos much below this log10 M500c [Msun/h] have no satellites: the number falls by
-        exp(-M_cut / M) (Kravtsov et al. 2004, ApJ 609, 35; Zehavi et al. 2005, ApJ 630, 1).
-    concentration_ratio : float
-        Concentration of the galaxies over that of the mass: c200c of 2.6 to 3.6 in observed
-        clusters (Budzynski et al. 2012, MNRAS 423, 104; Hennig et al. 2017, MNRAS 467, 4015),
-        and 5 in mass.
-    concentration_scatter_dex : float
-        Scatter of log10 c at fixed mass, along the latent ``concentration`` (Diemer & Joyce 2019,
-        ApJ 871, 168).
-    extent : float
-        Members reach this radius over R500c (1.3 R200c, where neighbours begin); beyond are the
-        neighbours' galaxies and the field.
-    axis_q, axis_s : float
-        Intermediate and minor axis of the members' distribution over the major one, as that of dark
-        matter (Jing & Suto 2002, ApJ 574, 538; Allgood et al. 2006, MNRAS 367, 1781).
-    velocity_axis : float
-        The velocity dispersion along an axis goes with this power of the axis' length: velocity
-        ellipsoids are rounder than halos and aligned (Kasun & Evrard 2005, ApJ 629, 781).
-    anisotropy : float
-        Velocity anisotropy beta of members (Mamon & Lokas 2005, MNRAS 363, 705, for a mean).
-    velocity_bias : float
-        Dispersion of galaxies over that of dark matter: 1 for galaxies selected by stellar mass
-        (Lau, Nagai & Kravtsov 2010, ApJ 708, 1419).
-    velocity_scatter : float
-        Scatter in ln of a halo's dispersion at fixed mass, along the latent ``velocity``;
-        calibrated on sigma_v_true of Ho et al. 2023.
-    field_density : float
-        Mean density of galaxies outside halos above 10^12.3 Msun/h [comoving (Mpc/h)^-3]; with
-        those inside, that of Baldry et al. 2012, MNRAS 421, 621.
-    field_bias : float
-        Linear bias of those galaxies: halos of 10^11.4 to 10^12.3 Msun/h (Tinker et al. 2010).
-    field_velocity : float
-        Scatter of their line-of-sight velocities about the mean infall [km/s].
-    log_m_star_min, log_m_star_break, alpha1, alpha2, second : float
-        Stellar mass function, a double Schechter function: least and break log10 stellar mass
-        [Msun/h], slopes and the second component's norm over the first one's (Baldry et al. 2012).
-    central_log_m_star, central_slope, central_scatter_dex : float
-        Central galaxies: log10 stellar mass [Msun/h] at M500c = 10^14.5 Msun, its slope with
-        M500c, scatter (Kravtsov, Vikhlinin & Meshcheryakov 2018, AstL 44, 8).
-    m_star_fraction, m_star_slope, m_star_evolution, m_star_scatter : float
-        Stellar mass inside R500c over M500c at 2e14 Msun/h and redshift 0.2, slope of the stellar
-        mass with M500c, change of its ln per unit redshift, scatter in ln: Magneticum (170
-        clusters above 10^13.5 Msun/h of Box2/hr).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    number: float = Field(53.0, ge=0, lt=1e3)
-    number_slope: float = Field(0.75, gt=0, lt=2)
-    number_scatter: float = Field(0.165, ge=0, lt=1)
-    log_m500c_cut: float = Field(12.15, gt=10, lt=14)
-    concentration_ratio: float = Field(0.6, gt=0.1, lt=3)
-    concentration_scatter_dex: float = Field(0.16, ge=0, lt=1)
-    extent: float = Field(2.0, gt=1, le=5)
-    axis_q: float = Field(0.75, gt=0.3, le=1)
-    axis_s: float = Field(0.62, gt=0.3, le=1)
-    velocity_axis: float = Field(0.5, ge=0, le=1)
-    anisotropy: float = Field(0.2, gt=-2, lt=0.5)
-    velocity_bias: float = Field(1.0, gt=0.5, lt=2)
-    velocity_scatter: float = Field(0.075, ge=0, lt=1)
-    field_density: float = Field(0.0075, ge=0, lt=1)
-    field_bias: float = Field(0.9, ge=0, lt=5)
-    field_velocity: float = Field(300.0, ge=0, lt=2e3)
-    log_m_star_min: float = Field(9.5, gt=6, lt=11)
-    log_m_star_break: float = Field(10.51, gt=9, lt=12)
-    alpha1: float = Field(-0.35, gt=-2, lt=2)
-    alpha2: float = Field(-1.47, gt=-2, lt=2)
-    second: float = Field(0.2, ge=0)
-    central_log_m_star: float = Field(12.0, gt=9, lt=14)
-    central_slope: float = Field(0.39, ge=0, lt=2)
-    central_scatter_dex: float = Field(0.17, ge=0, lt=1)
-    m_star_fraction: float = Field(0.0298, gt=0, lt=0.2)
-    m_star_slope: float = Field(0.98, gt=0, lt=2)
-    m_star_evolution: float = Field(0.22, gt=-2, lt=2)
-    m_star_scatter: float = Field(0.115, ge=0, lt=1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +72,7 @@ def ideal_m_star(halo: Halo, config: GalaxyConfig) -> float:
     """Return the stellar mass inside R500c [Msun/h], of galaxies and the light between them.
 
     It follows the halo's mass, redshift and latent ``stellar_mass``; the galaxies of
-    `draw_galaxies` are drawn apart from it and do not add up to it.
+    `draw_galaxies` are drawn independently of it and do not add up to it.
     """
     mean = mean_m_star(halo.m500c, halo.redshift, config)
     return float(mean * np.exp(config.m_star_scatter * halo.latents["stellar_mass"]))
@@ -227,9 +141,9 @@ def draw_galaxies(
     v_los += hubble_flow(halo.redshift, cosmology) * z
     m_star = np.concatenate([p.m_star for p in parts])
     member = np.arange(len(x)) < len(members.velocity)
-    kept = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
-    kept &= np.abs(v_los) <= VELOCITY_WINDOW
-    return Galaxies(x[kept], y[kept], z[kept], v_los[kept], m_star[kept], member[kept])
+    inside = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
+    inside &= np.abs(v_los) <= VELOCITY_WINDOW
+    return Galaxies(x[inside], y[inside], z[inside], v_los[inside], m_star[inside], member[inside])
 
 
 def _draw_members(

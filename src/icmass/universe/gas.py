@@ -192,10 +192,10 @@ def make_gas(
     abundance = _abundance(shape, config)
     emission = squared * VOLUME * r500_cm**3
     phased = emission * np.exp(-shape["phases"] * _PHASE) / math.cosh(shape["phases"])
-    wanted = math.exp(_emission_excess(halo, shape, config, efunc))
-    wanted *= _mean_light(halo.m500c, efunc, m_gas, r500_cm, config, cosmology.h)
-    wanted = max(wanted - substructure_light, 0.3 * wanted)
-    shape["ln_clumping"] = math.log(wanted / _light(phased, kt, abundance, config))
+    luminosity = math.exp(_emission_excess(halo, shape, config, efunc))
+    luminosity *= _mean_light(halo.m500c, efunc, m_gas, r500_cm, config, cosmology.h)
+    luminosity = max(luminosity - substructure_light, 0.3 * luminosity)
+    shape["ln_clumping"] = math.log(luminosity / _light(phased, kt, abundance, config))
     phased *= math.exp(shape["ln_clumping"])
     return Gas(
         edges=EDGES,

@@ -44,15 +44,17 @@ def match_histories(
     position, ln_mass = np.mod(position, box), np.log(m500c)
     heads: list[int] = []  # of each history, its earliest self found so far
     for number in np.unique(snapshot):
-        here = np.flatnonzero(snapshot == number)
-        sought = np.array(heads, dtype=int)
-        own, other = _nearest_pairs(position, ln_mass, sought, here, box, radius, np.log(factor))
-        history[here[other]] = own
-        for k, row in zip(own, here[other], strict=True):
+        current = np.flatnonzero(snapshot == number)
+        head_rows = np.array(heads, dtype=int)
+        head, progenitor = _nearest_pairs(
+            position, ln_mass, head_rows, current, box, radius, np.log(factor)
+        )
+        history[current[progenitor]] = head
+        for k, row in zip(head, current[progenitor], strict=True):
             heads[k] = int(row)
-        fresh = here[history[here] < 0]
-        history[fresh] = len(heads) + np.arange(len(fresh))
-        heads.extend(fresh.tolist())
+        unmatched = current[history[current] < 0]
+        history[unmatched] = len(heads) + np.arange(len(unmatched))
+        heads.extend(unmatched.tolist())
     return in_order(history)
 
 
@@ -66,18 +68,18 @@ def _nearest_pairs(
     position: np.ndarray,
     ln_mass: np.ndarray,
     heads: np.ndarray,
-    here: np.ndarray,
+    current: np.ndarray,
     box: float,
     radius: float,
     ln_factor: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which heads and which halos of a snapshot are nearest to each other."""
-    if not len(heads) or not len(here):
+    if not len(heads) or not len(current):
         return np.zeros(0, int), np.zeros(0, int)
-    trees = [cKDTree(position[rows], boxsize=box) for rows in (heads, here)]
+    trees = [cKDTree(position[rows], boxsize=box) for rows in (heads, current)]
     pairs = trees[0].sparse_distance_matrix(trees[1], radius, output_type="coo_matrix")
-    near = np.abs(ln_mass[heads[pairs.row]] - ln_mass[here[pairs.col]]) <= ln_factor
-    row, column, distance = pairs.row[near], pairs.col[near], pairs.data[near]
+    similar = np.abs(ln_mass[heads[pairs.row]] - ln_mass[current[pairs.col]]) <= ln_factor
+    row, column, distance = pairs.row[similar], pairs.col[similar], pairs.data[similar]
     order = np.argsort(distance, kind="stable")
     row, column = row[order], column[order]
     mutual = _is_first(row) & _is_first(column)

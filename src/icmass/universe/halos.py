@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from icmass.parameter import parameter
+from icmass.universe.references import HO_2023, MAGNETICUM
 
 #: Redshifts of the eleven snapshots of Ho et al. 2023.
 SNAPSHOTS = (
@@ -37,6 +40,7 @@ LATENTS = (
     "velocity",
 )
 
+_WECHSLER = "Wechsler et al. 2002, ApJ 568, 52"
 _T, _GAS = LATENTS.index("temperature"), LATENTS.index("gas_mass")
 
 #: Latents of a halo that are independent of all others; of unit variance too.
@@ -82,65 +86,87 @@ INSTANT_SHARE = {"temperature": 0.23, "core_share": 0.15, "disturbance": 0.2}
 
 
 class HaloConfig(BaseModel):
-    """Which halos a survey holds, and how they evolve.
-
-    Parameters
-    ----------
-    box_mpc_h : float
-        Side of the simulation box [comoving Mpc/h].
-    redshifts : tuple of float
-        Redshifts of the snapshots (Ho et al. 2023), ascending.
-    redshift_range : (float, float) or None
-        Instead of snapshots of a box: halos on a light-cone over this range of redshifts, each
-        seen once.
-    redshift_law : {"even", "volume"}
-        On the light-cone: as many halos at every redshift, or as the comoving volume has them.
-    log_m500c_min, log_m500c_max : float
-        Range of log10 M500c [Msun/h].
-    selection : {"paper", "mass_function"}
-        ``paper``: at most 350 halos per 0.105 dex of all snapshots of one box (flat, then
-        falling; Ho et al. 2023); ``mass_function``: every halo above the threshold alike.
-    correlation : tuple of tuple of float
-        Correlation matrix of the latents (`LATENTS`). Temperature, gas mass, stellar mass, core
-        share and disturbance (of which the centroid shift speaks): residuals of 3,292 clusters of
-        Magneticum Box2/hr at fixed mass (public material of Green et al. 2019, ApJ 884, 33);
-        accretion against temperature and gas mass: so that centroid shifts go with them as there;
-        concentration against recent accretion: Wechsler et al. 2002, ApJ 568, 52; those of galaxies
-        calibrated on the residual correlations of Ho et al. 2023.
-    memory_gyr : dict of float
-        Time over which each latent forgets its value [Gyr]; those not named keep `MEMORY_GYR`.
-    instant_share : dict of float
-        Part of the variance of correlated latents that is new at every snapshot; those not named
-        keep `INSTANT_SHARE`.
-    growth_scatter : float
-        Random walk of ln n(>M), the abundance rank of a halo, in one square root of a Gyr. With
-        the default the scatter of ln M(z = 0.47) / M(z = 0.07) is about 0.2, as that of the mass
-        accretion histories of Wechsler et al. 2002, ApJ 568, 52.
-    """
+    """Which halos a survey holds, and how they evolve."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    box_mpc_h: float = Field(352.0, gt=0)
-    redshifts: tuple[float, ...] = SNAPSHOTS
-    redshift_range: tuple[float, float] | None = None
-    redshift_law: Literal["even", "volume"] = "even"
-    log_m500c_min: float = Field(13.5, ge=12.5, le=15)
-    log_m500c_max: float = Field(15.1, ge=13, le=15.8)
-    selection: Literal["paper", "mass_function"] = "paper"
-    correlation: tuple[tuple[float, ...], ...] = (
-        (1.0, -0.5, -0.1, 0.15, 0.0, -0.2, 0.45, 0.0, 0.0),
-        (-0.5, 1.0, 0.0, 0.0, 0.0, 0.3, -0.3, 0.0, 0.0),
-        (-0.1, 0.0, 1.0, -0.48, 0.32, -0.03, -0.12, 0.0, 0.05),
-        (0.15, 0.0, -0.48, 1.0, -0.57, -0.05, 0.22, 0.35, 0.05),
-        (0.0, 0.0, 0.32, -0.57, 1.0, 0.17, -0.25, -0.1, 0.05),
-        (-0.2, 0.3, -0.03, -0.05, 0.17, 1.0, -0.65, 0.0, 0.0),
-        (0.45, -0.3, -0.12, 0.22, -0.25, -0.65, 1.0, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 0.35, -0.1, 0.0, 0.0, 1.0, 0.3),
-        (0.0, 0.0, 0.05, 0.05, 0.05, 0.0, 0.0, 0.3, 1.0),
+    box_mpc_h: float = parameter(
+        352.0, "Side of the simulation box.", unit="comoving Mpc/h", source=HO_2023, gt=0
     )
-    memory_gyr: dict[str, float] = MEMORY_GYR
-    instant_share: dict[str, float] = INSTANT_SHARE
-    growth_scatter: float = Field(0.25, ge=0, lt=1)
+    redshifts: tuple[float, ...] = parameter(
+        SNAPSHOTS, "Redshifts of the snapshots of the box, ascending.", unit="1", source=HO_2023
+    )
+    redshift_range: tuple[float, float] | None = parameter(
+        None,
+        "Instead of snapshots of a box: halos on a light-cone over this range of redshifts, each "
+        "seen once.",
+        unit="1",
+    )
+    redshift_law: Literal["even", "volume"] = parameter(
+        "even",
+        "On the light-cone: as many halos at every redshift (even), or in every comoving volume "
+        "(volume).",
+    )
+    log_m500c_min: float = parameter(
+        13.5,
+        "Least log10 M500c of a halo.",
+        unit="log10(Msun/h)",
+        source=HO_2023,
+        ge=12.5,
+        le=15,
+    )
+    log_m500c_max: float = parameter(
+        15.1, "Largest log10 M500c of a halo.", unit="log10(Msun/h)", ge=13, le=15.8
+    )
+    selection: Literal["paper", "mass_function"] = parameter(
+        "paper",
+        "paper: at most 350 halos per 0.105 dex of all snapshots of one box (flat, then falling); "
+        "mass_function: every halo above the threshold alike.",
+        source=HO_2023,
+    )
+    correlation: tuple[tuple[float, ...], ...] = parameter(
+        (
+            (1.0, -0.5, -0.1, 0.15, 0.0, -0.2, 0.45, 0.0, 0.0),
+            (-0.5, 1.0, 0.0, 0.0, 0.0, 0.3, -0.3, 0.0, 0.0),
+            (-0.1, 0.0, 1.0, -0.48, 0.32, -0.03, -0.12, 0.0, 0.05),
+            (0.15, 0.0, -0.48, 1.0, -0.57, -0.05, 0.22, 0.35, 0.05),
+            (0.0, 0.0, 0.32, -0.57, 1.0, 0.17, -0.25, -0.1, 0.05),
+            (-0.2, 0.3, -0.03, -0.05, 0.17, 1.0, -0.65, 0.0, 0.0),
+            (0.45, -0.3, -0.12, 0.22, -0.25, -0.65, 1.0, 0.0, 0.0),
+            (0.0, 0.0, 0.0, 0.35, -0.1, 0.0, 0.0, 1.0, 0.3),
+            (0.0, 0.0, 0.05, 0.05, 0.05, 0.0, 0.0, 0.3, 1.0),
+        ),
+        f"Correlation matrix of the latents {', '.join(LATENTS)}. Those of temperature, gas mass, "
+        "stellar mass, core share and disturbance (by the centroid shift) are of residuals at "
+        "fixed mass; accretion with temperature and gas mass gives the centroid shifts' "
+        "correlations with these.",
+        unit="1",
+        source=f"{MAGNETICUM}; concentration and accretion: {_WECHSLER}; galaxies: residual "
+        f"correlations of {HO_2023}",
+    )
+    memory_gyr: dict[str, float] = parameter(
+        MEMORY_GYR,
+        "Time over which each latent forgets its value; those not named keep the default.",
+        unit="Gyr",
+        source="rank correlations of Magneticum's clusters after 0.4 and 2.05 Gyr, own matching of "
+        "Green et al. 2019",
+    )
+    instant_share: dict[str, float] = parameter(
+        INSTANT_SHARE,
+        "Fraction of the variance of a correlated latent that is new at every snapshot; those not "
+        "named keep the default.",
+        unit="1",
+        source="as memory_gyr",
+    )
+    growth_scatter: float = parameter(
+        0.25,
+        "Random walk of ln n(>M), the abundance rank of a halo, in one square root of a Gyr: the "
+        "scatter of ln M(z = 0.47) / M(z = 0.07) is about 0.2.",
+        unit="Gyr^(-1/2)",
+        source=_WECHSLER,
+        ge=0,
+        lt=1,
+    )
 
     @field_validator("memory_gyr", mode="before")
     @classmethod
@@ -195,8 +221,8 @@ class HaloConfig(BaseModel):
 
         Their sum has `correlation`.
         """
-        new = self.instant_shares
-        mixed = np.sqrt(np.outer(1 - new, 1 - new)) + np.sqrt(np.outer(new, new))
+        instant = self.instant_shares
+        mixed = np.sqrt(np.outer(1 - instant, 1 - instant)) + np.sqrt(np.outer(instant, instant))
         return np.array(self.correlation) / mixed
 
     @property
@@ -239,13 +265,13 @@ class Halo:
     orientation: np.ndarray
 
 
-def latent_correlation(config: HaloConfig, one: str, other: str) -> float:
+def latent_correlation(config: HaloConfig, first: str, second: str) -> float:
     """Return the correlation of two latents of `LATENTS`."""
-    return config.correlation[LATENTS.index(one)][LATENTS.index(other)]
+    return config.correlation[LATENTS.index(first)][LATENTS.index(second)]
 
 
 def temperature_follows_gas(
-    correlation: tuple[tuple[float, ...], ...], wanted: float
+    correlation: tuple[tuple[float, ...], ...], target: float
 ) -> tuple[tuple[float, ...], ...]:
     """Return a correlation matrix of latents with another one of temperature and gas mass.
 
@@ -253,37 +279,37 @@ def temperature_follows_gas(
     any value within -1 and 1 gives a correlation matrix; see `with_temperature`.
     """
     matrix = np.array(correlation)
-    held, rest = temperature_weights(float(matrix[_T, _GAS]), wanted)
-    row = rest * matrix[_T] + held * matrix[_GAS]
+    gas_weight, temperature_weight = temperature_weights(float(matrix[_T, _GAS]), target)
+    row = temperature_weight * matrix[_T] + gas_weight * matrix[_GAS]
     matrix[_T] = matrix[:, _T] = row
     matrix[_T, _T] = 1.0
     return tuple(tuple(line) for line in matrix.tolist())
 
 
-def with_temperature(halo: Halo, drawn: HaloConfig, wanted: float) -> Halo:
+def with_temperature(halo: Halo, config: HaloConfig, target: float) -> Halo:
     """Return a halo, drawn with one correlation of temperature and gas mass, with another.
 
     The latent temperature alone changes: it is mixed with that of the gas mass.
     """
-    held, rest = temperature_weights(drawn.correlation[_T][_GAS], wanted)
+    gas_weight, temperature_weight = temperature_weights(config.correlation[_T][_GAS], target)
     latents = halo.latents
-    mixed = rest * latents["temperature"] + held * latents["gas_mass"]
+    mixed = temperature_weight * latents["temperature"] + gas_weight * latents["gas_mass"]
     return replace(halo, latents=latents | {"temperature": mixed})
 
 
-def temperature_weights(had: float, wanted: float) -> tuple[float, float]:
+def temperature_weights(before: float, target: float) -> tuple[float, float]:
     """Return how much of the latents of gas mass and temperature the new temperature has.
 
     Parameters
     ----------
-    had, wanted : float
+    before, target : float
         Correlation of temperature and gas mass, before and after.
     """
-    rest = math.sqrt((1 - wanted**2) / max(1 - had**2, 1e-12))
-    return wanted - rest * had, rest
+    temperature_weight = math.sqrt((1 - target**2) / max(1 - before**2, 1e-12))
+    return target - temperature_weight * before, temperature_weight
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """Return an evenly distributed rotation or rotoreflection, (3, 3)."""
+    """Return a uniformly distributed rotation or rotoreflection, (3, 3)."""
     rotation, upper = np.linalg.qr(rng.standard_normal((3, 3)))
     return rotation * np.sign(np.diag(upper))

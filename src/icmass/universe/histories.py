@@ -70,21 +70,21 @@ def grow_box(config: HaloConfig, cosmology: Cosmology, rng: np.random.Generator)
     -----
     A halo is carried by its abundance rank N, the number of halos of the box that are expected to
     be more massive. ln N walks at random from snapshot to snapshot, by a normal step of variance
-    s^2 and mean s^2 / 2: this leaves the even distribution of N, hence the mass function of every
-    snapshot, as it is. The step's normal is also the innovation of the latent ``accretion``
+    s^2 and mean s^2 / 2: this leaves the uniform distribution of N, hence every snapshot's mass
+    function, as it is. The step's normal is also the innovation of the latent ``accretion``
     (Ornstein-Uhlenbeck, as all latents are), less the mean that it has at fixed mass. Halos keep
     their comoving position.
     """
     times = cosmology.astropy.lookback_time(np.array(config.redshifts)).to_value("Gyr")
     log_mass, innovations = _grow(config, cosmology, times, rng)
-    kept = np.interp(log_mass, LOG_MASS, selected_fraction(config, cosmology))
-    kept *= within(log_mass, config)
-    halo, snapshot = np.nonzero(rng.random(kept.shape) < kept)
+    probability = np.interp(log_mass, LOG_MASS, selected_fraction(config, cosmology))
+    probability *= within(log_mass, config)
+    halo, snapshot = np.nonzero(rng.random(probability.shape) < probability)
     shuffled = rng.permutation(len(halo))
     halo, snapshot = halo[shuffled], snapshot[shuffled]
-    seen, row = np.unique(halo, return_inverse=True)
-    position = rng.random((len(seen), 3)) * config.box_mpc_h
-    latents = evolve(innovations[seen], times, config, rng)
+    numbers, row = np.unique(halo, return_inverse=True)
+    position = rng.random((len(numbers), 3)) * config.box_mpc_h
+    latents = evolve(innovations[numbers], times, config, rng)
     return Box(
         halo=halo,
         snapshot=snapshot,
@@ -136,12 +136,12 @@ def evolve(
     values = np.empty_like(normals)
     values[-1] = normals[-1] @ _factor(correlation).T
     for snapshot in range(n_times - 2, -1, -1):
-        kept = np.exp((times[snapshot] - times[snapshot + 1]) / memory)
-        step = _factor(correlation * (1 - np.outer(kept, kept)))
-        values[snapshot] = kept * values[snapshot + 1] + normals[snapshot] @ step.T
-    new = config.instant_shares
+        decay = np.exp((times[snapshot] - times[snapshot + 1]) / memory)
+        step = _factor(correlation * (1 - np.outer(decay, decay)))
+        values[snapshot] = decay * values[snapshot + 1] + normals[snapshot] @ step.T
+    share = config.instant_shares
     instant = rng.standard_normal((n_times, n_halos, n)) @ _factor(correlation[:n, :n]).T
-    values[..., :n] = np.sqrt(1 - new) * values[..., :n] + np.sqrt(new) * instant
+    values[..., :n] = np.sqrt(1 - share) * values[..., :n] + np.sqrt(share) * instant
     return values.transpose(1, 0, 2)
 
 

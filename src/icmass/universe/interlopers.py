@@ -60,11 +60,11 @@ def draw_field(
     n_near = rng.poisson(density * bias * cluster_bias * tables.column[-1])
     offset = np.concatenate([even, _near(n_near, tables, half_width, rng)])
     distance = np.sqrt((offset**2).sum(axis=1))
-    kept = distance > exclusion * halo.r500c
-    offset, distance = offset[kept], distance[kept]
+    outside = distance > exclusion * halo.r500c
+    offset, distance = offset[outside], distance[outside]
 
-    over = cluster_bias * np.interp(distance, tables.radius, tables.mean_correlation)
-    inwards = infall_rate(over, halo.redshift, cosmology)
+    overdensity = cluster_bias * np.interp(distance, tables.radius, tables.mean_correlation)
+    inwards = infall_rate(overdensity, halo.redshift, cosmology)
     return offset, scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
 
 

@@ -1,4 +1,4 @@
-"""How luminosity and temperature of halos of one mass go together."""
+"""Correlation of luminosity and temperature at fixed mass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def light_temperature_correlation(gas: GasConfig, halos: HaloConfig) -> float:
 
 
 def _light(gas: GasConfig, halos: HaloConfig) -> tuple[float, float, float]:
-    """Return how ln L_X goes with the latents of gas mass and core share, and its scatter."""
+    """Return the slopes of ln L_X with the latents of gas mass and core share, and its scatter."""
     of_gas = 2 * gas.f_gas_scatter
     share = np.clip(expit(gas.core_share + gas.core_share_width * _NORMALS), 0.03, 0.85)
     ln_light = gas.core_emission * np.log(share)
@@ -41,7 +41,7 @@ def _light(gas: GasConfig, halos: HaloConfig) -> tuple[float, float, float]:
     return of_gas, of_core, float(np.sqrt(max(variance, 1e-12)))
 
 
-def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, wanted: float) -> float:
+def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, target: float) -> float:
     """Return the correlation of temperature and gas mass that gives one of L_X and T.
 
     Parameters
@@ -49,7 +49,7 @@ def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, wanted: float
     gas : GasConfig
     halos : HaloConfig
         With the correlations of all else.
-    wanted : float
+    target : float
         Correlation of ln L_X and ln T at fixed mass.
 
     Returns
@@ -62,9 +62,9 @@ def gas_temperature_correlation(gas: GasConfig, halos: HaloConfig, wanted: float
     matrix = halos.correlation
 
     def excess(correlation: float) -> float:
-        held, rest = temperature_weights(matrix[_T][_GAS], correlation)
-        core = rest * matrix[_T][_CORE] + held * matrix[_GAS][_CORE]
-        return of_gas * correlation + of_core * core - wanted * scatter
+        gas_weight, temperature_weight = temperature_weights(matrix[_T][_GAS], correlation)
+        core = temperature_weight * matrix[_T][_CORE] + gas_weight * matrix[_GAS][_CORE]
+        return of_gas * correlation + of_core * core - target * scatter
 
     if excess(-MOST) >= 0:
         return -MOST

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from icmass.cosmology import Cosmology
+from icmass.parameter import parameter
 from icmass.universe.halos import Halo
 from icmass.universe.mass_function import LOG_MASS, RADIUS, enclosed_correlation, halo_abundance
 from icmass.universe.substructure import Clumps
@@ -16,30 +17,44 @@ from icmass.universe.velocity_field import infall_rate
 
 
 class NeighbourConfig(BaseModel):
-    """Which other halos are drawn.
-
-    Parameters
-    ----------
-    log_m500c_min : float
-        Least log10 M500c [Msun/h] of a neighbour; 15.9 for none.
-    depth : float
-        Halos within this distance along the line of sight, before and behind [comoving Mpc/h].
-    margin : float
-        Halos beyond the edge of the map by up to this much [comoving Mpc/h].
-    exclusion : float
-        None closer than this, over R500c: there they are substructures.
-    velocity_scatter : float
-        Scatter of peculiar velocities along the line of sight about the mean infall [km/s]: random
-        motions of halos in simulations (Sheth & Diaferio 2001, MNRAS 322, 901).
-    """
+    """Which other halos are drawn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    log_m500c_min: float = Field(12.3, ge=11.8, le=15.9)
-    depth: float = Field(50.0, gt=0, le=80)
-    margin: float = Field(0.7, ge=0)
-    exclusion: float = Field(2.0, ge=0)
-    velocity_scatter: float = Field(350.0, ge=0)
+    log_m500c_min: float = parameter(
+        12.3,
+        "Least log10 M500c of a neighbour; 15.9 for none.",
+        unit="log10(Msun/h)",
+        ge=11.8,
+        le=15.9,
+    )
+    depth: float = parameter(
+        50.0,
+        "Largest distance along the line of sight, before and behind the cluster.",
+        unit="comoving Mpc/h",
+        gt=0,
+        le=80,
+    )
+    margin: float = parameter(
+        0.7,
+        "Distance beyond the edge of the map within which halos are drawn too.",
+        unit="comoving Mpc/h",
+        ge=0,
+    )
+    exclusion: float = parameter(
+        2.0,
+        "Radius of the cluster within which no neighbour lies: there are its substructures.",
+        unit="R500c",
+        ge=0,
+    )
+    velocity_scatter: float = parameter(
+        350.0,
+        "Scatter of line-of-sight peculiar velocities about the mean infall: random motions of "
+        "halos in simulations.",
+        unit="km/s",
+        source="Sheth & Diaferio 2001, MNRAS 322, 901",
+        ge=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,7 @@ def draw_neighbours(
     Notes
     -----
     Their number density is n(M) (1 + b(M) b_cluster xi(r)), with xi the linear correlation function
-    of matter: the even part is uniform in the volume, the clustered part is drawn in radius.
+    of matter: the unclustered part is uniform in the volume, the clustered part is drawn in radius.
     Infall is that of the overdensity b_cluster xi, averaged within r; the cluster's own mass, which
     would speed up the nearest ones, is left out.
     """
@@ -98,13 +113,13 @@ def draw_neighbours(
     bias = float(np.interp(np.log10(halo.m500c), LOG_MASS, tables.bias))
     offset, mass = _places(tables, bias, half_width + config.margin, config.depth, rng)
     distance = np.linalg.norm(offset, axis=1)
-    kept = distance > config.exclusion * halo.r500c
-    offset, distance = offset[kept], distance[kept]
-    density = bias * np.interp(distance, RADIUS, tables.mean_correlation)
-    inwards = infall_rate(density, halo.redshift, cosmology)
+    outside = distance > config.exclusion * halo.r500c
+    offset, distance = offset[outside], distance[outside]
+    overdensity = bias * np.interp(distance, RADIUS, tables.mean_correlation)
+    inwards = infall_rate(overdensity, halo.redshift, cosmology)
     v_los = config.velocity_scatter * rng.standard_normal(len(distance)) - inwards * offset[:, 2]
     x, y, z = offset.T
-    return Neighbours(x, y, z, mass[kept], v_los)
+    return Neighbours(x, y, z, mass[outside], v_los)
 
 
 @dataclass(frozen=True)
@@ -122,17 +137,17 @@ def _places(
     tables: _Tables, bias: float, side: float, depth: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return offsets (n, 3) [comoving Mpc/h] and M500c [Msun/h] of halos in the volume."""
-    n_even = rng.poisson(tables.density * 8 * side**2 * depth)
-    even = rng.uniform(-1, 1, (n_even, 3)) * (side, side, depth)
-    n_near = rng.poisson(tables.density * tables.mean_bias * bias * tables.volume[-1])
-    radius = np.interp(rng.random(n_near) * tables.volume[-1], tables.volume, RADIUS)
-    near = rng.standard_normal((n_near, 3))
-    near *= (radius / np.linalg.norm(near, axis=1))[:, None]
-    offset = np.concatenate([even, near])
+    n_unclustered = rng.poisson(tables.density * 8 * side**2 * depth)
+    unclustered = rng.uniform(-1, 1, (n_unclustered, 3)) * (side, side, depth)
+    n_clustered = rng.poisson(tables.density * tables.mean_bias * bias * tables.volume[-1])
+    radius = np.interp(rng.random(n_clustered) * tables.volume[-1], tables.volume, RADIUS)
+    clustered = rng.standard_normal((n_clustered, 3))
+    clustered *= (radius / np.linalg.norm(clustered, axis=1))[:, None]
+    offset = np.concatenate([unclustered, clustered])
     log_mass = np.concatenate(
         [
-            np.interp(rng.random(n_even), tables.mass_quantile, LOG_MASS),
-            np.interp(rng.random(n_near), tables.biased_quantile, LOG_MASS),
+            np.interp(rng.random(n_unclustered), tables.mass_quantile, LOG_MASS),
+            np.interp(rng.random(n_clustered), tables.biased_quantile, LOG_MASS),
         ]
     )
     inside = (np.abs(offset) <= (side, side, depth)).all(axis=1)

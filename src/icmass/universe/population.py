@@ -63,7 +63,7 @@ class HaloPopulation:
     def halo_number(self, cluster: int) -> int:
         """Return which new halo of the survey a cluster's is, counted as they first appear.
 
-        The same for all selves of a halo; 0, 1, 2... along the survey, however large it is.
+        The same for a halo at all snapshots; 0, 1, 2... along the survey, however large it is.
         """
         if self._cone is not None:
             return cluster

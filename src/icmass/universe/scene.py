@@ -63,10 +63,12 @@ def build_scene(
     clumps = draw_substructures(halo, substructure, rng)
     others = draw_neighbours(halo, neighbours, cosmology, half_width, rng)
     n = len(clumps)
-    theirs = clump_gas([clumps, others.clumps], halo, gas, cosmology)
-    own = make_gas(halo, gas, cosmology, theirs.mass_within(n, gas), theirs.light_within(n, gas))
-    atmosphere = make_atmosphere(halo, own, theirs, gas)
-    return Scene(halo, own, clumps, others, atmosphere)
+    clump_shells = clump_gas([clumps, others.clumps], halo, gas, cosmology)
+    cluster_gas = make_gas(
+        halo, gas, cosmology, clump_shells.mass_within(n, gas), clump_shells.light_within(n, gas)
+    )
+    atmosphere = make_atmosphere(halo, cluster_gas, clump_shells, gas)
+    return Scene(halo, cluster_gas, clumps, others, atmosphere)
 
 
 def luminosities(scene: Scene, table: PlasmaTable) -> dict[str, float]:
@@ -83,15 +85,15 @@ def luminosities(scene: Scene, table: PlasmaTable) -> dict[str, float]:
     kt = np.clip(gas.kt_kev[inside], table.kt_kev[0], table.kt_kev[-1])
     abundance, emission = gas.abundance[inside], gas.emission_measure[inside]
     outside = 1 - _share_in_core(scene)[inside]
-    found = {}
+    values = {}
     for name, cooling in (
         ("L_X_emitted", table.bolometric_cooling_function(kt, abundance)),
         ("L_X_soft", table.cooling_function(kt, abundance, 0.5, 2.0)),
     ):
         light = emission * cooling / 1e44
-        found[name] = float(light.sum())
-        found[f"{name}_ce"] = float(light @ outside)
-    return found
+        values[name] = float(light.sum())
+        values[f"{name}_ce"] = float(light @ outside)
+    return values
 
 
 def _share_in_core(scene: Scene) -> np.ndarray:
@@ -101,8 +103,8 @@ def _share_in_core(scene: Scene) -> np.ndarray:
     """
     gas = scene.atmosphere
     offset = np.concatenate([scene.substructures.offset, scene.neighbours.clumps.offset])
-    near = np.hypot(offset[:, 0], offset[:, 1]) < CORE * scene.halo.r500c
-    share = np.append(0.0, near)[gas.body]
-    own = gas.body == 0
-    share[own] = projected_share(MIDDLE)
+    central = np.hypot(offset[:, 0], offset[:, 1]) < CORE * scene.halo.r500c
+    share = np.append(0.0, central)[gas.body]
+    of_cluster = gas.body == 0
+    share[of_cluster] = projected_share(MIDDLE)
     return share

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from icmass.parameter import parameter
 from icmass.universe.halos import Halo
 from icmass.universe.profiles import nfw_radii
+from icmass.universe.references import MAGNETICUM_IMAGES
+
+_VAN_DEN_BOSCH = "van den Bosch & Jiang 2016, MNRAS 458, 2870"
 
 
 class SubstructureConfig(BaseModel):
@@ -17,46 +21,69 @@ class SubstructureConfig(BaseModel):
 
     The mass function is that of evolved subhalos of van den Bosch & Jiang 2016, MNRAS 458, 2870:
     dN/dln m = 0.31 f_s m^slope exp(-50 m^4) with f_s the mass fraction in subhalos.
-
-    Parameters
-    ----------
-    mass_fraction : float
-        Median of f_s; 0 for none.
-    mass_fraction_scatter : float
-        Scatter of f_s in ln; it follows the accretion of late, as subhalos' mass fraction does
-        (van den Bosch, Tormen & Giocoli 2005, MNRAS 359, 1029).
-    mass_fraction_most : float
-        Largest f_s.
-    slope : float
-        Slope of the mass function.
-    mass_min, mass_max : float
-        Range of subhalo masses over the host's.
-    concentration, extent : float
-        NFW concentration (R500c over scale radius) of the subhalos, and how far out they reach,
-        over R500c. Fraction, scatter and concentration give as many peaks off the centre and
-        large centroid shifts as Magneticum's images have (Green et al. 2019, ApJ 884, 33).
-    stripping : float
-        A subhalo at r < R500c holds (r / R500c)^stripping of its gas, and none outside that
-        part of its own R500c: tides and ram pressure.
-    gas_scatter, gas_most : float
-        Scatter of ln of the gas density that is left, and its largest value over that of halos of
-        their mass: some have kept dense cores, which are the brightest pixel of 30 per cent of
-        Magneticum's deep images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mass_fraction: float = Field(0.30, ge=0, lt=1)
-    mass_fraction_scatter: float = Field(0.9, ge=0, lt=2)
-    mass_fraction_most: float = Field(0.7, gt=0, le=1)
-    slope: float = Field(-0.82, gt=-2, lt=0)
-    mass_min: float = Field(0.01, gt=1e-4, lt=1)
-    mass_max: float = Field(0.5, gt=1e-3, le=1)
-    concentration: float = Field(4.5, gt=0)
-    extent: float = Field(2.0, gt=0.2, le=5)
-    stripping: float = Field(0.2, ge=0)
-    gas_scatter: float = Field(0.8, ge=0, lt=2)
-    gas_most: float = Field(4.0, gt=0)
+    mass_fraction: float = parameter(
+        0.30,
+        "Fraction f_s of the mass that is in subhalos, median over halos; 0 for none. With scatter "
+        "and concentration it gives the images' peaks off the centre and large centroid shifts.",
+        unit="1",
+        source=MAGNETICUM_IMAGES,
+        ge=0,
+        lt=1,
+    )
+    mass_fraction_scatter: float = parameter(
+        0.9,
+        "Scatter of ln f_s between halos, along the latent accretion.",
+        unit="ln",
+        source=f"{MAGNETICUM_IMAGES}; accretion: van den Bosch, Tormen & Giocoli 2005, MNRAS 359, "
+        "1029",
+        ge=0,
+        lt=2,
+    )
+    mass_fraction_most: float = parameter(0.7, "Largest f_s.", unit="1", gt=0, le=1)
+    slope: float = parameter(
+        -0.82, "Slope of the subhalo mass function.", unit="1", source=_VAN_DEN_BOSCH, gt=-2, lt=0
+    )
+    mass_min: float = parameter(
+        0.01, "Least subhalo mass at infall over the host's.", unit="1", gt=1e-4, lt=1
+    )
+    mass_max: float = parameter(
+        0.5, "Largest subhalo mass at infall over the host's.", unit="1", gt=1e-3, le=1
+    )
+    concentration: float = parameter(
+        4.5,
+        "NFW concentration of the subhalos' distribution, R500c over scale radius.",
+        unit="1",
+        source=MAGNETICUM_IMAGES,
+        gt=0,
+    )
+    extent: float = parameter(2.0, "Radius that the subhalos reach.", unit="R500c", gt=0.2, le=5)
+    stripping: float = parameter(
+        0.2,
+        "A subhalo at r < R500c holds (r/R500c)^stripping of its gas, and none outside r/R500c of "
+        "its own R500c: tides and ram pressure.",
+        unit="1",
+        ge=0,
+    )
+    gas_scatter: float = parameter(
+        0.8,
+        "Scatter of ln of the gas density that a subhalo retains.",
+        unit="ln",
+        source=MAGNETICUM_IMAGES,
+        ge=0,
+        lt=2,
+    )
+    gas_most: float = parameter(
+        4.0,
+        "Largest retained gas density over that of halos of the same mass: dense cores are the "
+        "brightest pixel of 30 per cent of the deep images.",
+        unit="1",
+        source=MAGNETICUM_IMAGES,
+        gt=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -88,16 +88,16 @@ def split_excess(
     return steep, (excess - config.slope_emission * steep) / config.clumping_scatter
 
 
-def settled(
+def with_target_light(
     scene: Scene,
     target: LightTarget,
     config: GasConfig,
     cosmology: Cosmology,
     table: PlasmaTable,
 ) -> Scene:
-    """Return a scene whose light is as wanted, within what the gas can give.
+    """Return a scene with a target luminosity and core share, within what the gas can give.
 
-    The cluster's own gas is made anew with other latents ``core_share``, ``slope`` and
+    The cluster's own gas is simulated again with other latents ``core_share``, ``slope`` and
     ``clumping``; mass, gas mass, temperature and surroundings stay.
     """
     wants_light, wants_core = np.isfinite([target.ln_light, target.core_share])
@@ -107,30 +107,30 @@ def settled(
     halo, track = scene.halo, _Track()
     for _ in range(_ROUNDS):
         shells = gas_light(make_gas(halo, config, cosmology), table, target.soft)
-        own = float(shells[INSIDE].sum())
+        own_light = float(shells[INSIDE].sum())
         changed: dict[str, float] = {}
         if wants_light:
             total = float(np.exp(target.ln_light))
-            off = np.log(max(total - others, LEAST_OWN * total) / own)
-            changed |= _with_excess(halo, off, config)
+            ln_ratio = np.log(max(total - others, LEAST_OWN * total) / own_light)
+            changed |= _with_excess(halo, ln_ratio, config)
         if wants_core:
-            wanted = (target.core_share * (own + others) - others_core) / own
-            off = logit(np.clip(wanted, *SHARES)) - logit(core_light_share(shells))
-            changed["core_share"] = track.next(halo, float(off), config)
-        far = max(abs(changed[name] - halo.latents[name]) for name in changed)
-        if far < _CLOSE:
+            own_share = (target.core_share * (own_light + others) - others_core) / own_light
+            rise = logit(np.clip(own_share, *SHARES)) - logit(core_light_share(shells))
+            changed["core_share"] = track.next(halo, float(rise), config)
+        largest_change = max(abs(changed[name] - halo.latents[name]) for name in changed)
+        if largest_change < _CLOSE:
             break
         halo = replace(halo, latents=halo.latents | changed)
     clumps = [scene.substructures, scene.neighbours.clumps]
-    theirs = clump_gas(clumps, halo, config, cosmology)
-    held = theirs.mass_within(len(scene.substructures), config)
-    gas = make_gas(halo, config, cosmology, held)
-    atmosphere = make_atmosphere(halo, gas, theirs, config)
+    clump_shells = clump_gas(clumps, halo, config, cosmology)
+    clump_mass = clump_shells.mass_within(len(scene.substructures), config)
+    gas = make_gas(halo, config, cosmology, clump_mass)
+    atmosphere = make_atmosphere(halo, gas, clump_shells, config)
     return replace(scene, halo=halo, gas=gas, atmosphere=atmosphere)
 
 
 class _Track:
-    """Finds the latent core share of a core's light, by secants."""
+    """Root of the latent core share for a target share of the light, by the secant method."""
 
     def __init__(self) -> None:
         self.before: tuple[float, float] | None = None
@@ -151,12 +151,12 @@ class _Track:
 
 def _light_of_others(scene: Scene, table: PlasmaTable, soft: bool) -> tuple[float, float]:
     """Return the luminosity of substructures within R500c, and within the core [1e44 erg/s]."""
-    found = luminosities(scene, table)
+    luminosity = luminosities(scene, table)
     name = "L_X_soft" if soft else "L_X_emitted"
     shells = gas_light(scene.gas, table, soft)
-    own = float(shells[INSIDE].sum())
-    in_core = found[name] - found[f"{name}_ce"] - own * core_light_share(shells)
-    return max(found[name] - own, 0.0), max(in_core, 0.0)
+    own_light = float(shells[INSIDE].sum())
+    in_core = luminosity[name] - luminosity[f"{name}_ce"] - own_light * core_light_share(shells)
+    return max(luminosity[name] - own_light, 0.0), max(in_core, 0.0)
 
 
 def _with_excess(halo: Halo, off: float, config: GasConfig) -> dict[str, float]:

@@ -12,7 +12,7 @@ from icmass.cosmology import Cosmology
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.universe.catalogue import CatalogueConfig
 from icmass.universe.cores import INSIDE
-from icmass.universe.galaxies import GalaxyConfig
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.gas import core_share_width, gas_mass, gas_mass_scatter, make_gas
 from icmass.universe.gas_config import PIVOT, GasConfig
 from icmass.universe.halos import LATENTS, SHAPES, Halo, HaloConfig, random_rotation
@@ -26,8 +26,8 @@ from icmass.universe.twins import (
     TwinConfig,
     body_trend,
     conditioned,
-    given_latents,
     history_covariance,
+    measured_latents,
     own_relation,
 )
 
@@ -40,7 +40,7 @@ _SLOPE, _CLUMPING = _NAMES.index("slope"), _NAMES.index("clumping")
 
 @dataclass(frozen=True)
 class _History:
-    """All selves of one halo: rows by ascending redshift, m of them."""
+    """One halo at its m snapshots, by ascending redshift."""
 
     rows: np.ndarray
     latents: np.ndarray
@@ -52,10 +52,10 @@ class _History:
 class TwinPopulation:
     """The halos of a table, in its order.
 
-    A row's latents are those that make what it gives; the others are drawn from their distribution
-    given those, of all selves of the halo at once. What the table says is compared with its own
-    mean relations where it has `icmass.universe.twins.FEWEST` values, with the configuration's
-    where not.
+    Latents of a row's measured quantities follow from these; the others are drawn from their
+    distribution conditional on them, for all snapshots of the halo at once. Measured quantities are
+    compared with the table's own mean relations where it has `icmass.universe.twins.FEWEST`
+    values, with the configuration's where not.
 
     Parameters
     ----------
@@ -86,16 +86,16 @@ class TwinPopulation:
         m500c, redshift = rows["m500c"], rows["redshift"]
         efunc = cosmology.efunc(redshift)
         self._design = np.stack([np.ones(len(rows)), np.log(m500c / PIVOT), np.log(efunc)], axis=1)
-        given = {name: rows[name] for name in
+        quantities = {name: rows[name] for name in
                  ("M_gas", "T", "M_star", "core_share", "w", "disturbance", "n_sat")}  # fmt: skip
-        self.given = given_latents(
-            given, m500c, redshift, efunc, halos=halos, gas=gas, galaxies=galaxies
+        self.given = measured_latents(
+            quantities, m500c, redshift, efunc, halos=halos, gas=gas, galaxies=galaxies
         )
-        own = [own_relation(latent, self._design) for latent in self.given.T]
-        self._centre = np.stack([trend for trend, _ in own], axis=1)
-        self._width = np.array([width for _, width in own])
-        said = (self.given - self._centre) / self._width
-        self._said = np.clip(said, -MOST_SIGMAS, MOST_SIGMAS)
+        relations = [own_relation(latent, self._design) for latent in self.given.T]
+        self._centre = np.stack([trend for trend, _ in relations], axis=1)
+        self._width = np.array([width for _, width in relations])
+        residuals = (self.given - self._centre) / self._width
+        self._residuals = np.clip(residuals, -MOST_SIGMAS, MOST_SIGMAS)
         self._history_rows = _grouped(rows["history"].astype(int), redshift)
         self._history = lru_cache(maxsize=8192)(self._draw_history)
         self.soft = rows.has("L_X_soft") and not rows.has("L_X")
@@ -118,7 +118,7 @@ class TwinPopulation:
         )
 
     def halo_number(self, cluster: int) -> int:
-        """Return the number of a row's halo, the same for all of its selves."""
+        """Return the number of a row's halo, the same at all of its snapshots."""
         return int(self.rows["history"][cluster])
 
     def target(self, cluster: int) -> LightTarget:
@@ -130,11 +130,11 @@ class TwinPopulation:
         ln_mean = self._ln_mean(cluster, history.latents[at])
         return LightTarget(ln_mean + float(history.excess[at]), self.soft, share)
 
-    def kept(self, cluster: int) -> dict[str, float]:
+    def catalogue_values(self, cluster: int) -> dict[str, float]:
         """Return what a survey holds of a row as the table has it, whatever the photons show."""
         names = ("L_X", "L_X_ce")
-        found = {name: float(self.rows[name][cluster]) for name in names}
-        return {name: value for name, value in found.items() if np.isfinite(value)}
+        values = {name: float(self.rows[name][cluster]) for name in names}
+        return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def light_of_row(self, cluster: int) -> float:
         """Return the L_X of a row, of the band that the table has [1e44 erg/s]; NaN without."""
@@ -145,7 +145,7 @@ class TwinPopulation:
         return history, int(np.flatnonzero(history.rows == cluster)[0])
 
     def _set_light(self, m500c: np.ndarray, efunc: np.ndarray) -> None:
-        """Find how far each row's L_X is off its relation, and which are outliers."""
+        """Set the residual of each row's ln L_X about its relation, and which are outliers."""
         light = self.rows["L_X_soft" if self.soft else "L_X"]
         self.has_light = bool(np.isfinite(light).any())
         ratio = m500c / PIVOT
@@ -155,8 +155,8 @@ class TwinPopulation:
         ln_norm = np.log(config.norm) + config.norm_slope * np.log(ratio)
         ln_norm = (ln_norm + config.norm_evolution * np.log(efunc)) * in_catalogue
         ln_light = np.log(light) - ln_norm - self._tail * (1 - np.log(2))
-        known = np.where(np.isfinite(self.given), self.given, self._centre)
-        self._base = self._ln_gas_light(m500c, efunc, known[:, _GAS], known[:, _CORE])
+        latents = np.where(np.isfinite(self.given), self.given, self._centre)
+        self._base = self._ln_gas_light(m500c, efunc, latents[:, _GAS], latents[:, _CORE])
         self.excess = ln_light - self._base
         self._trend = np.zeros(len(m500c))
         self.outlier = np.zeros(len(m500c), bool)
@@ -176,7 +176,7 @@ class TwinPopulation:
     def _ln_gas_light(
         self, m500c: np.ndarray, efunc: np.ndarray, of_gas: np.ndarray, of_core: np.ndarray
     ) -> np.ndarray:
-        """Return what gas mass and core share make of ln L_X."""
+        """Return the part of ln L_X that follows gas mass and core share."""
         gas = self.gas
         width = np.array([core_share_width(m, gas) for m in m500c])
         share = np.clip(expit(gas.core_share + width * of_core), *SHARES)
@@ -214,13 +214,13 @@ class TwinPopulation:
         latents[:, : len(LATENTS)] = self._condition(
             rows, np.atleast_1d(times), latents[:, : len(LATENTS)], excess + tail
         )
-        given = self.given[rows]
-        drawn = self._centre[rows] + self._width * latents[:, : len(LATENTS)]
-        latents[:, : len(LATENTS)] = np.where(np.isfinite(given), given, drawn)
+        measured = self.given[rows]
+        conditional = self._centre[rows] + self._width * latents[:, : len(LATENTS)]
+        latents[:, : len(LATENTS)] = np.where(np.isfinite(measured), measured, conditional)
         for i, row in enumerate(rows):
             if np.isfinite(self.excess[row]) and not self.outlier[row]:
-                left = self._left(row, latents[i])
-                excess[i] = self._without_tail(left, self._tail[row], uniform[i])
+                residual = self._residual_excess(row, latents[i])
+                excess[i] = self._without_tail(residual, self._tail[row], uniform[i])
         return _History(rows, latents, excess, orientation, position)
 
     @property
@@ -228,35 +228,39 @@ class TwinPopulation:
         return np.array([self.gas.slope_emission, self.gas.clumping_scatter])
 
     def _condition(
-        self, rows: np.ndarray, times: np.ndarray, drawn: np.ndarray, noise_drawn: np.ndarray
+        self,
+        rows: np.ndarray,
+        times: np.ndarray,
+        unconditional: np.ndarray,
+        noise_drawn: np.ndarray,
     ) -> np.ndarray:
-        """Return latents (self, latent) given what the rows say of them."""
-        said = self._said[rows]
-        n = said.size
-        known = np.flatnonzero(np.isfinite(said.ravel()))
-        observe, values = [np.eye(n)[known]], [said.ravel()[known]]
-        noise, drawn_noise = [np.zeros(len(known))], [np.zeros(len(known))]
+        """Return a draw of the latents (snapshot, latent), conditional on what is measured."""
+        residuals = self._residuals[rows]
+        n = residuals.size
+        measured = np.flatnonzero(np.isfinite(residuals.ravel()))
+        observe, values = [np.eye(n)[measured]], [residuals.ravel()[measured]]
+        noise, noise_draws = [np.zeros(len(measured))], [np.zeros(len(measured))]
         for i, row in enumerate(rows):
-            weights = self._light_weights(row) * ~np.isfinite(said[i])
+            weights = self._light_weights(row) * ~np.isfinite(residuals[i])
             if not np.isfinite(self.excess[row]) or self.outlier[row] or not weights.any():
                 continue
-            line = np.zeros(said.shape)
+            line = np.zeros(residuals.shape)
             line[i] = weights
             observe.append(line.reshape(1, n))
             values.append(self.excess[[row]])
             noise.append(np.array([self._weights @ self._weights + self._tail[row] ** 2]))
-            drawn_noise.append(noise_drawn[[i]])
+            noise_draws.append(noise_drawn[[i]])
         matrix = np.concatenate(observe)
         if not len(matrix):
-            return drawn
-        found = conditioned(
-            drawn.ravel(), history_covariance(self.config, times), matrix,
-            np.concatenate(values), np.concatenate(noise), np.concatenate(drawn_noise),
+            return unconditional
+        conditional = conditioned(
+            unconditional.ravel(), history_covariance(self.config, times), matrix,
+            np.concatenate(values), np.concatenate(noise), np.concatenate(noise_draws),
         )  # fmt: skip
-        return found.reshape(said.shape)
+        return conditional.reshape(residuals.shape)
 
     def _light_weights(self, row: int) -> np.ndarray:
-        """Return how ln L_X goes with each latent, (latent,)."""
+        """Return d ln L_X / d latent, (latent,)."""
         mass, gas = float(self.rows["m500c"][row]), self.gas
         weights = np.zeros(len(LATENTS))
         weights[_GAS] = 2 * gas_mass_scatter(mass, gas)
@@ -264,12 +268,12 @@ class TwinPopulation:
         weights[_CORE] = gas.core_emission * core_share_width(mass, gas) * inwards
         return weights * self._width
 
-    def _left(self, row: int, latents: np.ndarray) -> float:
-        """Return the excess of ln L_X that gas mass and core share, now drawn, leave."""
-        one = slice(row, row + 1)
-        mass, efunc = self.rows["m500c"][one], self.cosmology.efunc(self.rows["redshift"][one])
-        now = self._ln_gas_light(mass, efunc, latents[[_GAS]], latents[[_CORE]])[0]
-        return float(self.excess[row] + self._base[row] - now)
+    def _residual_excess(self, row: int, latents: np.ndarray) -> float:
+        """Return the residual of ln L_X at the drawn gas mass and core share."""
+        at = slice(row, row + 1)
+        mass, efunc = self.rows["m500c"][at], self.cosmology.efunc(self.rows["redshift"][at])
+        ln_light = self._ln_gas_light(mass, efunc, latents[[_GAS]], latents[[_CORE]])[0]
+        return float(self.excess[row] + self._base[row] - ln_light)
 
     def _without_tail(self, excess: float, tail: float, uniform: float) -> float:
         """Return a draw of the excess of the photons, of that of a catalogue with a tail.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from scipy.special import logit, ndtri
 
-from icmass.universe.galaxies import GalaxyConfig, mean_m_star, satellite_number
+from icmass.parameter import parameter
+from icmass.universe.galaxies import mean_m_star, satellite_number
+from icmass.universe.galaxy_config import GalaxyConfig
 from icmass.universe.gas import core_share_width, gas_mass, gas_mass_scatter, gas_temperature
 from icmass.universe.gas_config import GasConfig
 from icmass.universe.halos import LATENTS, HaloConfig
@@ -23,30 +25,39 @@ _LN_W = (-3.8, 1.2)  # of the centroid shift over R500c: median and scatter of l
 
 
 class TwinConfig(BaseModel):
-    """How the halos of a user's table are made.
-
-    Parameters
-    ----------
-    light : {"emitted", "catalogue"}
-        What the table's L_X is: that of the gas whose photons are drawn, or that of a catalogue
-        whose relation to it is the section ``catalogue`` (Magneticum's).
-    outlier_widths : float
-        An L_X this many widths above its relation is an outlier of the catalogue: the photons do
-        not have it.
-    outlier_least : float
-        Outliers stand in ln at least this far above.
-    match_mpc_h, match_factor : float
-        Where a table has no ids of histories: a progenitor lies at most so far away
-        [comoving Mpc/h] and its mass is within this factor.
-    """
+    """How the halos of a user's table are made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    light: Literal["emitted", "catalogue"] = "emitted"
-    outlier_widths: float = Field(3.0, gt=0)
-    outlier_least: float = Field(0.4, ge=0)
-    match_mpc_h: float = Field(1.5, gt=0, le=20)
-    match_factor: float = Field(1.5, gt=1, le=10)
+    light: Literal["emitted", "catalogue"] = parameter(
+        "emitted",
+        "What the table's L_X is: of the gas whose photons are drawn (emitted), or of a catalogue "
+        "whose relation to it is the section catalogue (Magneticum's).",
+    )
+    outlier_widths: float = parameter(
+        3.0,
+        "Widths above its relation from which on an L_X is an outlier of the catalogue, which the "
+        "photons do not have.",
+        unit="1",
+        gt=0,
+    )
+    outlier_least: float = parameter(
+        0.4, "Least residual of ln L_X of an outlier.", unit="ln", ge=0
+    )
+    match_mpc_h: float = parameter(
+        1.5,
+        "Largest distance of a progenitor from its halo, where a table has no ids of histories.",
+        unit="comoving Mpc/h",
+        gt=0,
+        le=20,
+    )
+    match_factor: float = parameter(
+        1.5,
+        "Largest ratio of the masses of a halo and its progenitor, where a table has no ids.",
+        unit="1",
+        gt=1,
+        le=10,
+    )
 
 
 def conditional_normal(
@@ -74,11 +85,11 @@ def conditional_normal(
 def gain(
     covariance: np.ndarray, observe: np.ndarray, noise: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """Return how much of each deviation of `observe` a normal's mean follows, (n, m)."""
-    both = covariance @ observe.T
-    seen = observe @ both
-    seen[np.diag_indices_from(seen)] += noise + 1e-9
-    return np.linalg.solve(seen, both.T).T
+    """Return the gain of a normal's mean for each deviation of `observe`, (n, m)."""
+    cross_covariance = covariance @ observe.T
+    observed_covariance = observe @ cross_covariance
+    observed_covariance[np.diag_indices_from(observed_covariance)] += noise + 1e-9
+    return np.linalg.solve(observed_covariance, cross_covariance.T).T
 
 
 def conditioned(
@@ -105,8 +116,8 @@ def conditioned(
     ``x + K (y - H x - e)`` has the conditional mean and covariance exactly (Matheron's rule;
     Hoffman & Ribak 1991, ApJ 380, L5).
     """
-    missed = values - observe @ drawn - noise_drawn
-    return drawn + gain(covariance, observe, noise) @ missed
+    innovation = values - observe @ drawn - noise_drawn
+    return drawn + gain(covariance, observe, noise) @ innovation
 
 
 def history_covariance(config: HaloConfig, times: np.ndarray) -> np.ndarray:
@@ -124,25 +135,25 @@ def history_covariance(config: HaloConfig, times: np.ndarray) -> np.ndarray:
     its own share of all that the earlier ones were correlated with.
     """
     memory = np.array([config.memory_gyr[name] for name in LATENTS])
-    new, parts = config.instant_shares, config.component_correlation
-    slow = np.sqrt(np.outer(1 - new, 1 - new)) * parts
+    instant, correlation = config.instant_shares, config.component_correlation
+    slow = np.sqrt(np.outer(1 - instant, 1 - instant)) * correlation
     n, size = len(times), len(LATENTS)
-    found = np.empty((n, size, n, size))
+    covariance = np.empty((n, size, n, size))
     for i in range(n):
         for j in range(n):
             gap = times[j] - times[i]  # positive where j is the earlier one
-            kept = np.exp(-abs(gap) / memory)
-            found[i, :, j] = slow * (kept[:, None] if gap > 0 else kept)
-        found[i, :, i] = slow + np.sqrt(np.outer(new, new)) * parts
-    return found.reshape(n * size, n * size)
+            decay = np.exp(-abs(gap) / memory)
+            covariance[i, :, j] = slow * (decay[:, None] if gap > 0 else decay)
+        covariance[i, :, i] = slow + np.sqrt(np.outer(instant, instant)) * correlation
+    return covariance.reshape(n * size, n * size)
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
     """Return standard normal quantiles of the ranks of values, NaN where they are."""
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     scores = np.full(len(values), np.nan)
-    rank = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
-    scores[known] = ndtri((rank + 0.5) / max(len(rank), 1))
+    rank = np.argsort(np.argsort(values[finite], kind="stable"), kind="stable")
+    scores[finite] = ndtri((rank + 0.5) / max(len(rank), 1))
     return scores
 
 
@@ -162,15 +173,15 @@ def body_trend(values: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, floa
     width : float
         Half the distance of the 16th and the 84th percentile.
     """
-    known = np.flatnonzero(np.isfinite(values))
-    kept, trend, width = known, np.zeros(len(values)), 0.0
+    finite = np.flatnonzero(np.isfinite(values))
+    body, trend, width = finite, np.zeros(len(values)), 0.0
     for _ in range(8):
-        fit = np.linalg.lstsq(design[kept], values[kept], rcond=None)[0]
+        fit = np.linalg.lstsq(design[body], values[body], rcond=None)[0]
         trend = design @ fit
-        residual = (values - trend)[known]
+        residual = (values - trend)[finite]
         low, middle, high = np.percentile(residual, [16, 50, 84])
         width = float(high - low) / 2
-        kept = known[np.abs(residual - middle) <= 3 * width + 1e-12]
+        body = finite[np.abs(residual - middle) <= 3 * width + 1e-12]
     return trend, width
 
 
@@ -189,8 +200,8 @@ def own_relation(latents: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, f
     return trend, max(width, 1e-6)
 
 
-def given_latents(
-    given: dict[str, np.ndarray],
+def measured_latents(
+    quantities: dict[str, np.ndarray],
     m500c: np.ndarray,
     redshift: np.ndarray,
     efunc: np.ndarray,
@@ -203,32 +214,34 @@ def given_latents(
 
     Parameters
     ----------
-    given : dict of ndarray, shape (n,)
+    quantities : dict of ndarray, shape (n,)
         ``M_gas``, ``M_star`` [Msun/h], ``T`` [keV], ``core_share``, ``w`` [R500c], ``disturbance``
         and ``n_sat``, each with NaN where a row has none.
     m500c, redshift, efunc : ndarray, shape (n,)
         [Msun/h]; H(z) / H0.
     """
-    found = np.full((len(m500c), len(LATENTS)), np.nan)
+    latents = np.full((len(m500c), len(LATENTS)), np.nan)
 
-    def put(name: str, ln_residual: np.ndarray, scatter: np.ndarray | float) -> None:
-        found[:, LATENTS.index(name)] = ln_residual / np.maximum(scatter, 1e-6)
+    def assign(name: str, ln_residual: np.ndarray, scatter: np.ndarray | float) -> None:
+        latents[:, LATENTS.index(name)] = ln_residual / np.maximum(scatter, 1e-6)
 
     ln_m_gas = np.log(gas_mass(m500c, efunc, gas))
-    put("gas_mass", np.log(given["M_gas"]) - ln_m_gas, gas_mass_scatter(m500c, gas))
+    assign("gas_mass", np.log(quantities["M_gas"]) - ln_m_gas, gas_mass_scatter(m500c, gas))
     ln_t = np.log(gas_temperature(m500c, efunc, gas))
-    put("temperature", np.log(given["T"]) - ln_t, gas.t_scatter)
+    assign("temperature", np.log(quantities["T"]) - ln_t, gas.t_scatter)
     ln_star = np.log(mean_m_star(m500c, redshift, galaxies))
-    put("stellar_mass", np.log(given["M_star"]) - ln_star, galaxies.m_star_scatter)
-    share = logit(np.clip(given["core_share"], *SHARES))
+    assign("stellar_mass", np.log(quantities["M_star"]) - ln_star, galaxies.m_star_scatter)
+    share = logit(np.clip(quantities["core_share"], *SHARES))
     width = np.array([core_share_width(m, gas) for m in m500c])
-    put("core_share", share - gas.core_share, width)
+    assign("core_share", share - gas.core_share, width)
     ln_number = np.log(satellite_number(m500c, galaxies))
-    put("galaxy_number", np.log(given["n_sat"]) - ln_number, galaxies.number_scatter)
-    shift = disturbance_of(given["w"], np.log(m500c), np.log(efunc))
-    told = given["disturbance"]
-    found[:, LATENTS.index("disturbance")] = np.where(np.isfinite(told), told, shift)
-    return found
+    assign("galaxy_number", np.log(quantities["n_sat"]) - ln_number, galaxies.number_scatter)
+    shift = disturbance_of(quantities["w"], np.log(m500c), np.log(efunc))
+    disturbance = quantities["disturbance"]
+    latents[:, LATENTS.index("disturbance")] = np.where(
+        np.isfinite(disturbance), disturbance, shift
+    )
+    return latents
 
 
 def disturbance_of(w: np.ndarray, ln_mass: np.ndarray, ln_efunc: np.ndarray) -> np.ndarray:

@@ -23,11 +23,11 @@ GALAXIES = {
 
 def catalogue_findings(survey: xr.Dataset, rng: np.random.Generator) -> Findings:
     """Compare medians of mass and redshift, and the range of N_gal."""
-    found = Findings()
+    findings = Findings()
     rows = [f"{which} N_gal" for which in GALAXIES]
     if survey_config(survey).get("halos", {}).get("redshift_range") is not None:
-        found.leave_out(LIGHT_CONE, ["median log10 M500c", "median redshift", *rows])
-        return found
+        findings.leave_out(LIGHT_CONE, ["median log10 M500c", "median redshift", *rows])
+        return findings
     columns = {
         "median log10 M500c": (np.log10(read_scalar(survey, "m500c")), MASS, "log10 Msun/h"),
         "median redshift": (read_scalar(survey, "redshift"), REDSHIFT, ""),
@@ -35,10 +35,10 @@ def catalogue_findings(survey: xr.Dataset, rng: np.random.Generator) -> Findings
     for name, (values, target, unit) in columns.items():
         error = _median_error(values, rng)
         median = float(np.median(values))
-        found.checks.append(Check("catalogue", name, median, target, len(values), unit, error))
+        findings.checks.append(Check("catalogue", name, median, target, len(values), unit, error))
     if "N_gal" not in survey:
-        found.leave_out(NOT_HELD, rows)
-        return found
+        findings.leave_out(NOT_HELD, rows)
+        return findings
     number = read_scalar(survey, "N_gal")
     values_of = {
         "least": (float(number.min()), float("nan")),
@@ -47,8 +47,8 @@ def catalogue_findings(survey: xr.Dataset, rng: np.random.Generator) -> Findings
     }
     for row, (which, target) in zip(rows, GALAXIES.items(), strict=True):
         value, error = values_of[which]
-        found.checks.append(Check("catalogue", row, value, target, len(number), "", error))
-    return found
+        findings.checks.append(Check("catalogue", row, value, target, len(number), "", error))
+    return findings
 
 
 def _median_error(values: np.ndarray, rng: np.random.Generator) -> float:

@@ -100,7 +100,7 @@ class Check:
 
     def document(self) -> dict[str, Any]:
         """Return the check as plain values for JSON; None stands for what is not a number."""
-        found = {
+        fields = {
             "name": self.name,
             "value": self.value,
             "target": self.target.value,
@@ -114,7 +114,7 @@ class Check:
             "error": self.error,
             "deviation": self.deviation,
         }
-        return {key: _plain(value) for key, value in found.items()}
+        return {key: _plain(value) for key, value in fields.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -173,5 +173,5 @@ class Verdict:
 
     def document(self) -> dict[str, Any]:
         """Return the verdict as plain values for JSON."""
-        found = {**asdict(self), "share": self.share}
-        return {key: _plain(value) for key, value in found.items()}
+        fields = {**asdict(self), "share": self.share}
+        return {key: _plain(value) for key, value in fields.items()}

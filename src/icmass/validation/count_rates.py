@@ -52,11 +52,11 @@ def gas_rates(survey: xr.Dataset) -> GasRates:
     gas = survey["maps"].sel(component="icm").isel(band=chosen)
     r500c, x = read_scalar(survey, "r500c"), survey["x"].values
     half_width = float(x[-1] + (x[-1] - x[-2]) / 2)
-    found = [
-        photon_counts(gas.isel(cluster=part).values, r500c[part], half_width=half_width)
-        for part in np.array_split(np.arange(len(r500c)), max(len(r500c) // 128, 1))
+    chunks = [
+        photon_counts(gas.isel(cluster=rows).values, r500c[rows], half_width=half_width)
+        for rows in np.array_split(np.arange(len(r500c)), max(len(r500c) // 128, 1))
     ]
-    counts = np.concatenate([part["n_phot_r500"] for part in found])
+    counts = np.concatenate([chunk["n_phot_r500"] for chunk in chunks])
     band = (bands[chosen[0]][0], bands[chosen[-1]][1])
     return GasRates(band, counts / read_scalar(survey, "exposure"))
 

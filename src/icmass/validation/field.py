@@ -28,18 +28,18 @@ def moretti_counts_above(flux: np.ndarray | float) -> np.ndarray:
 
 def field_findings(survey: xr.Dataset) -> Findings:
     """Compare the numbers of field AGN, as drawn from, with those measured in eFEDS."""
-    found = Findings()
+    findings = Findings()
     names = [f"field AGN above {flux:g} erg/s/cm^2" for flux, _, _ in MEASURED_COUNTS]
     try:
         agn = AgnConfig.model_validate(survey_config(survey).get("agn", {}))
     except ValidationError:
-        found.leave_out("its configuration is not of this version", names)
-        return found
+        findings.leave_out("its configuration is not of this version", names)
+        return findings
     if not agn.field_norm_deg2:
-        found.leave_out("the survey has no field AGN", names)
-        return found
+        findings.leave_out("the survey has no field AGN", names)
+        return findings
     for name, (flux, number, _) in zip(names, MEASURED_COUNTS, strict=True):
         target = Target(number, _TOLERANCE, "relative", _SOURCE)
         value = float(field_counts_above(flux, agn))
-        found.checks.append(Check("agn", name, value, target, 0, "deg^-2"))
-    return found
+        findings.checks.append(Check("agn", name, value, target, 0, "deg^-2"))
+    return findings

@@ -122,10 +122,10 @@ def profiles_of(
 
 
 def gas_profiles(survey: xr.Dataset, config: SurveyConfig) -> list[GasProfiles]:
-    """Return the profiles of groups and of clusters, whose halos and gas are made again.
+    """Return the profiles of groups and of clusters, whose halos and gas are simulated again.
 
     Groups are below 1e14 Msun/h, clusters above 3e14 Msun/h; where fewer than ten are, the
-    tenth of the survey at that end. Up to `N_OF_GROUP` of each, spread evenly over their ranks.
+    tenth of the survey at that end. Up to `N_OF_GROUP` of each, equally spaced in rank.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ def gas_profiles(survey: xr.Dataset, config: SurveyConfig) -> list[GasProfiles]:
     groups = []
     for chosen in mass_groups(mass):
         scenes = [simulator.scene(int(cluster)) for cluster in chosen]
-        made = np.array([scene.halo.m500c for scene in scenes])
-        if not np.allclose(made, mass[chosen], rtol=1e-4):
+        simulated = np.array([scene.halo.m500c for scene in scenes])
+        if not np.allclose(simulated, mass[chosen], rtol=1e-4):
             raise InputError(
                 "do not make the clusters it holds",
                 field="configuration and seed",

@@ -70,12 +70,12 @@ class GasSample:
 
     def body(self) -> np.ndarray:
         """Return which clusters make the body of the distribution of L_X, boolean (n,)."""
-        kept = np.ones(len(self.halo), bool)
+        in_body = np.ones(len(self.halo), bool)
         for _ in range(5):
-            fit = np.linalg.lstsq(self.design[kept], self.logs["L_X"][kept], rcond=None)[0]
+            fit = np.linalg.lstsq(self.design[in_body], self.logs["L_X"][in_body], rcond=None)[0]
             residual = self.logs["L_X"] - self.design @ fit
-            kept = (residual > BODY[0]) & (residual < BODY[1])
-        return kept
+            in_body = (residual > BODY[0]) & (residual < BODY[1])
+        return in_body
 
 
 def residuals(sample: GasSample, name: str, at_fixed: tuple[str, ...] = ()) -> np.ndarray:
@@ -122,9 +122,9 @@ def _correlation(sample: GasSample, first: str, second: str) -> float:
 
 def _mass_scatter(sample: GasSample, names: tuple[str, ...]) -> float:
     """Return the scatter of ln M500c from noiseless proxies together (set scatter of Ho+23)."""
-    left = np.stack([residuals(sample, name) for name in names])
+    residual = np.stack([residuals(sample, name) for name in names])
     slope = np.array([slopes(sample, name)[0] for name in names])
-    covariance = np.atleast_2d(np.cov(left))
+    covariance = np.atleast_2d(np.cov(residual))
     return float(1 / np.sqrt(slope @ np.linalg.solve(covariance, slope)))
 
 
@@ -212,15 +212,15 @@ def _slope_rows() -> list[_Row]:
                   partial(_slope, name=name, which=1))
         for name, target in (("L_X", 3.86), ("M_gas", 0.73), ("T", 0.30))
     ]  # fmt: skip
-    both = ("M_gas", "core")
+    gas_and_core = ("M_gas", "core")
     return [
         *rows,
         _absolute("d ln L_X / d ln M_gas", 1.98, 0.15,
                   partial(_slope, name="L_X", at_fixed=("M_gas",), which=2)),
         _absolute("d ln L_X / d ln core share", 0.135, _CORRELATION,
-                  partial(_slope, name="L_X", at_fixed=both, which=3)),
+                  partial(_slope, name="L_X", at_fixed=gas_and_core, which=3)),
         _absolute("d ln L_X without core / d ln core share", -0.30, _CORRELATION,
-                  partial(_slope, name="L_X_ce", at_fixed=both, which=3)),
+                  partial(_slope, name="L_X_ce", at_fixed=gas_and_core, which=3)),
     ]  # fmt: skip
 
 
@@ -266,10 +266,10 @@ def _checks(
     rows: list[_Row], sample: GasSample, rng: np.random.Generator, n_draws: int
 ) -> list[Check]:
     bodies = sample.body()
-    drawn = [(sample.take(i), bodies[i]) for i in bootstrap_by_halo(sample.halo, n_draws, rng)]
+    resamples = [(sample.take(i), bodies[i]) for i in bootstrap_by_halo(sample.halo, n_draws, rng)]
 
-    def value(row: _Row, of: GasSample, body: np.ndarray) -> float:
-        return float(row.value(of.take(body) if row.body else of))
+    def value(row: _Row, clusters: GasSample, body: np.ndarray) -> float:
+        return float(row.value(clusters.take(body) if row.body else clusters))
 
     return [
         Check(
@@ -278,7 +278,7 @@ def _checks(
             value=value(row, sample, bodies),
             target=Target(row.target, row.tolerance, row.kind, row.source),
             n=int(bodies.sum()) if row.body else len(bodies),
-            error=float(np.std([value(row, *one) for one in drawn], ddof=1)),
+            error=float(np.std([value(row, *resample) for resample in resamples], ddof=1)),
         )
         for row in rows
     ]

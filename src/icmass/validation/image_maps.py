@@ -143,7 +143,7 @@ def simulated_images(survey: xr.Dataset, n_clusters: int = N_CLUSTERS) -> ImageS
 def choose_clusters(m500c: np.ndarray, redshift: np.ndarray, n: int) -> np.ndarray:
     """Return indices of up to n clusters whose masses are distributed as Magneticum's.
 
-    For each of n evenly spaced quantiles of the published masses, from the lowest to the highest,
+    For each of n equally spaced quantiles of the published masses, from the lowest to the highest,
     the cluster within `REDSHIFTS` that is nearest in ln M500c and not taken yet.
     """
     table = published_images()
@@ -151,8 +151,8 @@ def choose_clusters(m500c: np.ndarray, redshift: np.ndarray, n: int) -> np.ndarr
     log_mass = np.log10(m500c[free])
     levels = 100 * (np.arange(min(n, len(free))) + 0.5) / min(n, len(free) or 1)
     chosen = []
-    for wanted in np.interp(levels, table.mass_levels, table.log10_m500c):
-        nearest = int(np.argmin(np.abs(log_mass - wanted)))
+    for target in np.interp(levels, table.mass_levels, table.log10_m500c):
+        nearest = int(np.argmin(np.abs(log_mass - target)))
         chosen.append(int(free[nearest]))
         log_mass[nearest] = np.inf
     return np.sort(np.array(chosen, int))
@@ -179,7 +179,7 @@ def image_sample(
     simulator = Simulator(config.model_copy(update={"observe": observe}), seed, rows)
     survey, onaxis = (load_instrument("erosita", vignetting=v) for v in ("survey", "onaxis"))
     ratio = float(survey.area_cm2(_ENERGY_OF_AREA) / onaxis.area_cm2(_ENERGY_OF_AREA))
-    thinned = ratio * _EROSITA_EXPOSURE / EXPOSURE
+    fraction = ratio * _EROSITA_EXPOSURE / EXPOSURE
     columns: dict[str, list[float]] = {}
     for cluster in clusters:
         scene, photons = simulator.gas_photons(int(cluster), EXPOSURE)
@@ -190,8 +190,8 @@ def image_sample(
         soft = (photons.energy >= BAND[0]) & (photons.energy < BAND[1])
         x, y = photons.x[soft] * arcsec, photons.y[soft] * arcsec
         rng = np.random.default_rng([seed, int(cluster)])
-        kept = rng.random(len(x)) < thinned
-        found = {
+        selected = rng.random(len(x)) < fraction
+        measured = {
             "cluster": int(cluster),
             "m500c": halo.m500c,
             "redshift": halo.redshift,
@@ -201,9 +201,9 @@ def image_sample(
             "L_X": simulator.luminosities(scene, int(cluster))["L_X"],
             **_deep(x, y, halo.r500c * arcsec),
             **_surveyed(photons.x[soft], photons.y[soft], halo, config),
-            **_erosita(x[kept], y[kept], halo.r500c * arcsec, rng),
+            **_erosita(x[selected], y[selected], halo.r500c * arcsec, rng),
         }
-        for name, value in found.items():
+        for name, value in measured.items():
             columns.setdefault(name, []).append(value)
     arrays = {name: np.array(values) for name, values in columns.items()}
     return ImageSample(
@@ -237,11 +237,11 @@ def _deep(x: np.ndarray, y: np.ndarray, r500: float) -> dict[str, float]:
     centre = (int((py + half) / _DEEP_PIXEL), int((px + half) / _DEEP_PIXEL))
     radius = r500 / _DEEP_PIXEL
     image = count_image(x, y, half, n)
-    found = image_statistics(image, centre, radius, np.log(2 * radius), noise=0.75)
+    statistics = image_statistics(image, centre, radius, np.log(2 * radius), noise=0.75)
     r = np.hypot(x, y)
     within = np.count_nonzero(r < r500)
     return {
-        **{f"deep {name}": getattr(found, name) for name in STATISTICS},
+        **{f"deep {name}": getattr(statistics, name) for name in STATISTICS},
         "core share": np.count_nonzero(r < 0.15 * r500) / within if within else np.nan,
         "peak offset": float(np.hypot(px, py) / r500),
         "photons": within,
@@ -262,20 +262,20 @@ def _erosita(
     n = int(2 * _FIELD_R500 * r500 / _EROSITA_PIXEL)
     image = count_image(x, y, n * _EROSITA_PIXEL / 2, n)
     image += rng.poisson(_EROSITA_BACKGROUND, image.shape)
-    found = image_statistics(image, x_ray_peak(image, 1.0), r500 / _EROSITA_PIXEL)
-    return {f"erosita {name}": getattr(found, name) for name in STATISTICS}
+    statistics = image_statistics(image, x_ray_peak(image, 1.0), r500 / _EROSITA_PIXEL)
+    return {f"erosita {name}": getattr(statistics, name) for name in STATISTICS}
 
 
 def _surveyed(x: np.ndarray, y: np.ndarray, halo: Halo, config: SurveyConfig) -> dict[str, float]:
     """Measure photons at offsets [comoving Mpc/h] as X-ray surveys do, about the centre."""
     half = config.observe.half_width_mpc_h
-    found: Morphology = morphology(
+    measured: Morphology = morphology(
         count_image(x, y, half, _MORPHOLOGY_PIXELS)[None],
         np.array([halo.r500c]),
         half_width=half,
         kpc_per_mpc_h=config.cosmology.kpc_per_mpc_h(np.array([halo.redshift])),
         centre=np.zeros((1, 2)),
     )
-    values = {f"survey {name}": float(getattr(found, name)[0]) for name in MORPHOLOGY}
-    values["survey p3_p0"] -= float(found.p3_p0_noise[0])
+    values = {f"survey {name}": float(getattr(measured, name)[0]) for name in MORPHOLOGY}
+    values["survey p3_p0"] -= float(measured.p3_p0_noise[0])
     return values

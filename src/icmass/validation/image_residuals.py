@@ -1,4 +1,4 @@
-"""Residuals of proxies at fixed mass and redshift, and what goes with them, rank by rank."""
+"""Residuals of proxies at fixed mass and redshift, and their rank correlations."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _design(m500c: np.ndarray, redshift: np.ndarray) -> np.ndarray:
 
 
 def _residual(values: np.ndarray, design: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    best = np.linalg.lstsq(design[fitted], values[fitted], rcond=None)[0]
-    return np.asarray(values - design @ best)
+    coefficients = np.linalg.lstsq(design[fitted], values[fitted], rcond=None)[0]
+    return np.asarray(values - design @ coefficients)
 
 
 def body_residuals(

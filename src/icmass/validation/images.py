@@ -83,36 +83,38 @@ def image_findings(images: ImageSample | str, rng: np.random.Generator) -> Findi
     rng : numpy.random.Generator
         Of the bootstrap.
     """
-    found = Findings()
+    findings = Findings()
     if isinstance(images, str):
-        found.leave_out(images, ["statistics of images against those of Magneticum's"])
-        return found
+        findings.leave_out(images, ["statistics of images against those of Magneticum's"])
+        return findings
     table = published_images()
-    for kind, told in KINDS.items():
+    for kind, exposure in KINDS.items():
         measured = getattr(images, kind)
         for name, shown in SHOWN.items():
             published = getattr(table, kind)[name]
-            found.checks += _spread(f"{shown.label}, {told}", shown, measured[name], published, rng)
-    found.checks += _spread(
+            findings.checks += _spread(
+                f"{shown.label}, {exposure}", shown, measured[name], published, rng
+            )
+    findings.checks += _spread(
         f"{CORE_SHARE.label}, 1 Ms", CORE_SHARE, images.core_share, table.core_share, rng
     )
     w = images.deep["centroid_shift"]
-    for name, is_so, share in (
+    for name, has_it, published_share in (
         ("part whose peak outshines the centre", images.outshone, table.off_centre.outshone),
         ("part with w above 0.05, 1 Ms", w > 0.05, table.off_centre.w_above_005),
         ("part with w above 0.1, 1 Ms", w > 0.1, table.off_centre.w_above_01),
         *(
-            (f"part with peak beyond {far:g} R500c, 1 Ms", images.peak_offset > far, part)
-            for far, part in PEAK_BEYOND.items()
+            (f"part with peak beyond {radius:g} R500c, 1 Ms", images.peak_offset > radius, share)
+            for radius, share in PEAK_BEYOND.items()
         ),
     ):
-        part = float(is_so.mean())
-        error = float(np.sqrt(part * (1 - part) / len(is_so)))
-        target = Target(share, _SHARE_TOLERANCE, "absolute", table.source)
-        found.checks.append(Check(GROUP, name, part, target, len(is_so), error=error))
-    found.checks += _correlations(images, rng)
-    found.checks += _temperatures(images.t_spec_ratio)
-    return found
+        share = float(has_it.mean())
+        error = float(np.sqrt(share * (1 - share) / len(has_it)))
+        target = Target(published_share, _SHARE_TOLERANCE, "absolute", table.source)
+        findings.checks.append(Check(GROUP, name, share, target, len(has_it), error=error))
+    findings.checks += _correlations(images, rng)
+    findings.checks += _temperatures(images.t_spec_ratio)
+    return findings
 
 
 def _temperatures(ratio: np.ndarray) -> list[Check]:
@@ -157,7 +159,7 @@ def _spread(
     kind: Kind = "factor" if shown.scale == "log" else "absolute"
     ln = " ln" if shown.scale == "log" else ""
     width = _half_width(low, high, shown.scale)
-    found = spread(values, shown.scale)
+    measured = spread(values, shown.scale)
     targets = (
         Target(middle, shown.tolerance, kind, table.source),
         Target(round(width, 3), _WIDTH_TOLERANCE, "relative", table.source),
@@ -165,7 +167,7 @@ def _spread(
     return [
         Check(GROUP, f"{what} {name}", value, target, len(values), error=float(error))
         for what, value, target, error in zip(
-            ("median", f"half width of{ln}"), found, targets, errors, strict=True
+            ("median", f"half width of{ln}"), measured, targets, errors, strict=True
         )
     ]
 

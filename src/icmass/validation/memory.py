@@ -1,4 +1,4 @@
-"""How long clusters remember their gas: a halo beside itself at later snapshots."""
+"""Memory of the gas: correlation of a halo's residuals between snapshots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEEDED = ("L_X", "L_X_ce", "L_X_emitted", "T", "M_gas", "M_star", "halo_id")
 
 
 def memory_findings(survey: xr.Dataset) -> Findings:
-    """Compare rank correlations of halos with themselves with those of Magneticum's halos."""
+    """Compare rank correlations of residuals between snapshots with those of Magneticum's halos."""
     findings = Findings()
     names = [_row(name, lag) for name in MEMORY for lag in LAGS_GYR]
     if is_detected(survey) or is_observed(survey):
@@ -40,16 +40,16 @@ def memory_findings(survey: xr.Dataset) -> Findings:
         return findings
     sample = GasSample.of(survey)
     body = sample.body()
-    left = {name: residuals(sample, name) for name in MEMORY}
+    residual = {name: residuals(sample, name) for name in MEMORY}
     for i, lag in enumerate(LAGS_GYR):
         early, late = _pairs(survey, lag)
-        both = body[early] & body[late]
-        early, late = early[both], late[both]
+        in_body = body[early] & body[late]
+        early, late = early[in_body], late[in_body]
         if len(early) < _FEWEST:
             findings.leave_out(_ONCE, [_row(name, lag) for name in MEMORY])
             continue
         for name, published in MEMORY.items():
-            value = float(spearmanr(left[name][early], left[name][late]).statistic)
+            value = float(spearmanr(residual[name][early], residual[name][late]).statistic)
             target = Target(published[i], _TOLERANCE, "absolute", f"{SOURCE}; halos matched")
             error = float((1 - value**2) / np.sqrt(len(early)))
             findings.checks.append(
@@ -63,7 +63,7 @@ def _row(name: str, lag: float) -> str:
 
 
 def _pairs(survey: xr.Dataset, lag: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of a halo and of itself about `lag` Gyr later, each (n,)."""
+    """Return the indices of halos at a snapshot and about `lag` Gyr later, each (n,)."""
     cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
     redshift, inverse = np.unique(read_scalar(survey, "redshift"), return_inverse=True)
     time = cosmology.astropy.age(redshift).to_value("Gyr")[inverse]
@@ -72,7 +72,7 @@ def _pairs(survey: xr.Dataset, lag: float) -> tuple[np.ndarray, np.ndarray]:
     first, last = [], []
     for step in range(1, min(len(redshift), len(order))):
         a, b = order[:-step], order[step:]
-        near = (halo[a] == halo[b]) & (np.abs(time[b] - time[a] - lag) < _WINDOW_GYR)
-        first.append(a[near])
-        last.append(b[near])
+        matched = (halo[a] == halo[b]) & (np.abs(time[b] - time[a] - lag) < _WINDOW_GYR)
+        first.append(a[matched])
+        last.append(b[matched])
     return np.concatenate(first or [order[:0]]), np.concatenate(last or [order[:0]])

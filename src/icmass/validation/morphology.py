@@ -31,19 +31,19 @@ def morphology_findings(images: ImageSample | str, rng: np.random.Generator) -> 
     rng : numpy.random.Generator
         Of the bootstrap.
     """
-    found = Findings()
+    findings = Findings()
     rows = [(fraction, f"part with {LABELS[fraction.statistic]} above {fraction.threshold:g}")
             for fraction in FRACTIONS if fraction.sample in _SAMPLES]  # fmt: skip
     names = [name for _, name in rows] + [f"median {LABELS[q.statistic]}" for q in QUANTILES]
     if isinstance(images, str):
-        found.leave_out(images, names)
-        return found
+        findings.leave_out(images, names)
+        return findings
     values = images.morphology
     for fraction, name in rows:
         above = values[fraction.statistic] > fraction.threshold
         target = Target(fraction.fraction, _FRACTION_TOLERANCE, "absolute", fraction.source)
         error = float(np.sqrt(above.mean() * (1 - above.mean()) / len(above)))
-        found.checks.append(
+        findings.checks.append(
             Check("morphology", name, float(above.mean()), target, len(above), error=error)
         )
     for published, name in zip(QUANTILES, names[len(rows) :], strict=True):
@@ -51,10 +51,10 @@ def morphology_findings(images: ImageSample | str, rng: np.random.Generator) -> 
         spread = float(np.sqrt(published.p84 / published.p16))
         target = Target(published.median, spread, "factor", published.source)
         draws = np.median(rng.choice(sample, (200, len(sample))), axis=1)
-        found.checks.append(
+        findings.checks.append(
             Check(
                 "morphology", name, float(np.median(sample)), target, len(sample),
                 error=float(draws.std()),
             )
         )  # fmt: skip
-    return found
+    return findings

@@ -57,8 +57,8 @@ def component_totals(survey: xr.Dataset) -> dict[str, np.ndarray]:
     """Return the counts in every map by component, shape (n, band); a pass over all maps."""
     maps = survey["maps"].transpose("cluster", "component", "band", "y", "x")
     n = maps.sizes["cluster"]
-    parts = np.array_split(np.arange(n), max(n // 128, 1))
-    totals = [maps[part].values.sum(axis=(-2, -1), dtype="f8") for part in parts]
+    chunks = np.array_split(np.arange(n), max(n // 128, 1))
+    totals = [maps[rows].values.sum(axis=(-2, -1), dtype="f8") for rows in chunks]
     joined = np.concatenate(totals)
     return {str(name): joined[:, i] for i, name in enumerate(survey["component"].values)}
 
@@ -70,21 +70,23 @@ def measured_background(band: tuple[float, float]) -> float | None:
     """
     if band in _INTERPOLATED:
         return _INTERPOLATED[band] * 1e-4
-    inside = [part for part in _NARROW if band[0] <= part[0] and part[1] <= band[1]]
+    inside = [
+        band_rate for band_rate in _NARROW if band[0] <= band_rate[0] and band_rate[1] <= band[1]
+    ]
     if not inside or (inside[0][0], inside[-1][1]) != band:
         return None
-    return sum(part[2] for part in inside) * 1e-4
+    return sum(band_rate[2] for band_rate in inside) * 1e-4
 
 
 def photon_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
     """Compare photon numbers of the gas and of the background with what is published."""
-    found = Findings()
+    findings = Findings()
     totals = component_totals(survey)
-    _median_cluster(survey, totals, rng, n_draws, found)
-    _count_trend(survey, rng, n_draws, found)
-    _agn_shares(survey, found)
-    _background(survey, totals, rng, n_draws, found)
-    return found
+    _median_cluster(survey, totals, rng, n_draws, findings)
+    _count_trend(survey, rng, n_draws, findings)
+    _agn_shares(survey, findings)
+    _background(survey, totals, rng, n_draws, findings)
+    return findings
 
 
 def _halos(survey: xr.Dataset) -> np.ndarray:
@@ -96,17 +98,17 @@ def _median_cluster(
     totals: dict[str, np.ndarray],
     rng: np.random.Generator,
     n_draws: int,
-    found: Findings,
+    findings: Findings,
 ) -> None:
     """Fit ln N of the gas in ln M, z and ln z; evaluate it at the paper's median cluster."""
     row = "gas photons of the median cluster"
     bands = survey_bands(survey)
     if "icm" not in totals:
-        return found.leave_out(NOT_HELD, [row])
+        return findings.leave_out(NOT_HELD, [row])
     if survey_config(survey).get("observe", {}).get("vignetting") != "onaxis":
-        return found.leave_out("published for the area on axis: preset phox", [row])
+        return findings.leave_out("published for the area on axis: preset phox", [row])
     if (bands[0][0], bands[-1][1]) != BAND_KEV or np.ptp(survey["redshift"].values) < 0.05:
-        return found.leave_out("the survey is not in 0.5-7 keV or has one redshift", [row])
+        return findings.leave_out("the survey is not in 0.5-7 keV or has one redshift", [row])
     exposure = read_scalar(survey, "exposure")
     ln_n = np.log((totals["icm"].sum(1) + 1) * REFERENCE_EXPOSURE_S / exposure)
     ln_m = np.log(read_scalar(survey, "m500c") / 10**MEDIAN_LOG10_M500C)
@@ -118,7 +120,7 @@ def _median_cluster(
         return float(np.exp(np.linalg.lstsq(design[index], ln_n[index], rcond=None)[0][0]))
 
     draws = [at_median(i) for i in bootstrap_by_halo(_halos(survey), n_draws, rng)]
-    found.checks.append(
+    findings.checks.append(
         Check(
             "photons", row, at_median(slice(None)), MEDIAN_PHOTONS, len(z),
             "photons in 2 ks, 0.5-7 keV, 10^13.94 Msun/h, z 0.21", float(np.std(draws, ddof=1)),
@@ -127,28 +129,31 @@ def _median_cluster(
 
 
 def _count_trend(
-    survey: xr.Dataset, rng: np.random.Generator, n_draws: int, found: Findings
+    survey: xr.Dataset, rng: np.random.Generator, n_draws: int, findings: Findings
 ) -> None:
     """Fit log10 N_tot = a z + b, all components and masses, as the paper normalises its maps."""
     rows = ["redshift slope of log10 N_tot"]
     rows += [f"N_tot at redshift {z:g}" for z in COUNT_REDSHIFTS]
     if survey.attrs.get("preset") != "phox":
-        return found.leave_out(IDEAL_PHOTONS, rows)
+        return findings.leave_out(IDEAL_PHOTONS, rows)
     z = read_scalar(survey, "redshift")
-    near = np.flatnonzero((z > SLOPE_RANGE[0]) & (z < SLOPE_RANGE[1]))
-    if len(near) < 2 or np.ptp(z[near]) < 0.1:
-        return found.leave_out("the survey does not span redshift 0.07-0.29", rows)
-    z, ln_n = z[near], log_proxies(survey, ["N_phot"], near)[:, 0]
+    chosen = np.flatnonzero((z > SLOPE_RANGE[0]) & (z < SLOPE_RANGE[1]))
+    if len(chosen) < 2 or np.ptp(z[chosen]) < 0.1:
+        return findings.leave_out("the survey does not span redshift 0.07-0.29", rows)
+    z, ln_n = z[chosen], log_proxies(survey, ["N_phot"], chosen)[:, 0]
 
     def fitted(index: np.ndarray | slice) -> list[float]:
         line = RedshiftNormalisation.fit(z[index], ln_n[index])
-        return [line.a, *(10 ** (line.a * at + line.b) for at in COUNT_REDSHIFTS)]
+        return [line.a, *(10 ** (line.a * z_of_count + line.b) for z_of_count in COUNT_REDSHIFTS)]
 
-    draws = [fitted(i) for i in bootstrap_by_halo(_halos(survey)[near], n_draws, rng)]
+    draws = [fitted(i) for i in bootstrap_by_halo(_halos(survey)[chosen], n_draws, rng)]
     published = f"{SOURCE}: log10 N_tot = -5.9 z + 4.33"
-    norms = [Target(10 ** (4.33 - 5.9 * at), 0.2, "relative", published) for at in COUNT_REDSHIFTS]
+    norms = [
+        Target(10 ** (4.33 - 5.9 * z_of_count), 0.2, "relative", published)
+        for z_of_count in COUNT_REDSHIFTS
+    ]
     units = ["per unit redshift", *["photons in 2 ks, 0.5-7 keV, all components"] * len(norms)]
-    found.checks += [
+    findings.checks += [
         Check("photons", row, value, target, len(z), unit, float(error))
         for row, value, target, unit, error in zip(
             rows,
@@ -161,21 +166,21 @@ def _count_trend(
     ]
 
 
-def _agn_shares(survey: xr.Dataset, found: Findings) -> None:
+def _agn_shares(survey: xr.Dataset, findings: Findings) -> None:
     """Compare the mean share of AGN among the photons within R500c, by mass."""
     rows = [f"share of AGN photons, 10^{lo:g}-{hi:g} Msun/h" for lo, hi, _, _ in AGN_SHARES]
     if survey.attrs.get("preset") != "phox":
-        return found.leave_out(IDEAL_PHOTONS, rows)
+        return findings.leave_out(IDEAL_PHOTONS, rows)
     z, log_mass = read_scalar(survey, "redshift"), np.log10(read_scalar(survey, "m500c"))
     for row, (low, high, share, reach) in zip(rows, AGN_SHARES, strict=True):
         chosen = np.flatnonzero((abs(z - 0.2) < 0.05) & (log_mass >= low) & (log_mass < high))
         if len(chosen) < 10:
-            found.leave_out("fewer than 10 clusters of that mass at redshift 0.15-0.25", [row])
+            findings.leave_out("fewer than 10 clusters of that mass at redshift 0.15-0.25", [row])
             continue
         of_agn = agn_shares(survey, chosen)
         error = float(of_agn.std(ddof=1) / np.sqrt(len(of_agn)))
         target = Target(share, reach, "absolute", _AGN_SOURCE)
-        found.checks.append(
+        findings.checks.append(
             Check("agn", row, float(of_agn.mean()), target, len(chosen), error=error)
         )
 
@@ -200,9 +205,9 @@ def _background(
     totals: dict[str, np.ndarray],
     rng: np.random.Generator,
     n_draws: int,
-    found: Findings,
+    findings: Findings,
 ) -> None:
-    """Compare the background drawn, with the faint field AGN that are drawn apart, per area.
+    """Compare the background drawn, with the faint field AGN of component ``agn``, per area.
 
     Field AGN too faint to have been masked when the sky was measured are in the measured rates,
     but in component ``agn`` of the maps: their expectation is added.
@@ -210,10 +215,10 @@ def _background(
     bands = survey_bands(survey)
     rows = [f"background {low:g}-{high:g} keV" for low, high in bands]
     if not has_background(survey) or "background" not in totals:
-        return found.leave_out("the survey has no background", rows)
+        return findings.leave_out("the survey has no background", rows)
     unresolved = _unresolved_rates(survey)
     if unresolved is None:
-        return found.leave_out("the survey's configuration is of another version", rows)
+        return findings.leave_out("the survey's configuration is of another version", rows)
     time_area = read_scalar(survey, "exposure") * _seen_arcmin2(survey)
     draws = [
         totals["background"][i].sum(0) / time_area[i].sum()
@@ -224,13 +229,13 @@ def _background(
     for i, (row, band) in enumerate(zip(rows, bands, strict=True)):
         measured = measured_background(band)
         if measured is None:
-            found.leave_out("no rate was measured in this band", [row])
+            findings.leave_out("no rate was measured in this band", [row])
             continue
-        how = f"{_EFEDS}; interpolated" if band in _INTERPOLATED else _EFEDS
-        found.checks.append(
+        source = f"{_EFEDS}; interpolated" if band in _INTERPOLATED else _EFEDS
+        findings.checks.append(
             Check(
                 "background", row, 1e4 * float(rate[i]),
-                Target(1e4 * measured, _background_tolerance(band), "relative", how),
+                Target(1e4 * measured, _background_tolerance(band), "relative", source),
                 len(time_area),
                 "1e-4 counts/s/arcmin^2", 1e4 * float(error[i]),
             )

@@ -39,19 +39,19 @@ class Stack:
 
 
 def stack_profiles(survey: xr.Dataset) -> list[Stack]:
-    """Stack the gas of all bands in bins of mass with even numbers of clusters.
+    """Stack the gas of all bands in bins of mass with equal numbers of clusters.
 
     Clusters with fewer than `MIN_COUNTS` photons within R500c are left out: their profile is noise.
     """
-    shape, kept = _profiles(survey)
-    log_m = np.log10(read_scalar(survey, "m500c"))[kept]
+    shape, bright = _profiles(survey)
+    log_m = np.log10(read_scalar(survey, "m500c"))[bright]
     edges = np.quantile(log_m, np.linspace(0, 1, N_MASS_BINS + 1))
-    which = np.clip(np.searchsorted(edges, log_m, side="right") - 1, 0, N_MASS_BINS - 1)
+    mass_bin = np.clip(np.searchsorted(edges, log_m, side="right") - 1, 0, N_MASS_BINS - 1)
     inner, outer = EDGES[:-1], EDGES[1:]
     radius = 2 / 3 * (outer**3 - inner**3) / (outer**2 - inner**2)
     stacks = []
     for i in range(N_MASS_BINS):
-        chosen = shape[which == i]
+        chosen = shape[mass_bin == i]
         if len(chosen) >= 10:
             quantiles = np.percentile(chosen, [16, 50, 84], axis=0)
             span = (float(edges[i]), float(edges[i + 1]))
@@ -65,10 +65,10 @@ def _profiles(survey: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.meshgrid(survey["y"].values, survey["x"].values, indexing="ij")
     radius = np.hypot(x, y).ravel()
     gas = survey["maps"].sel(component="icm")
-    rows, kept = [], []
-    for part in np.array_split(np.arange(len(r500c)), max(len(r500c) // 128, 1)):
-        images = gas.isel(cluster=part).sum("band", dtype="f8").values.reshape(len(part), -1)
-        for cluster, image in zip(part, images, strict=True):
+    rows, bright = [], []
+    for chunk in np.array_split(np.arange(len(r500c)), max(len(r500c) // 128, 1)):
+        images = gas.isel(cluster=chunk).sum("band", dtype="f8").values.reshape(len(chunk), -1)
+        for cluster, image in zip(chunk, images, strict=True):
             scaled = radius / r500c[cluster]
             if image[scaled < 1].sum() < MIN_COUNTS:
                 continue
@@ -76,5 +76,5 @@ def _profiles(survey: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
             pixels, _ = np.histogram(scaled, EDGES)
             inside = scaled < 1
             rows.append(counts / np.maximum(pixels, 1) / image[inside].mean())
-            kept.append(cluster)
-    return np.array(rows).reshape(-1, len(EDGES) - 1), np.array(kept, int)
+            bright.append(cluster)
+    return np.array(rows).reshape(-1, len(EDGES) - 1), np.array(bright, int)

@@ -31,36 +31,36 @@ def proxy_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 
 
     Photon counts are compared in the preset ``phox`` alone, the others in any.
     """
-    found = Findings()
-    held = set(available(survey))
+    findings = Findings()
+    present = set(available(survey))
     ideal_photons = survey.attrs.get("preset") == "phox"
 
     detected = is_detected(survey)
 
-    def wanted(names: tuple[str, ...], row: str) -> bool:
-        missing = [name for name in names if name not in held]
+    def comparable(names: tuple[str, ...], row: str) -> bool:
+        missing = [name for name in names if name not in present]
         if detected:
-            found.leave_out(DETECTED, [row])
+            findings.leave_out(DETECTED, [row])
         elif missing:
-            found.leave_out(NOT_HELD, [f"{row} (needs {', '.join(missing)})"])
+            findings.leave_out(NOT_HELD, [f"{row} (needs {', '.join(missing)})"])
         elif not ideal_photons and any(name.startswith("N_phot") for name in names):
-            found.leave_out(IDEAL_PHOTONS, [row])
+            findings.leave_out(IDEAL_PHOTONS, [row])
         else:
             return True
         return False
 
     sets = [parse_names(name) for name in SIGMA_LNM if not name.startswith(("paper-", "icm-"))]
-    sets = [names for names in sets if wanted(names, _row(names))]
+    sets = [names for names in sets if comparable(names, _row(names))]
     pairs = [parse_names("+".join(pair)) for pair in CORRELATION]
-    pairs = [pair for pair in pairs if wanted(pair, _pair_row(pair))]
+    pairs = [pair for pair in pairs if comparable(pair, _pair_row(pair))]
     if not sets and not pairs:
-        return found
+        return findings
     used = parse_names("+".join({name for names in (*sets, *pairs) for name in names}))
     table = ProxyTable.of(survey, used)
     best, draws = table.fit(), table.bootstrap(rng, n_draws)
-    found.checks += [_scatter_check(names, best, draws) for names in sets]
-    found.checks += [_correlation_check(pair, best, draws) for pair in pairs]
-    return found
+    findings.checks += [_scatter_check(names, best, draws) for names in sets]
+    findings.checks += [_correlation_check(pair, best, draws) for pair in pairs]
+    return findings
 
 
 def _row(names: tuple[str, ...]) -> str:

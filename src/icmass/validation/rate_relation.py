@@ -92,9 +92,11 @@ class RateRelation:
         ln_z = np.log((1 + redshift) / (1 + PIVOT_REDSHIFT))
         terms = np.stack([np.ones_like(ln_mass), ln_mass, ln_z], axis=1)
         scaled = np.log(rate) - _ln_expected(redshift, cosmology)
-        found = np.linalg.lstsq(terms, scaled, rcond=None)[0]
-        scatter = float(np.std(scaled - terms @ found, ddof=terms.shape[1]))
-        return cls(float(np.exp(found[0])), float(found[1]), float(found[2]), scatter)
+        coefficients = np.linalg.lstsq(terms, scaled, rcond=None)[0]
+        scatter = float(np.std(scaled - terms @ coefficients, ddof=terms.shape[1]))
+        return cls(
+            float(np.exp(coefficients[0])), float(coefficients[1]), float(coefficients[2]), scatter
+        )
 
     def rate(
         self, m500c_msun: np.ndarray, redshift: np.ndarray, cosmology: Cosmology
@@ -152,33 +154,33 @@ def _counts_per_erg(
     """
     onaxis = load_instrument(config.observe.instrument, vignetting="onaxis")
     table = load_plasma_table()
-    found = np.empty((len(kt_kev), len(redshift)))
+    per_erg = np.empty((len(kt_kev), len(redshift)))
     for i, kt in enumerate(kt_kev):
         cooling = float(table.cooling_function(kt, ABUNDANCE, 0.5, 2.0))
         for j, z in enumerate(redshift):
             per_norm = count_rates(
                 float(kt), ABUNDANCE, float(z), nh_1e20, onaxis, [CATALOGUE_BAND]
             )
-            found[i, j] = 1e-14 / cooling * per_norm.counts[CATALOGUE_BAND]
-    return found
+            per_erg[i, j] = 1e-14 / cooling * per_norm.counts[CATALOGUE_BAND]
+    return per_erg
 
 
 def compared_clusters(survey: xr.Dataset) -> np.ndarray:
     """Return the indices of clusters whose mass and redshift are of the catalogue's."""
     cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
     mass, redshift = read_scalar(survey, "m500c") / cosmology.h, read_scalar(survey, "redshift")
-    (low, high), (near, far) = MASS_RANGE_MSUN, REDSHIFT_RANGE
-    inside = (mass >= low) & (mass <= high) & (redshift >= near) & (redshift <= far)
+    (m_low, m_high), (z_low, z_high) = MASS_RANGE_MSUN, REDSHIFT_RANGE
+    inside = (mass >= m_low) & (mass <= m_high) & (redshift >= z_low) & (redshift <= z_high)
     return np.flatnonzero(inside)
 
 
 def rate_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
     """Compare amplitude and slopes of the relation of a survey whose gas is that of eFEDS."""
-    found = Findings()
+    findings = Findings()
     index = compared_clusters(survey)
     if reason := _not_comparable(survey, len(index)):
-        found.leave_out(reason, ROWS)
-        return found
+        findings.leave_out(reason, ROWS)
+        return findings
     cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
     rate = onaxis_rates(survey, index)
     mass = read_scalar(survey, "m500c", index) / cosmology.h
@@ -194,13 +196,13 @@ def rate_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 1
     errors = np.std(values[1:], axis=0, ddof=1)
     unit = f"counts/s on axis, 0.2-2.3 keV; scatter {best.scatter:.2f} in ln"
     targets = (AMPLITUDE, MASS_SLOPE, REDSHIFT_SLOPE)
-    found.checks = [
-        Check("rates", row, value, target, len(index), text, float(error))
-        for row, value, target, text, error in zip(
+    findings.checks = [
+        Check("rates", row, value, target, len(index), label, float(error))
+        for row, value, target, label, error in zip(
             ROWS, values[0], targets, (unit, "", ""), errors, strict=True
         )
     ]
-    return found
+    return findings
 
 
 def _not_comparable(survey: xr.Dataset, n: int) -> str | None:

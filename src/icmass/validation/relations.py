@@ -120,36 +120,36 @@ def is_observed(survey: xr.Dataset) -> bool:
 
 def relation_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 100) -> Findings:
     """Compare normalisation and slope of the gas relations at 2e14 Msun/h."""
-    found = Findings()
+    findings = Findings()
     aims = OBSERVED_AIMS if is_observed(survey) else AIMS
     for aim in aims:
         rows = (f"{aim.proxy} at 2e14 Msun/h", f"slope of {aim.proxy}")
         values = scaled_proxy(survey, aim.proxy, aim.ez_power)
-        near = np.flatnonzero(read_scalar(survey, "redshift") < aim.z_max)
+        chosen = np.flatnonzero(read_scalar(survey, "redshift") < aim.z_max)
         if is_detected(survey):
-            found.leave_out(DETECTED, rows)
+            findings.leave_out(DETECTED, rows)
         elif values is None:
-            found.leave_out(NOT_HELD, rows)
-        elif len(near) < MIN_CLUSTERS:
+            findings.leave_out(NOT_HELD, rows)
+        elif len(chosen) < MIN_CLUSTERS:
             reason = f"fewer than {MIN_CLUSTERS} clusters below redshift {aim.z_max:g}"
-            found.leave_out(reason, rows)
+            findings.leave_out(reason, rows)
         else:
-            found.checks += _checks(survey, aim, values, near, rng, n_draws)
-    return found
+            findings.checks += _checks(survey, aim, values, chosen, rng, n_draws)
+    return findings
 
 
 def _checks(
     survey: xr.Dataset,
     aim: _Aim,
     values: np.ndarray,
-    near: np.ndarray,
+    chosen: np.ndarray,
     rng: np.random.Generator,
     n_draws: int,
 ) -> list[Check]:
-    ln_s = np.log(values[near])
-    mu = np.log(read_scalar(survey, "m500c", near) / PIVOT_MSUN_H)
+    ln_s = np.log(values[chosen])
+    mu = np.log(read_scalar(survey, "m500c", chosen) / PIVOT_MSUN_H)
     design = np.stack([np.ones_like(mu), mu], axis=1)
-    halo = survey["halo_id"].values[near] if "halo_id" in survey else near
+    halo = survey["halo_id"].values[chosen] if "halo_id" in survey else chosen
     best = np.linalg.lstsq(design, ln_s, rcond=None)[0]
     draws = [
         np.linalg.lstsq(design[i], ln_s[i], rcond=None)[0]
@@ -160,11 +160,11 @@ def _checks(
     power = {-2 / 3: " E^-2/3", -7 / 3: " E^-7/3", -2.0: " E^-2", 0.0: ""}[aim.ez_power]
     return [
         Check(
-            "physics", f"{aim.proxy}{power} at 2e14 Msun/h", norm, aim.norm, len(near),
+            "physics", f"{aim.proxy}{power} at 2e14 Msun/h", norm, aim.norm, len(chosen),
             aim.unit, norm * float(error[0]),
         ),
         Check(
-            "physics", f"slope of {aim.proxy}", float(best[1]), aim.slope, len(near),
+            "physics", f"slope of {aim.proxy}", float(best[1]), aim.slope, len(chosen),
             error=float(error[1]),
         ),
     ]  # fmt: skip

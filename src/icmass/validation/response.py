@@ -27,12 +27,14 @@ TOLERANCE = 0.03
 
 def response_findings(survey: xr.Dataset) -> Findings:
     """Compare the built-in eROSITA; the value is the ratio furthest from 1 over 0.7-12 keV."""
-    found = Findings()
+    findings = Findings()
     observe = survey_config(survey).get("observe", {})
-    own = observe.get("arf") or observe.get("rmf")
-    if own or observe.get("instrument", "erosita") != "erosita":
-        found.leave_out("the survey was not made with the built-in eROSITA", map(_row, REFERENCE))
-        return found
+    replaced = observe.get("arf") or observe.get("rmf")
+    if replaced or observe.get("instrument", "erosita") != "erosita":
+        findings.leave_out(
+            "the survey was not made with the built-in eROSITA", map(_row, REFERENCE)
+        )
+        return findings
     instrument = load_instrument("erosita", vignetting="onaxis")
     rates = [
         count_rates(kt, ABUNDANCE, REDSHIFT, NH_1E20, instrument, list(REFERENCE)).counts
@@ -42,10 +44,10 @@ def response_findings(survey: xr.Dataset) -> Findings:
         ratio = np.array([rate[band] for rate in rates]) / expected
         worst = float(ratio[np.argmax(np.abs(ratio - 1))])
         target = Target(1.0, TOLERANCE, "relative", SOURCE)
-        found.checks.append(
+        findings.checks.append(
             Check("response", _row(band), worst, target, len(KT_KEV), "ratio, worst of 0.7-12 keV")
         )
-    return found
+    return findings
 
 
 def _row(band: Band) -> str:

@@ -52,7 +52,7 @@ _BAND_KEV = (0.5, 2.0)
 
 @dataclass(frozen=True)
 class LightCone:
-    """Halos on a light-cone, each for many: drawn evenly in mass and redshift, and weighted.
+    """Halos on a light-cone, drawn uniformly in mass and redshift, with weights.
 
     Attributes
     ----------
@@ -86,8 +86,13 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
     n : int
     rng : numpy.random.Generator
     """
-    detection, sky, of = config.detection, config.observe.sky, config.halos
-    if detection is None or detection.kind != "likelihood" or sky is None or not of.redshift_range:
+    detection, sky, halo_config = config.detection, config.observe.sky, config.halos
+    if (
+        detection is None
+        or detection.kind != "likelihood"
+        or sky is None
+        or not halo_config.redshift_range
+    ):
         raise InputError("is no all-sky survey that detects", field="config", hint="take erass1")
     cosmology, observatory = config.cosmology, Observatory(config)
     selections = {
@@ -96,25 +101,29 @@ def draw_light_cone(config: SurveyConfig, n: int, rng: np.random.Generator) -> L
         )
         for limit in _EXTENTS
     }
-    log_mass = rng.uniform(of.log_m500c_min, of.log_m500c_max, n)
-    redshift = rng.uniform(*of.redshift_range, n)
-    volume = (of.log_m500c_max - of.log_m500c_min) * np.ptp(of.redshift_range) / n
-    weight = volume * _halos_per_deg2(cosmology, log_mass, redshift, of.redshift_range)
-    population = HaloPopulation(of, cosmology)
+    log_mass = rng.uniform(halo_config.log_m500c_min, halo_config.log_m500c_max, n)
+    redshift = rng.uniform(*halo_config.redshift_range, n)
+    volume = (
+        (halo_config.log_m500c_max - halo_config.log_m500c_min)
+        * np.ptp(halo_config.redshift_range)
+        / n
+    )
+    weight = volume * _halos_per_deg2(cosmology, log_mass, redshift, halo_config.redshift_range)
+    population = HaloPopulation(halo_config, cosmology)
     halos: list[Halo] = []
     rows: list[list[float]] = []
     for mass, z in zip(10**log_mass, redshift, strict=True):
         halo = halo_at(population.draw(len(halos), rng), float(mass), float(z), cosmology)
         halos.append(halo)
-        rows.append(_looked_at(halo, config, sky, selections, rng))
-    flux, counts, concentration, *found = np.array(rows).T
-    probability = dict(zip(_EXTENTS, found, strict=True))
+        rows.append(_observe_halo(halo, config, sky, selections, rng))
+    flux, counts, concentration, *by_extent = np.array(rows).T
+    probability = dict(zip(_EXTENTS, by_extent, strict=True))
     return LightCone(
         weight, 10**log_mass, redshift, flux, counts, concentration, probability, halos
     )
 
 
-def _looked_at(
+def _observe_halo(
     halo: Halo,
     config: SurveyConfig,
     sky: AllSkyConfig,
@@ -127,12 +136,12 @@ def _looked_at(
     gas = make_gas(halo, config.gas, config.cosmology)
     first = next(iter(selections.values()))
     signal = first.signal(halo, gas, [nh])
-    found = [
+    probabilities = [
         float(selection.probabilities([signal], [sight.exposure_s])[0, 0, 0])
         for selection in selections.values()
     ]
     counts = sight.exposure_s * float(signal.rate[0])
-    return [signal.flux, counts, signal.concentration, *found]
+    return [signal.flux, counts, signal.concentration, *probabilities]
 
 
 def _halos_per_deg2(
@@ -141,10 +150,10 @@ def _halos_per_deg2(
     """Return halos per dex of M500c, unit of redshift and deg^2, (n,)."""
     nodes = np.linspace(*limits, _NODES)
     density = halo_abundance(cosmology, tuple(nodes.tolist())).density
-    of = RegularGridInterpolator((nodes, LOG_MASS), np.log(np.maximum(density, 1e-300)))
+    ln_density = RegularGridInterpolator((nodes, LOG_MASS), np.log(np.maximum(density, 1e-300)))
     distance = cosmology.comoving_distance(redshift)
     depth = _C_KM_S / 100 / cosmology.efunc(redshift)  # dD_C/dz [comoving Mpc/h]
-    per_sr = np.exp(of(np.stack([redshift, log_mass], -1))) * distance**2 * depth
+    per_sr = np.exp(ln_density(np.stack([redshift, log_mass], -1))) * distance**2 * depth
     return per_sr * np.radians(1) ** 2
 
 
@@ -163,10 +172,10 @@ def half_completeness_flux(cone: LightCone, limit: float) -> float:
     edges = np.arange(-14.0, -11.0, 0.15)
     log_flux = np.log10(cone.flux)
     total, _ = np.histogram(log_flux, edges, weights=cone.weight)
-    found, _ = np.histogram(log_flux, edges, weights=cone.weight * cone.probability[limit])
-    share = np.divide(found, total, out=np.zeros_like(total), where=total > 0)
-    known = total > 0
-    middle, share = ((edges[1:] + edges[:-1]) / 2)[known], share[known]
+    detected, _ = np.histogram(log_flux, edges, weights=cone.weight * cone.probability[limit])
+    share = np.divide(detected, total, out=np.zeros_like(total), where=total > 0)
+    filled = total > 0
+    middle, share = ((edges[1:] + edges[:-1]) / 2)[filled], share[filled]
     low = np.flatnonzero(share < 0.5)
     if len(low) == 0 or low[-1] + 1 >= len(share):
         return float("nan")
@@ -186,7 +195,7 @@ def cosmology_sample(cone: LightCone) -> tuple[float, float]:
 
 
 def concentration_excess(cone: LightCone, limit: float, h: float) -> tuple[float, float]:
-    """Return how much more concentrated detected clusters are than others [dex].
+    """Return the excess of log concentration of detected clusters [dex].
 
     Returns
     -------
@@ -242,20 +251,20 @@ def _centroid_shift(
         rng=rng,
     )
     folder = observatory.folder(config.observe.nh_1e20)
-    given = (scene.atmosphere, halo.redshift, folder, cosmology)
-    trial = len(gas_photons(*given, 1000.0, rng, field))
-    photons = gas_photons(*given, 1000.0 * _PHOTONS / max(trial, 1), rng, field)
-    seen = (photons.energy > _BAND_KEV[0]) & (photons.energy < _BAND_KEV[1])
+    source = (scene.atmosphere, halo.redshift, folder, cosmology)
+    trial = len(gas_photons(*source, 1000.0, rng, field))
+    photons = gas_photons(*source, 1000.0 * _PHOTONS / max(trial, 1), rng, field)
+    in_band = (photons.energy > _BAND_KEV[0]) & (photons.energy < _BAND_KEV[1])
     frame = [(-half_width, half_width)] * 2
-    image, _, _ = np.histogram2d(photons.y[seen], photons.x[seen], bins=_PIXELS, range=frame)
-    found = morphology(
+    image, _, _ = np.histogram2d(photons.y[in_band], photons.x[in_band], bins=_PIXELS, range=frame)
+    measured = morphology(
         image[None],
         halo.r500c,
         half_width=half_width,
         kpc_per_mpc_h=kpc,
         centre=np.zeros((1, 2)),
     )
-    return float(found.centroid_shift[0])
+    return float(measured.centroid_shift[0])
 
 
 def selection_checks(
@@ -305,7 +314,7 @@ def _resampled(cone: LightCone, index: np.ndarray) -> LightCone:
     names = ("weight", "m500c", "redshift", "flux", "counts", "concentration")
     return LightCone(
         **{name: getattr(cone, name)[index] for name in names},
-        probability={limit: found[index] for limit, found in cone.probability.items()},
+        probability={limit: probability[index] for limit, probability in cone.probability.items()},
         halos=[cone.halos[i] for i in index],
     )
 

@@ -90,7 +90,7 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
     streams = [np.random.default_rng([seed, i]) for i in range(8)]
     images = simulated_images(survey)
     observed = is_observed(survey)
-    found = [
+    findings = [
         catalogue_findings(survey, streams[0]),
         proxy_findings(survey, streams[1]),
         relation_findings(survey, streams[2]),
@@ -104,11 +104,13 @@ def validate(survey: xr.Dataset, seed: int = 0) -> Validation:
         image_findings(OBSERVED_GAS if observed else images, streams[6]),
     ]
     order = list(GROUPS)
-    checks = sorted((c for part in found for c in part.checks), key=lambda c: order.index(c.group))
+    checks = sorted(
+        (c for group in findings for c in group.checks), key=lambda c: order.index(c.group)
+    )
     absent: dict[str, list[str]] = {}
-    for part in found:
-        for reason, rows in part.absent.items():
+    for group in findings:
+        for reason, rows in group.absent.items():
             absent.setdefault(reason, []).extend(rows)
-    told = {key: survey.attrs.get(key) for key in ("preset", "seed", "version")}
-    told["n_clusters"] = n
-    return Validation(told, checks, absent, Verdict.of(checks), images)
+    attributes = {key: survey.attrs.get(key) for key in ("preset", "seed", "version")}
+    attributes["n_clusters"] = n
+    return Validation(attributes, checks, absent, Verdict.of(checks), images)
