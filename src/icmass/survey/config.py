@@ -31,7 +31,7 @@ class ObserveConfig(BaseModel):
 
     instrument: str = parameter(
         "erosita",
-        "Name of a built-in instrument (erosita, xmm_pn), or path of a JSON file that describes one. "
+        "Name of a built-in instrument (erosita, xmm_pn), or path of a JSON file of one. "
         "One that points sees a disc about the cluster; the rest of the map has coverage 0.",
     )
     vignetting: Literal["survey", "onaxis"] = parameter(
