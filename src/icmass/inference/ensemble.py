@@ -23,6 +23,7 @@ from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
 from icmass.inference.mixture import Mixture, mix
+from icmass.survey.catalog import survey_cosmology
 from icmass.survey.readers.sky_grid import MapGrid
 
 TRAINED = Prior()
@@ -236,11 +237,6 @@ class Ensemble:
                 hint="leave --prior out, or use a network that keeps one",
             )
         return kept
-
-
-def survey_cosmology(survey: xr.Dataset) -> Cosmology:
-    """Return the cosmology of a survey."""
-    return Cosmology.model_validate_json(survey.attrs["cosmology"])
 
 
 def _swapped(

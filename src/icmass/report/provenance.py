@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.report.source import Run, as_table
+from icmass.survey.catalog import half_width_mpc_h
 
 _COSMOLOGY = {"h": "h", "om0": "Ωm", "ob0": "Ωb", "sigma8": "σ8", "ns": "ns"}
 _EFFECTS = {
@@ -73,9 +74,8 @@ def _measured(survey: xr.Dataset) -> list[tuple[str, str]]:
     shells = f", {steps} snapshots" if 1 < steps <= 40 else ""
     found.append(("Redshift", f"{z.min():.3f} to {z.max():.3f}{shells}"))
     found.append(("Bands", ", ".join(map(str, survey["band"].values)) + " keV"))
-    x = survey["x"].values
-    width = (x[-1] - x[0]) * x.size / max(x.size - 1, 1)
-    found.append(("Maps", f"{x.size} × {x.size} pixels, {width:.2f} comoving Mpc/h a side"))
+    n, width = survey.sizes["x"], 2 * half_width_mpc_h(survey)
+    found.append(("Maps", f"{n} × {n} pixels, {width:.2f} comoving Mpc/h a side"))
     exposure = survey["exposure"].values
     spread = np.ptp(exposure) > 1e-6 * exposure.max()
     text = (
