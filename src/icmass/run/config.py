@@ -49,6 +49,13 @@ class RunConfig(Document):
         return next((key for key in COMPARED if ours[key] != theirs[key]), None)
 
 
+class FoldedRunConfig(RunConfig):
+    """What a run was started with, if it tells which clusters are in which fold."""
+
+    survey_digest: str
+    folds: int
+
+
 class Scaling(Document):
     """Relations of a survey's proxies, see `icmass.proxies.summary.scaling_summary`.
 

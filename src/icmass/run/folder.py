@@ -14,7 +14,7 @@ from icmass.errors import InputError
 from icmass.files import write_text
 from icmass.main_process import is_main
 from icmass.run.causal import Causal
-from icmass.run.config import RunConfig, Scaling
+from icmass.run.config import FoldedRunConfig, RunConfig, Scaling
 from icmass.run.document import Document
 from icmass.run.explanation import Explanation
 from icmass.run.layout import RunLayout
@@ -67,13 +67,13 @@ class RunFolder:
             hint = "resume with what the run was started with, or give another --out"
             raise InputError(said, file=file, field=key, hint=hint)
 
-    def read_config(self, *needed: str) -> RunConfig:
-        """Return what the run was started with; `needed` are fields that must not be absent."""
-        config = self._read(RunConfig, self.layout.config)
-        for name in needed:
-            if getattr(config, name) is None:
-                raise InputError("is missing", file=self.layout.config, field=name, hint=HINT)
-        return config
+    def read_config(self) -> RunConfig:
+        """Return what the run was started with."""
+        return self._read(RunConfig, self.layout.config)
+
+    def read_folded_config(self) -> FoldedRunConfig:
+        """Return the same, or say that it does not tell which clusters are in which fold."""
+        return self._read(FoldedRunConfig, self.layout.config)
 
     def read_results(self) -> Results:
         """Return the scores of the run."""
@@ -135,7 +135,7 @@ class RunFolder:
 
     def check_survey(self, survey: xr.Dataset, where: str | Path | None = None) -> None:
         """Refuse a survey of other clusters than the run's."""
-        if self.read_config("survey_digest").survey_digest != survey_digest(survey):
+        if self.read_folded_config().survey_digest != survey_digest(survey):
             hint = "give the survey that the benchmark was made with"
             raise InputError("is another survey than the run's", file=where, hint=hint)
 

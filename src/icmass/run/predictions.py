@@ -97,10 +97,9 @@ class Predictions:
         """Return the predictions of the clusters for which all numbers are finite."""
         good = np.all([np.isfinite(getattr(self, name)) for name in _NUMBERS], axis=0)
         parts = ("cluster", "fold", *_NUMBERS, "density", "out_of_domain")
-        held = {name: getattr(self, name) for name in parts}
-        return replace(
-            self, **{name: None if value is None else value[good] for name, value in held.items()}
-        )
+        kept: dict[str, Any] = {name: getattr(self, name) for name in parts}
+        kept = {name: None if value is None else value[good] for name, value in kept.items()}
+        return replace(self, **kept)
 
 
 def _problem(arrays: dict[str, np.ndarray]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -205,7 +206,7 @@ class Results(Document):
         ]
 
 
-def grouped(scores: list[Score]) -> list[tuple[Group, list[Score]]]:
+def grouped(scores: Sequence[Score]) -> list[tuple[Group, list[Score]]]:
     """Return estimators by group, in the order of `GROUPS`; empty groups are left out."""
     held = {key: [score for score in scores if score.group == key] for key in GROUPS}
     return [(key, rows) for key, rows in held.items() if rows]
