@@ -27,8 +27,9 @@ from icmass.report.narrative import headline
 from icmass.report.overview import draw_overview
 from icmass.report.page import write_report
 from icmass.report.scatter import draw_predicted, running_quantiles
-from icmass.report.source import Results, Score, read_run
+from icmass.report.source import read_run
 from icmass.report.style import Saved, house_style, save, symbol
+from icmass.run.results import Results, Score
 
 N = 96
 MODELS = {

@@ -61,7 +61,7 @@ def read_run(path: Path) -> Run:
     layout = folder.layout
     config = part("config", layout.config, folder.read_config) or RunConfig()
     scaling = part("scaling", layout.scaling, folder.read_scaling)
-    if "scaling" not in missing and (scaling is None or len(scaling.names) < 2):
+    if layout.scaling.is_file() and (scaling is None or len(scaling.names) < 2):
         scaling, missing["scaling"] = None, "scaling.json holds no residual correlations"
     predictions = {}
     for score in results.estimators:

@@ -154,10 +154,11 @@ class Table:
             title_justify="left",
             caption=escape_rich("\n".join(self.notes)) or None,
             caption_justify="left",
+            show_header=any(map(str, self._heads)),
         )
         for column in self._heads:
             side: Literal["left", "right"] = "right" if column.numeric else "left"
-            table.add_column(escape_rich(str(column)), justify=side, no_wrap=True)
+            table.add_column(escape_rich(str(column)), justify=side, no_wrap=column.numeric)
         for heading, rows in self._parts:
             table.add_section()
             if heading:
