@@ -101,6 +101,16 @@ def quick(monkeypatch) -> None:
     monkeypatch.setattr("icmass.report.figures.save", blank)
 
 
+@pytest.fixture
+def undrawn(monkeypatch, quick) -> None:
+    """Keep every figure's place on the page, but draw nothing: for tests of what the page says."""
+    kinds = (
+        "gallery colour_gallery overview scatter_bars coverage calibration predicted correlation"
+    )
+    for kind in kinds.split():
+        monkeypatch.setattr(f"icmass.report.figures.draw_{kind}", lambda *given: Figure())
+
+
 def edit(file: Path, change) -> None:
     document = json.loads(file.read_text())
     change(document)
@@ -212,7 +222,7 @@ def test_texts_of_a_run_never_become_markup(run, quick):
     assert evil in page.text
 
 
-def test_networks_with_fewer_folds_are_named(finished, run, quick):
+def test_networks_with_fewer_folds_are_named(finished, run, undrawn):
     assert "icm-3band: 3 of 8 folds" in parse(finished / "report.html").text
 
     def whole(document):
@@ -227,7 +237,7 @@ def test_networks_with_fewer_folds_are_named(finished, run, quick):
 @pytest.mark.parametrize(
     "damage", [{"levels": [0.5]}, {"pit_histogram": [0] * 20}, {"coverage": None}]
 )
-def test_a_damaged_calibration_is_left_out(run, quick, damage):
+def test_a_damaged_calibration_is_left_out(run, undrawn, damage):
     assert "Kolmogorov-Smirnov test of the PIT over 96 clusters" in parse(write_report(run)).text
     edit(
         run / "results.json",
@@ -238,7 +248,7 @@ def test_a_damaged_calibration_is_left_out(run, quick, damage):
     assert "Calibration of the networks' posteriors" not in page.text
 
 
-def test_a_set_of_networks_has_predictions(run, quick):
+def test_a_set_of_networks_has_predictions(run, undrawn):
     edit(
         run / "results.json",
         lambda document: document["estimators"][-1].update(name="icm-3band@4"),
@@ -248,7 +258,7 @@ def test_a_set_of_networks_has_predictions(run, quick):
     assert "icm-3band@4" in read_run(run).predictions
 
 
-def test_a_name_cannot_lead_out_of_the_run(run, quick):
+def test_a_name_cannot_lead_out_of_the_run(run, undrawn):
     (run.parent / "outside.npz").write_bytes((run / "predictions" / "L_X.npz").read_bytes())
 
     def lead_out(document):
@@ -261,7 +271,7 @@ def test_a_name_cannot_lead_out_of_the_run(run, quick):
     assert {f.parent for f in run.parent.rglob("*.svg")} == {run / "figures"}
 
 
-def test_pickled_predictions_are_refused(run, quick):
+def test_pickled_predictions_are_refused(run, undrawn):
     file = run / "predictions" / "icm-3band.npz"
     with np.load(file) as held:
         arrays = dict(held)
@@ -270,7 +280,7 @@ def test_pickled_predictions_are_refused(run, quick):
     assert "icm-3band.npz is not readable" in parse(write_report(run)).text
 
 
-def test_what_is_missing_is_said_in_its_place(run, quick):
+def test_what_is_missing_is_said_in_its_place(run, undrawn):
     (run / "predictions" / "L_X.npz").unlink()
     (run / "predictions" / "icm-3band.npz").write_bytes(b"PK but not an archive")
     (run / "scaling.json").write_text('{"names": ["T", "M_gas"], "correlation": [[1]]}')
@@ -324,7 +334,7 @@ def test_what_is_no_run_ends_in_one_line(tmp_path, monkeypatch, capsys, content,
     assert [f.name for f in tmp_path.iterdir()] == (["results.json"] if content else [])
 
 
-def test_the_command_prints_the_page(run, quick, monkeypatch, capsys):
+def test_the_command_prints_the_page(run, undrawn, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["icmass", "report", str(run)])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -362,17 +362,16 @@ def _paired_scatter_ratios(bench: _Bench, name: str) -> dict[str, PairedScatterR
 def _write_results(
     bench: _Bench, scores: list[Score], survey_name: str, command: str | None
 ) -> Benchmark:
-    facts = {
-        "survey": about_survey(bench.survey, survey_name),
-        "folds": bench.n_folds,
-        "estimators": [],
-        "failed": bench.failed,
-        "seed": bench.seed,
-        "machine": machine(bench.device),
-        "command": command,
-        "versions": versions(),
-    }
-    results = Results.of(finite(facts)).model_copy(update={"estimators": scores})
+    results = Results(
+        survey=about_survey(bench.survey, survey_name),
+        folds=bench.n_folds,
+        estimators=scores,
+        failed=bench.failed,
+        seed=bench.seed,
+        machine=machine(bench.device),
+        command=command,
+        versions=versions(),
+    )
     folder = bench.folder
     folder.write(folder.layout.scaling, _scaling(bench.survey, bench.seed))
     write_tables(results, folder)
