@@ -22,7 +22,7 @@ from icmass.run.config import RunConfig
 from icmass.run.folder import RunFolder
 
 RECIPE = TrainingConfig(
-    batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, average=0.9, kernel_l2=1e-3
+    batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, ema_decay=0.9, kernel_l2=1e-3
 )
 
 
@@ -131,10 +131,10 @@ def test_a_step_is_repeated_with_fewer_clusters_as_if_it_had_not_been_tried(
     chunk: int | None, after: int
 ) -> None:
     with pytest.warns(RuntimeWarning, match="going on with 4") as warned:
-        hungry, history = train(replace(RECIPE, chunk=chunk), most=4, after=after)
+        hungry, history = train(replace(RECIPE, microbatch_size=chunk), most=4, after=after)
     assert len(warned) == 1
     if after == 0:
-        modest, expected = train(replace(RECIPE, chunk=4))
+        modest, expected = train(replace(RECIPE, microbatch_size=4))
     else:
         modest, expected = first_step_in_eights()
     assert [replace(e, seconds=0) for e in history] == [replace(e, seconds=0) for e in expected]
@@ -145,7 +145,7 @@ def test_a_step_is_repeated_with_fewer_clusters_as_if_it_had_not_been_tried(
 def first_step_in_eights() -> tuple[nn.Module, list[Epoch]]:
     class Changing(Trainer):
         def _step(self, *arguments: object) -> torch.Tensor:
-            self.chunk = 4 if hasattr(self, "stepped") else 8
+            self.microbatch_size = 4 if hasattr(self, "stepped") else 8
             self.stepped = True
             return super()._step(*arguments)  # type: ignore[arg-type]
 
