@@ -27,7 +27,15 @@ from icmass.run.explanation import Explanation
 from icmass.run.folder import RunFolder, survey_digest
 from icmass.run.layout import RunLayout, finished_models, fold_folders, run_of_model
 from icmass.run.predictions import Predictions
-from icmass.run.results import GROUPS, ModelResults, PairedScatterRatio, Results, Score, grouped
+from icmass.run.results import (
+    GROUPS,
+    ModelResults,
+    PairedScatterRatio,
+    Results,
+    Score,
+    SurveyFacts,
+    grouped,
+)
 from icmass.run.table import Cell, Column, Table
 
 FIXTURE = Path(__file__).parent / "run_of_0_2.json"
@@ -435,7 +443,9 @@ def test_the_page_says_what_it_cannot_read(old_run: RunFolder) -> None:
 
 
 def test_finite_unpacks_numpy() -> None:
-    assert finite({1: np.array([1.0, np.nan]), "b": (np.bool_(True),)}) == {
+    facts = SurveyFacts(path="x", exposure_s=2.0)
+    assert finite({1: np.array([1.0, np.nan]), "b": (np.bool_(True),), "c": facts}) == {
         "1": [1.0, None],
         "b": [True],
+        "c": {"path": "x", "exposure_s": 2.0},
     }

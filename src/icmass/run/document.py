@@ -14,11 +14,13 @@ from icmass.errors import InputError
 
 
 def finite(value: Any) -> Any:
-    """Return a document that strict JSON can hold: NumPy scalars unpacked, NaN and inf as None.
+    """Return a document that strict JSON can hold: plain dicts and lists, NaN and inf as None.
 
     >>> finite({"sigma": np.float64(0.2), "bias": float("nan"), "bins": (1, np.int64(2))})
     {'sigma': 0.2, 'bias': None, 'bins': [1, 2]}
     """
+    if isinstance(value, BaseModel):
+        return finite(value.model_dump(by_alias=True, exclude_unset=True))
     if isinstance(value, dict):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -71,5 +73,5 @@ class Document(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         """Return the document as plain dicts and lists, with the keys of the file."""
-        plain: dict[str, Any] = finite(self.model_dump(by_alias=True, exclude_unset=True))
+        plain: dict[str, Any] = finite(self)
         return plain

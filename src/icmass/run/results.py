@@ -132,9 +132,8 @@ class Score(Document):
     @property
     def group(self) -> Group:
         """The group in which it stands in tables and figures: a key of `GROUPS`."""
-        if self.kind == "network":
-            return "network"
-        return "combination" if "+" in self.name else self.kind
+        combined = self.kind in ("ideal", "observed") and "+" in self.name
+        return "combination" if combined else self.kind
 
     @field_validator("calibration", "paired_scatter_ratio", mode="wrap")
     @classmethod
