@@ -18,6 +18,7 @@ from icmass.explanation.causal import run_causal
 from icmass.explanation.causal_plan import agn_interventions, retrainings
 from icmass.explanation.causal_scatter import Retraining, retrain
 from icmass.explanation.causal_table import causal_markdown
+from icmass.run.causal import Causal
 from icmass.survey.catalog import open_survey
 
 
@@ -60,12 +61,12 @@ def main() -> None:
             given.n,
             given.seed,
             progress=told,
-        )
+        ).as_json()
         found["seconds"] = round(time.perf_counter() - start, 1)
     if given.retrain or given.retrain_only:
         found["retrained"] = retrained(given)
     given.out.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    text = causal_markdown(found)
+    text = causal_markdown(Causal.of(found, given.out))
     given.out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
 

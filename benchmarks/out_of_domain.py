@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.run_folder import RunFolder
 from icmass.cosmology import Cosmology
 from icmass.estimators.registry import load_estimator
+from icmass.run.folder import RunFolder
 from icmass.survey.catalog import open_survey
 from icmass.survey.config import SurveyConfig
 from icmass.survey.folds import octant_folds, split
@@ -120,14 +120,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     survey = open_survey(given.survey)
-    n_folds = json.loads((given.run / "config.json").read_text())["folds"]
+    run = RunFolder(given.run)
+    n_folds = run.read_folded_config().folds
     fold = octant_folds(survey, n_folds)
     flags: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:
         others = simulated(survey, Path(folder), given.workers)
         for k in range(n_folds):
             _, test = split(fold, k)
-            estimator = load_estimator(RunFolder(given.run).model(given.model, k), device="cpu")
+            estimator = load_estimator(run.layout.model(given.model, k), device="cpu")
             own = survey.isel(cluster=test).load()
             rng = np.random.default_rng(k)
             inputs = {name: spoil(own, rng) for name, spoil in SPOILS.items()}

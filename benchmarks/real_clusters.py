@@ -41,6 +41,8 @@ from icmass.report.style import (
     log_axis,
     new_figure,
 )
+from icmass.run.layout import RESULTS
+from icmass.run.results import ModelResults
 from icmass.survey.catalog import open_survey
 from icmass.survey.readers.exposure import survey_factor
 from icmass.survey.readers.fits_images import Plane, read_plane
@@ -263,11 +265,11 @@ def main() -> None:
     with (given.folder / "clusters.csv").open(newline="") as stream:
         rows = [predict_cluster(row, given.folder, ensemble) for row in csv.DictReader(stream)]
     unflagged = [row for row in rows if not row["flagged"]]
-    trained = json.loads((given.model / "results.json").read_text())
+    trained = ModelResults.read(given.model / RESULTS, "give a trained model")
     background = load_instrument("erosita").background
     found: dict[str, Any] = {
-        "trained_by": trained["command"],
-        "scores": trained["estimators"][0],
+        "trained_by": trained.command,
+        "scores": trained.estimators[0].as_json(),
         "clusters": rows,
         "ln_predicted_over_published": {
             "all": compare(rows),

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from icmass.benchmarking.run_folder import RunFolder
 from icmass.estimators.network import NetworkEstimator
+from icmass.run.folder import RunFolder
+from icmass.run.predictions import Predictions
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
 
@@ -37,8 +38,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     survey = open_survey(given.survey)
-    n_folds = json.loads((given.run / "config.json").read_text())["folds"]
-    held = RunFolder(given.run).read_predictions(given.paper, n_folds)
+    run = RunFolder(given.run)
+    n_folds = run.read_folded_config().folds
+    held = Predictions.read(run.layout.predictions(given.paper))
     of_fold = held.fold == given.fold
     mark = float(np.std((held.mean - held.ln_m_true)[of_fold]))
     paper_seconds = float(held.train_seconds[given.fold])

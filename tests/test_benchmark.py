@@ -13,12 +13,16 @@ import xarray as xr
 
 from conftest import beta_model_survey
 from icmass.benchmarking import runner
-from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, write_whole
+from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.runner import Step, default_models, run_benchmark
-from icmass.benchmarking.tables import latex, markdown, percent
+from icmass.benchmarking.tables import markdown, percent, results_table
 from icmass.cli import main
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, Prediction
+from icmass.files import whole_file, write_text
+from icmass.run.document import finite
+from icmass.run.layout import RunLayout
+from icmass.run.results import Results
 
 ROW = {
     *("name", "kind", "inputs", "n", "sigma_paper", "sigma_lnm", "sigma_lnm_error", "bias_lnm"),
@@ -175,7 +179,7 @@ def test_one_failure_does_not_lose_the_others(tmp_path: Path) -> None:
     done = run_benchmark(tmp_path / "bad.zarr", ["L_X", "T"], 2, tmp_path / "run")
     assert set(done.failed) == {"L_X"}
     assert "variable L_X" in done.failed["L_X"]
-    assert [row["name"] for row in done.results["estimators"]] == ["T"]
+    assert [score.name for score in done.results.estimators] == ["T"]
     assert "L_X failed" in (tmp_path / "run" / "tables" / "results.md").read_text()
     assert "Traceback" in (tmp_path / "run" / "failures" / "L_X.txt").read_text()
 
@@ -186,7 +190,7 @@ def test_a_full_disk_stops_everything(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "predictions")
 
-    monkeypatch.setattr("icmass.benchmarking.run_folder.np.savez_compressed", full)
+    monkeypatch.setattr("icmass.run.predictions.np.savez_compressed", full)
     with pytest.raises(OSError, match="No space"):
         run_benchmark(survey_path, ["T"], 2, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.partial"))
@@ -294,7 +298,7 @@ def test_fewer_folds_for_a_slow_network(survey_path: Path, tmp_path: Path) -> No
     assert note in (tmp_path / "tables" / "results.tex").read_text()
     assert json.loads((tmp_path / "config.json").read_text())["fold_limit"] == {"paper-1band": 1}
     run_benchmark(survey_path, names, 4, tmp_path, resume=True, **how)
-    assert without_times(results_of(tmp_path)) == without_times(done.results)
+    assert without_times(results_of(tmp_path)) == without_times(done.results.as_json())
     with pytest.raises(InputError, match="fold_limit: was"):
         run_benchmark(survey_path, names, 4, tmp_path, resume=True, seed=2)
 
@@ -313,7 +317,7 @@ def test_posteriors_are_kept_and_scored(survey_path: Path, tmp_path: Path) -> No
         one["calibration"]["pit_histogram"], abs=2
     )
     assert three["log_score"] == pytest.approx(one["log_score"] + np.log(2), abs=0.01)
-    held = RunFolder(tmp_path).read_predictions("icm-3band", 2)
+    held = FoldPredictions.of_run(RunLayout(tmp_path), "icm-3band", 2)
     again = held.prediction
     np.testing.assert_allclose(again.cdf(again.mean), 0.5, atol=1e-3)
 
@@ -325,8 +329,8 @@ def test_gaussian_and_tabulated_folds_together(tmp_path: Path) -> None:
     held.add(0, cluster=np.array([3, 0]), ln_m_true=mean[[3, 0]], prediction=gaussian, seconds=1)
     tabulated = Prediction.from_density(Prediction(mean[1:3], std[:2]).tabulated())
     held.add(1, cluster=np.array([1, 2]), ln_m_true=mean[1:3], prediction=tabulated, seconds=1)
-    RunFolder(tmp_path).write_predictions("x", held)
-    again = RunFolder(tmp_path).read_predictions("x", 2)
+    held.write(RunLayout(tmp_path).predictions("x"))
+    again = FoldPredictions.of_run(RunLayout(tmp_path), "x", 2)
     np.testing.assert_array_equal(again.fold, [0, 1, 1, 0])
     np.testing.assert_array_equal(again.out_of_domain, [2.0, np.nan, np.nan, 0.1])
     np.testing.assert_allclose(again.prediction.median, mean, atol=1e-3)
@@ -334,7 +338,7 @@ def test_gaussian_and_tabulated_folds_together(tmp_path: Path) -> None:
     broken = vars(held) | {"density": held.density[:3]}
     np.savez(tmp_path / "predictions" / "x.npz", **broken)
     with pytest.raises(InputError, match="not readable"):
-        RunFolder(tmp_path).read_predictions("x", 2)
+        FoldPredictions.of_run(RunLayout(tmp_path), "x", 2)
 
 
 @pytest.mark.parametrize(
@@ -467,8 +471,8 @@ def test_command_says_what_failed(
 
 
 def test_numbers_for_people_and_for_json() -> None:
-    assert percent(0.1784, 0.0031) == "17.8 ± 0.3"
-    assert percent(None) == "–"
+    assert str(percent(0.1784, 0.0031)) == "17.8 ± 0.3"
+    assert str(percent(None)) == "–"
     assert finite({"a": [np.float64(np.nan), np.int64(3)], "b": (np.inf, 1.5)}) == {
         "a": [None, 3],
         "b": [None, 1.5],
@@ -476,22 +480,19 @@ def test_numbers_for_people_and_for_json() -> None:
 
 
 def test_tables_stand_a_missing_score(run: Path) -> None:
-    results = results_of(run)
-    results["estimators"][0]["sigma_paper"] = None
-    results["estimators"][0]["sigma_paper_error"] = None
+    plain = results_of(run)
+    plain["estimators"][0]["sigma_paper"] = None
+    plain["estimators"][0]["sigma_paper_error"] = None
+    results = Results.of(plain)
     assert "| T | 11.8 | – |" in markdown(results)
-    assert "T & 11.8 & -- &" in latex(results)
+    assert "T & 11.8 & -- &" in results_table(results).to_latex()
 
 
 def test_a_file_is_never_half_written(tmp_path: Path) -> None:
     file = tmp_path / "kept.txt"
-    write_whole(file, lambda stream: stream.write(b"first"))
-
-    def fail(stream: Any) -> None:
-        stream.write(b"half")
+    write_text(file, "first")
+    with pytest.raises(KeyboardInterrupt), whole_file(file, durable=True) as draft:
+        draft.write_text("half")
         raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(file, fail)
     assert file.read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]

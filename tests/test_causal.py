@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from icmass.benchmarking.run_folder import FoldPredictions
 from icmass.benchmarking.runner import run_benchmark
 from icmass.errors import InputError
 from icmass.explanation.causal import response, run_causal
@@ -39,6 +38,8 @@ from icmass.explanation.interventions import (
     remove_component,
     rotate,
 )
+from icmass.run.causal import Causal
+from icmass.run.predictions import Predictions
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds
 from icmass.survey.presets import resolve_config
@@ -298,7 +299,7 @@ def test_share_of_the_gap_that_a_cleaning_closes():
     noise, core = 0.2 * rng.standard_normal((2, 2000))
     truth = np.full(2000, 32.0)
     every = np.arange(2000)
-    network = FoldPredictions(every, every * 0, truth, truth + noise, noise, np.zeros(1), 1)
+    network = Predictions(every, every * 0, truth, truth + noise, noise, np.zeros(1), 1)
     rows = {
         name: {"what": name, "base": "base", "residual": residual}
         for name, residual in {
@@ -307,7 +308,7 @@ def test_share_of_the_gap_that_a_cleaning_closes():
             "half": noise + core / np.sqrt(2),
         }.items()
     }
-    same = FoldPredictions(every, every * 0, truth, truth + noise + core, noise, np.zeros(1), 1)
+    same = Predictions(every, every * 0, truth, truth + noise + core, noise, np.zeros(1), 1)
     held = {"net": network, "base again": same}
     table = {row["name"]: row for row in scatter_table(rows, {"core": core}, held, every)}
     assert table["half"]["closed"]["base again"] is None
@@ -324,7 +325,7 @@ def test_share_of_the_gap_that_a_cleaning_closes():
 @pytest.fixture(scope="module")
 def found(run: Path, path: Path) -> dict:
     only = ["agn_5e-14_0.5", "core_empty", "cool_core"]
-    return run_causal(run, path, n=48, only=only, device="cpu")
+    return run_causal(run, path, n=48, only=only, device="cpu").as_json()
 
 
 def test_run_causal(found: dict) -> None:
@@ -346,7 +347,8 @@ def test_run_causal(found: dict) -> None:
 
 def test_every_cluster_is_read_by_the_fold_that_did_not_train_on_it(run, path, clusters):
     only = ["agn_5e-14_0"]
-    found = run_causal(run, path, ["icm-1band"], n=N, only=only, with_scatter=False, device="cpu")
+    settings = {"only": only, "with_scatter": False, "device": "cpu"}
+    found = run_causal(run, path, ["icm-1band"], n=N, **settings).as_json()
     with np.load(run / "predictions" / "icm-1band.npz") as held:
         scatter = np.std(held["mean"] - np.log(clusters["m500c"].values))
     (test,) = found["tests"]
@@ -362,10 +364,11 @@ def test_a_model_reads_the_folds_that_it_has(path: Path, run: Path, tmp_path: Pa
     n_first = int(np.sum(octant_folds(open_survey(path), 2) == 0))
     only = ["agn_5e-14_0"]
     settings = {"only": only, "with_scatter": False, "device": "cpu"}
-    found = run_causal(partly, path, ["icm-1band", "N_phot_r500"], n=n_first + 9, **settings)
+    causal = run_causal(partly, path, ["icm-1band", "N_phot_r500"], n=n_first + 9, **settings)
+    found = causal.as_json()
     counted = {name: about["clusters"] for name, about in found["models"].items()}
     assert counted == {"icm-1band": n_first, "N_phot_r500": n_first + 9, "L_X_ce": n_first + 9}
-    assert f"icm-1band has folds for {n_first} of them" in causal_markdown(found)
+    assert f"icm-1band has folds for {n_first} of them" in causal_markdown(causal)
 
 
 def test_scatter_is_the_benchmarks(found: dict, run: Path) -> None:
@@ -381,7 +384,7 @@ def test_scatter_is_the_benchmarks(found: dict, run: Path) -> None:
 
 
 def test_markdown(found: dict) -> None:
-    text = causal_markdown(found)
+    text = causal_markdown(Causal.of(found))
     dlnm = found["tests"][0]["responses"]["N_phot_r500"]["dlnm"]
     assert f"{dlnm:+.3f} ± " in text
     assert "by construction" in text
@@ -403,9 +406,8 @@ def test_networks_trained_anew(path: Path) -> None:
     assert second["sigma_ratio"] != 1
     assert first["n"] == second["n"] < N
     assert first["responses"]["agn"]["dlnm"] != second["responses"]["agn"]["dlnm"]
-    assert "no AGN" in causal_markdown(
-        {"models": {}, "tests": [], "clusters": 0} | {"retrained": [first, second]}
-    )
+    nothing = {"models": {}, "tests": [], "clusters": 0, "seed": 0}
+    assert "no AGN" in causal_markdown(Causal.of({**nothing, "retrained": [first, second]}))
 
 
 def test_every_intervention_has_its_own_name(clusters):
@@ -420,7 +422,7 @@ def test_bad_input(run, path, clusters, tmp_path):
     hidden = clusters.assign(coverage=(("cluster", "y", "x"), np.ones((N, 64, 64), "f2")))
     with pytest.raises(InputError, match="hides part"):
         check_simulated(hidden)
-    with pytest.raises(InputError, match="other clusters"):
+    with pytest.raises(InputError, match="another survey"):
         run_causal(run, clusters.isel(cluster=slice(50)))
     with pytest.raises(InputError, match=r"config\.json"):
         run_causal(tmp_path, path)

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from icmass.benchmarking.run_folder import RunFolder, write_whole
 from icmass.errors import InputError
 from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
-from icmass.estimators.main_process import is_main
 from icmass.estimators.sample import Sample
 from icmass.estimators.training import Epoch, Trainer, TrainingConfig, apply_network, seeded
+from icmass.main_process import is_main
+from icmass.run.config import RunConfig
+from icmass.run.folder import RunFolder
 
 RECIPE = TrainingConfig(
     batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, ema_decay=0.9, kernel_l2=1e-3
@@ -220,9 +221,9 @@ def test_processes_beside_the_main_one_write_no_run(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     folder = RunFolder(tmp_path / "run")
-    folder.start({}, resume=False)
-    folder.write_json("results.json", {})
-    write_whole(tmp_path / "file", lambda stream: stream.write(b"text"))
+    folder.start(RunConfig(), resume=False)
+    folder.write(folder.layout.config, RunConfig())
+    folder.write_text(tmp_path / "file", "text")
     assert list(tmp_path.iterdir()) == []
 
 

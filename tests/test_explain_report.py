@@ -14,7 +14,6 @@ from matplotlib.colors import AsinhNorm
 from matplotlib.image import imread
 
 from conftest import RunCli
-from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.cluster import attribute_clusters, explain_cluster
@@ -23,6 +22,8 @@ from icmass.inference.ensemble import load_ensemble
 from icmass.report.explain import draw_bands, draw_profile, draw_shares
 from icmass.report.explain_cluster import draw_cluster, label_counts, save_cluster, signed_norm
 from icmass.report.style import house_style, new_figure
+from icmass.run.explanation import Saliency, Share
+from icmass.run.folder import survey_digest
 from icmass.survey.folds import octant_folds, split
 
 
@@ -148,7 +149,7 @@ def test_scales_are_symmetric_and_their_ticks_apart():
 def test_figures_show_ours_beside_what_is_published():
     spread = {"median": -4.0, "minus": 0.5, "plus": 0.5, "n": 9}
     profile = {key: [-3.0, None, -4.0] for key in ("low", "median", "high")}
-    saliency = {
+    plain = {
         "radius_r500c": [0.05, 0.15, 0.25],
         "network": profile,
         "proxies": [{"name": "N_phot", "alpha": 1.2, **profile}],
@@ -156,13 +157,14 @@ def test_figures_show_ours_beside_what_is_published():
         "bands": {"all": {"0.5-1.2": spread, "1.2-2": spread, "2-7": spread}},
         "published": {"agn": spread, "bands": [-4.15, -4.17, -4.15], "crossing_r500c": 0.285},
     }
+    saliency = Saliency.of(plain)
+    annuli = {
+        "0-1": Share(ln_m=1.0, error=0.1, photons=0.0, ln_m_per_photon=None),
+        ">1": Share(ln_m=1.0, error=0.1, photons=9.0, ln_m_per_photon=0.1),
+    }
     with house_style():
         bands, core = draw_bands(saliency, "icm-3band"), draw_profile(saliency, "icm-3band")
-        shares = draw_shares(
-            {"annuli": {"0-1": {"ln_m": 1.0, "error": 0.1, "photons": 0.0, "ln_m_per_photon": None},
-                        ">1": {"ln_m": 1.0, "error": 0.1, "photons": 9.0, "ln_m_per_photon": 0.1}}},
-            "icm-3band",
-        )  # fmt: skip
+        shares = draw_shares({"annuli": annuli}, "icm-3band")
     points = [line.get_xdata() for line in bands.axes[0].lines if len(line.get_xdata()) > 1]
     assert sorted(len(each) for each in points if np.min(each) < -3) == [4, 6]
     assert "Ho et al. 2023" in core.axes[0].texts[0].get_text()

@@ -370,7 +370,7 @@ def bundle(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "package" / "models"
     shutil.copytree(run / "models" / "icm-3band", folder / "erosita-v1")
     shutil.copytree(run / "models" / "N_phot" / "fold-0", folder / "counts")
-    scores = {"estimators": [{"name": "icm-3band", "sigma_lnm": 0.321}]}
+    scores = {"estimators": [{"name": "icm-3band", "kind": "network", "sigma_lnm": 0.321}]}
     (folder / "erosita-v1" / "results.json").write_text(json.dumps(scores))
     (folder / "empty").mkdir()
     monkeypatch.setattr(bundled, "bundled_folder", lambda: folder)
@@ -586,7 +586,7 @@ def test_damaged_and_unfinished_models(
         Training.read(config.parent)
     (copy / "results.json").write_text("{}")
     config.write_text(text)
-    assert "results.json: damaged" in icmass("predict", copy, store).err
+    assert "results.json: estimators: Field required" in icmass("predict", copy, store).err
     (copy / "results.json").unlink()
     assert "choose with --model: N_phot, icm-3band" in icmass("predict", copy, store).err
 

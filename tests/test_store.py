@@ -13,7 +13,14 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.catalog import counts, galaxies, half_width_mpc_h, open_survey, survey_bands
+from icmass.survey.catalog import (
+    counts,
+    galaxies,
+    half_width_mpc_h,
+    open_survey,
+    survey_bands,
+    survey_cosmology,
+)
 from icmass.survey.presets import resolve_config
 from icmass.survey.store import SurveyWriter, check_new_store
 from icmass.survey.write import simulate_survey
@@ -39,6 +46,15 @@ def cluster(i: int) -> dict[str, Any]:
         "exposure": 1000.0 + i,
         "n_phot": i,
     }
+
+
+@pytest.mark.parametrize("damaged", [{}, {"cosmology": "{"}, {"cosmology": '{"h": -1}'}])
+def test_a_survey_knows_its_cosmology(damaged: dict[str, str]) -> None:
+    told = Cosmology(h=0.6774, om0=0.3089)
+    survey = xr.Dataset(attrs={"cosmology": told.model_dump_json()})
+    assert survey_cosmology(survey) == told
+    with pytest.raises(InputError, match="attribute cosmology: is damaged; make it again"):
+        survey_cosmology(survey.assign_attrs(damaged) if damaged else xr.Dataset())
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 70])

@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a name beside `path`, with its suffix; what was written there takes its place.
 
-    If writing fails nothing is left, and a file that was there stays. The folder is made.
+    If writing fails nothing is left, and a file that was there stays. The folder is made. A
+    `durable` file is on the disk before it gets its name, for work that goes on after a power cut.
 
     Examples
     --------
@@ -28,6 +29,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     draft = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield draft
+        if durable:
+            with draft.open("rb+") as stream:
+                os.fsync(stream.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
 from icmass.proxies.names import read_halos, read_scalar
+from icmass.run.folder import survey_digest
 from icmass.survey.catalog import open_survey
 
 

@@ -15,17 +15,22 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.calibration import calibration
+from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.model_selection import canonical_names, checked_limit
 from icmass.benchmarking.provenance import about_survey, machine, versions
-from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, survey_digest
 from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmarking.tables import write_tables
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Kind, Prediction
 from icmass.estimators.registry import make_estimator
+from icmass.main_process import is_main
 from icmass.proxies.names import available, parse_names, read_halos, read_scalar
 from icmass.proxies.published import published_sigma
 from icmass.proxies.summary import published_scatter, scaling_summary
+from icmass.run.config import RunConfig, Scaling
+from icmass.run.document import finite
+from icmass.run.folder import RunFolder, survey_digest
+from icmass.run.results import PairedScatterRatio, Results, Score
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
 
@@ -67,7 +72,7 @@ class Benchmark:
     """A benchmark that has run: its results, as in ``results.json``, and what failed, by name."""
 
     path: Path
-    results: dict[str, Any]
+    results: Results
     failed: dict[str, str]
 
 
@@ -182,7 +187,7 @@ def run_benchmark(
         "command": command,
         "versions": versions(),
     }
-    folder.start(finite(config), resume=resume)
+    folder.start(RunConfig.of(finite(config)), resume=resume)
     bench = _Bench(
         survey=survey,
         folder=folder,
@@ -199,13 +204,11 @@ def run_benchmark(
         fold_limit=limit,
     )
     rows = [row for name in names if (row := _row_or_failure(bench, name)) is not None]
-    for row in rows:
-        if row["name"] in bench.networks:
-            row["beside"] = _beside(bench, row["name"])
-    return _write_results(bench, rows, Path(survey_path).name, command)
+    scores = [_with_ratios(bench, row) for row in rows]
+    return _write_results(bench, scores, Path(survey_path).name, command)
 
 
-def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
+def _row_or_failure(bench: _Bench, name: str) -> Score | None:
     """Return the row of an estimator, or note why there is none."""
     before = bench.done
     try:
@@ -220,14 +223,15 @@ def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
         if isinstance(error, InputError):
             said = error.command_line
         bench.failed[name] = " ".join(said.split())
-        bench.folder.write_text(f"failures/{name}.txt", traceback.format_exc())
+        bench.folder.write_text(bench.folder.layout.failure(name), traceback.format_exc())
         bench.done = before + bench.folds_of(name)
         bench.tell(name, 0, f"failed: {bench.failed[name]}")
         return None
 
 
 def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPredictions]:
-    held = bench.folder.read_predictions(name, bench.n_folds)
+    layout = bench.folder.layout
+    held = FoldPredictions.of_run(layout, name, bench.n_folds)
     estimator = make_estimator(name, seed=bench.seed, device=bench.device)
     for k in range(bench.folds_of(name)):
         if held.has(k):
@@ -243,7 +247,7 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
         good = _usable(prediction)
         if not good.all():
             raise InputError(f"predicts no usable mass for {np.sum(~good)} clusters of fold {k}")
-        estimator.save(bench.folder.model(name, k))
+        estimator.save(layout.model(name, k))
         held.add(
             k,
             cluster=test,
@@ -252,7 +256,8 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
             seconds=seconds,
         )
         held.n_parameters = estimator.n_parameters
-        bench.folder.write_predictions(name, held)
+        if is_main():
+            held.write(layout.predictions(name))
         spread = np.std(prediction.mean - bench.ln_m[test])
         bench.tell(name, k, f"scatter {spread:.3f}, {seconds:.1f} s", done_fold=True)
     return estimator, held
@@ -280,13 +285,13 @@ def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
         name,
         seed=seed,
         device=bench.device,
-        checkpoint=bench.folder.checkpoint(name, k),
+        checkpoint=bench.folder.layout.checkpoint(name, k),
         max_epochs=bench.max_epochs,
         progress=watch,
     )
 
 
-def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str, Any]:
+def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> Score:
     name = estimator.name
     rng = _rng(bench, name)
     scores = score(
@@ -307,7 +312,7 @@ def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str
         bench.networks[name] = held
     else:
         sigma, sigma_error = published_scatter(bench.survey, parse_names(name), rng)
-    return {
+    row = {
         "name": name,
         "kind": estimator.kind,
         "inputs": list(estimator.inputs),
@@ -320,13 +325,22 @@ def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str
         "train_seconds": float(np.nansum(held.train_seconds)),
         **more,
     }
+    return Score.of(finite(row))
 
 
 def _rng(bench: _Bench, purpose: str) -> np.random.Generator:
     return np.random.default_rng([bench.seed, zlib.crc32(purpose.encode())])
 
 
-def _beside(bench: _Bench, name: str) -> dict[str, dict[str, Any]]:
+def _with_ratios(bench: _Bench, score: Score) -> Score:
+    """Return a network's score with its scatter over that of each other network."""
+    if score.name not in bench.networks:
+        return score
+    ratios = _paired_scatter_ratios(bench, score.name)
+    return score.model_copy(update={"paired_scatter_ratio": ratios})
+
+
+def _paired_scatter_ratios(bench: _Bench, name: str) -> dict[str, PairedScatterRatio]:
     """Return a network's scatter over that of each other one, on the clusters that both have."""
     ours = bench.networks[name]
     found = {}
@@ -340,37 +354,44 @@ def _beside(bench: _Bench, name: str) -> dict[str, dict[str, Any]]:
             bench.halo_id[both],
             _rng(bench, " beside ".join(sorted((name, other)))),
         )
-        found[other] = {"ratio": ratio, "error": error, "n": len(both)}
+        if np.isfinite([ratio, error]).all():
+            found[other] = PairedScatterRatio(ratio=ratio, error=error, n=len(both))
     return found
 
 
 def _write_results(
-    bench: _Bench, rows: list[dict[str, Any]], survey_name: str, command: str | None
+    bench: _Bench, scores: list[Score], survey_name: str, command: str | None
 ) -> Benchmark:
-    results = finite(
-        {
-            "survey": about_survey(bench.survey, survey_name),
-            "folds": bench.n_folds,
-            "estimators": rows,
-            "failed": bench.failed,
-            "seed": bench.seed,
-            "machine": machine(bench.device),
-            "command": command,
-            "versions": versions(),
-        }
+    results = Results(
+        survey=about_survey(bench.survey, survey_name),
+        folds=bench.n_folds,
+        estimators=scores,
+        failed=bench.failed,
+        seed=bench.seed,
+        machine=machine(bench.device),
+        command=command,
+        versions=versions(),
     )
-    bench.folder.write_json("scaling.json", _scaling(bench.survey, bench.seed))
-    write_tables(results, bench.folder)
-    explained = bench.folder.read_results().get("explain")
-    bench.folder.write_json(
-        "results.json", results if explained is None else {**results, "explain": explained}
-    )
-    return Benchmark(bench.folder.path, results, bench.failed)
+    folder = bench.folder
+    folder.write(folder.layout.scaling, _scaling(bench.survey, bench.seed))
+    write_tables(results, folder)
+    folder.write(folder.layout.results, _with_explanations(folder, results))
+    return Benchmark(folder.path, results, bench.failed)
 
 
-def _scaling(survey: xr.Dataset, seed: int) -> dict[str, Any]:
+def _with_explanations(folder: RunFolder, results: Results) -> Results:
+    """Return results with the explanations that the run has already."""
+    try:
+        explained = folder.read_results().explain
+    except InputError:
+        return results
+    return results.model_copy(update={"explain": explained}) if explained else results
+
+
+def _scaling(survey: xr.Dataset, seed: int) -> Scaling:
     """Return the relations and correlations of the proxies that a survey holds."""
     try:
-        return scaling_summary(survey, available(survey), np.random.default_rng([seed, 1]))
+        found = scaling_summary(survey, available(survey), np.random.default_rng([seed, 1]))
     except InputError as error:
-        return {"names": [], "problem": error.command_line}
+        return Scaling(names=[], problem=error.command_line)
+    return Scaling.of(finite(found))

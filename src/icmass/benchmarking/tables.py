@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-from icmass.benchmarking.run_folder import RunFolder
 from icmass.proxies.published import SOURCE
+from icmass.run.folder import RunFolder
+from icmass.run.results import GROUPS, Results, Score, grouped
+from icmass.run.table import MISSING, Cell, Table
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-GROUPS = ("ideal proxies", "observed proxies", "combinations", "networks")
 NOTES = (
     "Published, paper's method, cross-validated: the scatter sigma of ln M500c in per cent.",
     "Paper's method: of proxies sigma(ln s|M)/slope, in-sample, mean over the snapshots; of "
@@ -28,55 +23,6 @@ NOTES = (
 )
 
 
-def group_of(row: dict[str, Any]) -> str:
-    """Return the group of the table in which an estimator of ``results.json`` stands."""
-    if row["kind"] == "network":
-        return "networks"
-    if "+" in row["name"]:
-        return "combinations"
-    return f"{row['kind']} proxies"
-
-
-def percent(value: float | None, error: float | None = None, pm: str = "±") -> str:
-    """Return a fraction in per cent with its error; a dash where there is none.
-
-    >>> percent(0.1784, 0.0031)
-    '17.8 ± 0.3'
-    """
-    if value is None:
-        return "–"
-    text = f"{100 * value:.1f}"
-    return text if error is None else f"{text} {pm} {100 * error:.1f}"
-
-
-def limited(results: dict[str, Any]) -> list[str]:
-    """Return a note for each estimator fitted on fewer folds: ``paper-1band: 2 of 8 folds``."""
-    folds = results["folds"]
-    fitted = {row["name"]: row.get("folds_fitted", folds) for row in results["estimators"]}
-    return [f"{name}: {k} of {folds} folds" for name, k in fitted.items() if k < folds]
-
-
-def _limit_note(results: dict[str, Any]) -> str:
-    """Return the sentence on fewer folds, empty where there is nothing to say."""
-    found = limited(results)
-    return f"Scored on fewer clusters: {'; '.join(found)}." if found else ""
-
-
-def _cells(row: dict[str, Any], pm: str = "±") -> list[str]:
-    return [
-        row["name"],
-        percent(row.get("sigma_published")),
-        percent(row["sigma_paper"], row.get("sigma_paper_error"), pm),
-        percent(row["sigma_lnm"], row["sigma_lnm_error"], pm),
-        percent(row["bias_lnm"], row.get("bias_lnm_error"), pm),
-        f"{100 * row['coverage68']:.0f}",
-        f"{100 * row['coverage95']:.0f}",
-        f"{100 * row['crps']:.1f}",
-        f"{row['n_parameters']}",
-        f"{row['train_seconds']:.1f}",
-    ]
-
-
 HEADINGS = (
     "estimator",
     "published",
@@ -91,105 +37,67 @@ HEADINGS = (
 )
 
 
-def _grouped(results: dict[str, Any]) -> Iterable[tuple[str, list[dict[str, Any]]]]:
-    for group in GROUPS:
-        rows = [row for row in results["estimators"] if group_of(row) == group]
-        if rows:
-            yield group, rows
+def percent(value: float | None, error: float | None = None) -> Cell:
+    """Return a fraction in per cent with its error; a dash where there is none.
+
+    >>> str(percent(0.1784, 0.0031))
+    '17.8 ± 0.3'
+    """
+    if value is None:
+        return Cell(MISSING)
+    return Cell(f"{100 * value:.1f}", "" if error is None else f"{100 * error:.1f}")
 
 
-def _title(results: dict[str, Any]) -> str:
-    survey = results["survey"]
-    return (
-        f"Scatter of ln M500c in per cent: {survey['n_clusters']} clusters, preset "
-        f"{survey['preset']}, {results['folds']} folds"
+def results_table(results: Results, *, brief: bool = False) -> Table:
+    """Return the table of a benchmark; `brief`: with the note of fewer folds alone."""
+    survey = results.survey
+    return Table(
+        columns=HEADINGS,
+        groups=[
+            (GROUPS[group], [_cells(score) for score in scores])
+            for group, scores in grouped(results.estimators)
+        ],
+        title=(
+            f"Scatter of ln M500c in per cent: {survey.n_clusters} clusters, preset "
+            f"{survey.preset}, {results.folds} folds"
+        ),
+        notes=[*(() if brief else NOTES), *_limit_notes(results)],
     )
 
 
-def rich_table(results: dict[str, Any]) -> Table:
-    """Return the table for a terminal."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    note = _limit_note(results) or None
-    table = Table(
-        title=escape(_title(results)), title_justify="left", caption=note, caption_justify="left"
-    )
-    for i, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for group, rows in _grouped(results):
-        table.add_section()
-        table.add_row(f"[bold]{escape(group)}[/bold]")
-        for row in rows:
-            table.add_row(*map(escape, _cells(row)))
-    return table
+def _limit_notes(results: Results) -> list[str]:
+    limited = results.limited()
+    return [f"Scored on fewer clusters: {'; '.join(limited)}."] if limited else []
 
 
-def _notes(results: dict[str, Any]) -> list[str]:
-    return [note for note in (*NOTES, _limit_note(results)) if note]
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """Return the table in Markdown, with its notes."""
-    lines = [f"# {_title(results)}", "", _markdown_row(HEADINGS)]
-    lines += ["|---|" + "---:|" * (len(HEADINGS) - 1)]
-    for group, rows in _grouped(results):
-        lines += [_markdown_row([f"**{group}**"] + [""] * (len(HEADINGS) - 1))]
-        lines += [_markdown_row(_cells(row)) for row in rows]
-    lines += ["", *(f"- {note}" for note in _notes(results))]
-    lines += [f"- {name} failed: {why}" for name, why in results["failed"].items()]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def latex(results: dict[str, Any]) -> str:
-    """Return the table in LaTeX: an environment ``table``, without any package."""
-    head = " & ".join(map(_tex, HEADINGS))
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{_tex(_title(results))}. {' '.join(map(_tex, _notes(results)))}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}",
-        r"\hline",
-        rf"{head} \\",
+def _cells(score: Score) -> list[str | Cell]:
+    return [
+        score.name,
+        percent(score.sigma_published),
+        percent(score.sigma_paper, score.sigma_paper_error),
+        percent(score.sigma_lnm, score.sigma_lnm_error),
+        percent(score.bias_lnm, score.bias_lnm_error),
+        _fixed(score.coverage68, 0, 100),
+        _fixed(score.coverage95, 0, 100),
+        _fixed(score.crps, 1, 100),
+        _fixed(score.n_parameters, 0),
+        _fixed(score.train_seconds, 1),
     ]
-    for group, rows in _grouped(results):
-        lines += [r"\hline", rf"\multicolumn{{{len(HEADINGS)}}}{{l}}{{\textit{{{group}}}}} \\"]
-        lines += [" & ".join(map(_tex, _cells(row))) + r" \\" for row in rows]
-    lines += [r"\hline", r"\end{tabular}", r"\end{table}"]
+
+
+def _fixed(value: float | None, digits: int, factor: float = 1) -> str:
+    return MISSING if value is None else f"{factor * value:.{digits}f}"
+
+
+def markdown(results: Results) -> str:
+    """Return the table in Markdown, with its notes."""
+    table = results_table(results)
+    lines = [f"# {table.title}", "", table.to_markdown(), *(f"- {note}" for note in table.notes)]
+    lines += [f"- {name} failed: {why}" for name, why in results.failed.items()]
     return "\n".join(lines) + "\n"
 
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "|": r"$|$",
-    "<": "$<$",
-    ">": "$>$",
-}
-
-
-def _tex(text: str) -> str:
-    if text.startswith("-") and text[1:2].isdigit():
-        text, sign = text[1:], "$-$"
-    else:
-        sign = ""
-    return sign + "".join(_TEX.get(letter, letter) for letter in text)
-
-
-def write_tables(results: dict[str, Any], folder: RunFolder) -> None:
+def write_tables(results: Results, folder: RunFolder) -> None:
     """Write ``tables/results.md`` and ``tables/results.tex`` into a run."""
-    folder.write_text("tables/results.md", markdown(results))
-    folder.write_text("tables/results.tex", latex(results))
+    folder.write_text(folder.layout.table("md"), markdown(results))
+    folder.write_text(folder.layout.table("tex"), results_table(results).to_latex())

@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.provenance import about_survey, machine, versions
-from icmass.benchmarking.run_folder import finite
 from icmass.benchmarking.scores import score
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Prediction
@@ -21,9 +20,11 @@ from icmass.estimators.names import is_network
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.proxies.names import read_halos, read_scalar
+from icmass.run.document import finite
+from icmass.run.layout import RESULTS
+from icmass.run.results import ModelResults, Score
 from icmass.survey.catalog import is_ragged, open_survey
 
-RESULTS = "results.json"
 SCORED_SHARE = 0.1
 """Fraction of the halos that the model is scored on and never sees."""
 _HALOS_A_SURVEY = 10**12  # halo numbers of one survey lie below
@@ -90,17 +91,15 @@ def train_model(
     estimator.fit(survey, train)
     prediction = estimator.predict(survey, test)
     estimator.save(out)
-    results = finite(
-        {
-            "survey": about_survey(survey, ", ".join(Path(path).name for path in surveys)),
-            "n_train": len(train),
-            "estimators": [_row(estimator, survey, test, prediction, seed)],
-            "seed": seed,
-            "machine": machine(device),
-            "command": command,
-            "versions": versions(),
-        }
-    )
+    results = ModelResults(
+        survey=about_survey(survey, ", ".join(Path(path).name for path in surveys)),
+        n_train=len(train),
+        estimators=[_score(estimator, survey, test, prediction, seed)],
+        seed=seed,
+        machine=machine(device),
+        command=command,
+        versions=versions(),
+    ).as_json()
     write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
     if work is not None:
         shutil.rmtree(Path(work) / "checkpoint", ignore_errors=True)
@@ -161,9 +160,9 @@ def hold_out(halo_id: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
-def _row(
+def _score(
     estimator: Estimator, survey: xr.Dataset, test: np.ndarray, prediction: Prediction, seed: int
-) -> dict[str, Any]:
+) -> Score:
     scores = score(
         np.log(read_scalar(survey, "m500c", test)),
         prediction,
@@ -174,4 +173,4 @@ def _row(
     row = {"name": estimator.name, "kind": estimator.kind, **scores.as_dict()}
     if prediction.out_of_domain is not None:
         row["flagged"] = float(np.mean(prediction.out_of_domain > 1))
-    return row
+    return Score.of(finite(row))

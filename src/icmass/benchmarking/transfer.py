@@ -19,7 +19,6 @@ import xarray as xr
 
 from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
 from icmass.benchmarking.provenance import about_survey, machine, versions
-from icmass.benchmarking.run_folder import finite, survey_digest
 from icmass.benchmarking.scores import bootstrap_errors, rms_error, score
 from icmass.benchmarking.train_model import hold_out
 from icmass.errors import InputError
@@ -29,6 +28,8 @@ from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.proxies.names import read_halos, read_scalar
+from icmass.run.document import finite
+from icmass.run.folder import survey_digest
 
 DOCUMENT = "transfer.json"
 CONFIG = "config.json"

@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from icmass.benchmarking.runner import Step
+    from icmass.run.results import Results
 
 _EVERY_S = 15.0
 _TABLE_WIDTH = 150
@@ -48,7 +49,7 @@ def benchmark(
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
     import icmass
-    from icmass.estimators.main_process import is_main
+    from icmass.main_process import is_main
 
     names = None if models is None else [name.strip() for name in models.split(",")]
     limit = _fold_limit(fold_limit or [])
@@ -68,7 +69,7 @@ def benchmark(
         )
     if not is_main():  # of several processes
         return
-    _print_table(run.results)
+    _print_table(run.document)
     typer.echo(f"{run.page or out}")
     for name, why in run.failed.items():
         typer.echo(f"icmass: {name} failed: {why}", err=True)
@@ -106,7 +107,7 @@ def _command(
 @contextmanager
 def _watching() -> Iterator[Callable[[Step], None]]:
     """Show the steps of a benchmark: a bar on a terminal, plain lines elsewhere."""
-    from icmass.estimators.main_process import is_main
+    from icmass.main_process import is_main
 
     if not is_main():
         yield lambda step: None
@@ -143,10 +144,11 @@ def _plain_lines() -> Callable[[Step], None]:
     return show
 
 
-def _print_table(results: dict[str, Any]) -> None:
+def _print_table(results: Results) -> None:
     from rich.console import Console
 
-    from icmass.benchmarking.tables import rich_table
+    from icmass.benchmarking.tables import results_table
 
+    table = results_table(results, brief=True).to_rich()
     console = Console()
-    Console(width=None if console.is_terminal else _TABLE_WIDTH).print(rich_table(results))
+    Console(width=None if console.is_terminal else _TABLE_WIDTH).print(table)

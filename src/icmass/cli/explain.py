@@ -93,8 +93,9 @@ def explain(
     from rich.markdown import Markdown
 
     from icmass.explanation.run import markdown
+    from icmass.run.explanation import Explanation
 
-    Console().print(Markdown(markdown(document)))
+    Console().print(Markdown(markdown(Explanation.of(document))))
     for file in files:
         typer.echo(file)
 
@@ -103,30 +104,31 @@ def _test_causes(
     networks: FoldNetworks, limit: int | None, seed: int, device: str, as_json: bool
 ) -> None:
     """Make the causal tests of a run, keep them in it, and print them."""
-    from icmass.benchmarking.run_folder import RunFolder
     from icmass.explanation.causal import run_causal
     from icmass.explanation.causal_table import causal_markdown
     from icmass.report.page import write_report
+    from icmass.run.folder import RunFolder
 
     found = run_causal(
         networks.path, networks.survey, n=limit or 512, seed=seed, device=device, progress=_say
     )
     folder, text = RunFolder(networks.path), causal_markdown(found)
-    folder.write_json("causal.json", found)
-    folder.write_text("causal.md", text)
+    files = folder.layout
+    folder.write(files.causal, found)
+    folder.write_text(files.causal_text, text)
     page = write_report(networks.path)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(found.as_json(), indent=1))
         return
     typer.echo(text)
-    for file in (networks.path / "causal.json", networks.path / "causal.md", page):
+    for file in (files.causal, files.causal_text, page):
         typer.echo(file)
 
 
 def _draw_clusters(networks: FoldNetworks, chosen: list[int], width: bool, as_json: bool) -> None:
     from icmass.explanation.cluster import explain_cluster
-    from icmass.report.explain import FOLDER
     from icmass.report.explain_cluster import save_cluster
+    from icmass.run.layout import RunLayout
 
     members = {cluster: networks.of_cluster(cluster) for cluster in chosen}
     rows = []
@@ -134,7 +136,7 @@ def _draw_clusters(networks: FoldNetworks, chosen: list[int], width: bool, as_js
         found = explain_cluster(
             member, networks.survey, cluster, quantity="width" if width else "mean"
         )
-        saved = save_cluster(found, networks.path / FOLDER)
+        saved = save_cluster(found, RunLayout(networks.path).figures)
         rows.append(
             {
                 "cluster": cluster,

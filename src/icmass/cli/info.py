@@ -23,7 +23,8 @@ def info(
         return
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from icmass.run.table import Column, Row, Table
 
     h = found["cosmology"].get("h")
     console = Console()
@@ -38,17 +39,18 @@ def info(
         f"components {', '.join(found['components'])}",
         markup=False,
     )
-    table = Table("quantity", "min", "median", "max", "unit")
+    numbers, unit = ("min", "median", "max"), Column("unit", numeric=False)
+    rows: list[Row] = []
     for name, row in found["ranges"].items():
-        numbers = [f"{row[key]:.4g}" for key in ("min", "median", "max")]
-        table.add_row(name, *numbers, row["units"])
+        rows.append([name, *(f"{row[key]:.4g}" for key in numbers), row["units"]])
         if name == "m500c" and h:
-            table.add_row("", *(f"{row[k] / h:.4g}" for k in ("min", "median", "max")), "Msun")
-    console.print(table)
+            rows.append(["", *(f"{row[key] / h:.4g}" for key in numbers), "Msun"])
+    console.print(Table(["quantity", *numbers, unit], rows).to_rich())
     if universes := found.get("universes"):
         fewest, most = universes["clusters"]
         console.print(f"{universes['number']} universes, {fewest} to {most} clusters in each")
-        table = Table("physics", "min", "median", "max", "unit")
-        for name, row in universes["parameters"].items():
-            table.add_row(name, *(f"{row[k]:.4g}" for k in ("min", "median", "max")), row["units"])
-        console.print(table)
+        rows = [
+            [name, *(f"{row[key]:.4g}" for key in numbers), row["units"]]
+            for name, row in universes["parameters"].items()
+        ]
+        console.print(Table(["physics", *numbers, unit], rows).to_rich())

@@ -12,7 +12,8 @@ def print_prediction(found: dict[str, Any]) -> None:
     """Print a predicted mass, or a table of them, with what it assumes."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from icmass.run.table import Column, Table
 
     console = Console()
     model, rows = found["model"], found["clusters"]
@@ -26,14 +27,12 @@ def print_prediction(found: dict[str, Any]) -> None:
     line = f"Prior of the mass: {found['prior']['is']}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(rows) == 1:
-        table = Table(show_header=False)
-        for row in _one(rows[0]):
-            table.add_row(*map(escape, row))
+        table = Table([Column("", numeric=False)] * 2, list(_one(rows[0])))
     else:
-        table = Table("cluster", "z", "M500c \\[1e14 Msun/h]", "M500c \\[1e14 Msun]", "photons")
-        for row in rows[:MAX_ROWS]:
-            table.add_row(*map(escape, _short(row)))
-    console.print(table)
+        masses = (Column("M500c", "1e14 Msun/h"), Column("M500c", "1e14 Msun"))
+        shown = [_short(row) for row in rows[:MAX_ROWS]]
+        table = Table(["cluster", "z", *masses, "photons"], shown)
+    console.print(table.to_rich())
     if len(rows) > MAX_ROWS:
         console.print(f"... and {len(rows) - MAX_ROWS} more: choose with --index, or --json")
     for line in found["warnings"]:

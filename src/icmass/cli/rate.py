@@ -77,18 +77,24 @@ def _name(band: Band) -> str:
 def _print(rates: Rates, title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as RichTable
+
+    from icmass.run.table import Column, Table
 
     console = Console()
     console.print(f"[bold]{escape(title)}[/bold]")
     console.print("per unit norm 1e-14 / (4 pi [D_A (1+z)]^2) * int n_e n_H dV", markup=False)
-    table = Table("PI band", "rate", "flux per rate")
-    table.add_row("keV", "counts/s", "erg/cm^2/count", style="dim", end_section=True)
-    for band, value in rates.counts.items():
-        factor = f"{rates.flux_soft / value:.4g}" if value > 0 else "-"
-        table.add_row(_name(band), f"{value:.5g}", factor)
-    console.print(table)
-    facts = Table.grid(padding=(0, 1))
+    columns = (
+        Column("PI band", "keV", numeric=False),
+        Column("rate", "counts/s"),
+        Column("flux per rate", "erg/cm^2/count"),
+    )
+    rows = [
+        [_name(band), f"{value:.5g}", f"{rates.flux_soft / value:.4g}" if value > 0 else "-"]
+        for band, value in rates.counts.items()
+    ]
+    console.print(Table(columns, rows).to_rich())
+    facts = RichTable.grid(padding=(0, 1))
     facts.add_row("flux 0.5-2 keV, observer's frame", f"{rates.flux_soft:.4g}", "erg/s/cm^2")
     facts.add_row("... absorbed", f"{rates.flux_soft_absorbed:.4g}", "erg/s/cm^2")
     facts.add_row("cooling function, 0.01-99 keV", f"{rates.lambda_bol:.4g}", "erg cm^3/s")

@@ -129,7 +129,8 @@ def _document(function: SelectionFunction, out: Path) -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from icmass.run.table import Column, Row, Table
 
     console = Console()
     half = found["half_detected"]
@@ -137,13 +138,13 @@ def _print(found: dict[str, Any]) -> None:
         f"[bold]Half of the halos are detected[/bold]: preset {found['preset']}, "
         f"{half['exposure_s']:.0f} s, N_H {half['nh_1e20']:.3g}e20 cm^-2"
     )
-    table = Table("redshift", "M500c", "M500c")
-    table.add_row("", "1e14 Msun/h", "1e14 Msun", style="dim", end_section=True)
+    columns = ("redshift", Column("M500c", "1e14 Msun/h"), Column("M500c", "1e14 Msun"))
+    rows: list[Row] = []
     for row in half["rows"]:
         masses = (row["m500c_1e14_msun_h"], row["m500c_1e14_msun"])
         cells = ("beyond the grid" if mass is None else f"{mass:.3g}" for mass in masses)
-        table.add_row(f"{row['redshift']:.3f}", *cells)
-    console.print(table)
+        rows.append([f"{row['redshift']:.3f}", *cells])
+    console.print(Table(columns, rows).to_rich())
     console.print(
         f"{found['halos']} halos at every mass and redshift, error of the mean at most "
         f"{found['largest_error']:.3f}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from icmass.run.table import Cell
     from icmass.validation.check import Check
     from icmass.validation.validate import Validation
 
@@ -47,8 +48,8 @@ def validate(
 def _print(found: Validation) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
+    from icmass.run.table import Column, Table
     from icmass.validation.check import GROUPS
 
     console = Console()
@@ -59,22 +60,22 @@ def _print(found: Validation) -> None:
         f"seed {told['seed']}; "
         f"worst {verdict.worst}, {verdict.worst_deviation:+.1f} tolerances"
     )
-    table = Table("row", "value", "target", "tolerance", "off by", "n", "unit")
-    for key, title in GROUPS.items():
-        rows = [check for check in found.checks if check.group == key]
-        if rows:
-            table.add_row(f"[bold]{escape(title)}[/bold]")
-        for check in rows:
-            table.add_row(*map(escape, _cells(check)), style=None if check.ok else "bold red")
-        if rows:
-            table.add_section()
-    console.print(table)
+    groups = [
+        (title, [_cells(check) for check in found.checks if check.group == key])
+        for key, title in GROUPS.items()
+    ]
+    table = Table(
+        ["row", "value", "target", "tolerance", "off by", "n", Column("unit", numeric=False)],
+        groups=[(title, rows) for title, rows in groups if rows],
+    )
+    console.print(table.to_rich())
     console.print("off by: deviation in units of the tolerance; MISS beyond 1")
     for reason, names in found.absent.items():
         console.print(f"Left out, {reason}: {'; '.join(names)}", markup=False, soft_wrap=True)
 
 
-def _cells(check: Check) -> tuple[str, ...]:
+def _cells(check: Check) -> tuple[str | Cell, ...]:
+    from icmass.run.table import Cell
     from icmass.validation.formatting import tolerance_text, value_text
 
     return (
@@ -82,7 +83,7 @@ def _cells(check: Check) -> tuple[str, ...]:
         value_text(check),
         f"{check.target.value:.4g}",
         tolerance_text(check.target),
-        f"{check.deviation:+.2f}" + ("" if check.ok else " MISS"),
+        Cell(f"{check.deviation:+.2f}" + ("" if check.ok else " MISS"), strong=not check.ok),
         f"{check.n}",
         check.unit,
     )

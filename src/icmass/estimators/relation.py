@@ -18,8 +18,8 @@ import xarray as xr
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.estimator import Kind, Prediction, check_redshifts
-from icmass.estimators.main_process import is_main
 from icmass.files import write_text
+from icmass.main_process import is_main
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
 from icmass.proxies.observables import APERTURES
 from icmass.proxies.scaling import MIN_CLUSTERS, RedshiftNormalisation

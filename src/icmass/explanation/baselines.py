@@ -9,8 +9,7 @@ import torch
 import xarray as xr
 
 from icmass.explanation.model import DifferentiablePredictor
-from icmass.inference.ensemble import survey_cosmology
-from icmass.survey.catalog import half_width_mpc_h
+from icmass.survey.catalog import half_width_mpc_h, survey_cosmology
 
 _LEARNED = 512  # clusters that the mean background is taken from, at most
 _NEIGHBOURS = 50  # in order of redshift, among which another cluster's background is drawn

@@ -6,7 +6,6 @@ the fold's estimator that did not train on it. What is given is d ln M500c.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.run_folder import RunFolder, finite, survey_digest
+from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.errors import InputError
 from icmass.estimators.names import is_network
@@ -32,6 +31,11 @@ from icmass.explanation.causal_scatter import (
 )
 from icmass.explanation.interventions import Intervention, check_simulated
 from icmass.proxies.names import PROXIES
+from icmass.run.causal import Causal
+from icmass.run.config import FoldedRunConfig
+from icmass.run.document import finite
+from icmass.run.folder import RunFolder
+from icmass.run.layout import RunLayout
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
 
@@ -96,7 +100,7 @@ def run_causal(
     with_scatter: bool = True,
     device: str = "auto",
     progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> Causal:
     """Make every causal test with the estimators of a run.
 
     Parameters
@@ -123,11 +127,10 @@ def run_causal(
 
     Returns
     -------
-    dict
-        Ready for JSON: ``clusters``; ``models``: how many of the ``clusters`` each reads, whether
-        it is blind to maps (a change of the map does nothing by construction); ``tests``, each
-        with ``name``, ``what``, ``photons`` (mean change of the counts) and ``responses`` (see
-        `response`) by model; ``scatter``, see `icmass.explanation.causal_scatter.scatter_table`.
+    Causal
+        A model that is blind to maps does nothing by construction where a map is changed;
+        responses are those of `response`, ``scatter`` is that of
+        `icmass.explanation.causal_scatter.scatter_table`.
 
     Raises
     ------
@@ -137,15 +140,16 @@ def run_causal(
     tell = progress or (lambda said: None)
     opened = survey if isinstance(survey, xr.Dataset) else open_survey(survey)
     check_simulated(opened)
-    folder, config = _open_run(Path(run), opened)
-    names = list(models) if models else _finished(folder, config)
-    fold = octant_folds(opened, config["folds"])
-    held = _folds_of(folder, names, config["folds"])
+    layout, config = _open_run(Path(run), opened)
+    n_folds = config.folds
+    names = list(models) if models else _finished(layout, config)
+    fold = octant_folds(opened, n_folds)
+    held = _folds_of(layout, names, n_folds)
     index = _drawn(fold, held, n, np.random.default_rng(seed))
     scalars = core_excised(per_cluster(opened).drop_vars("maps").load())
     clusters = per_cluster(opened).isel(cluster=index).load()
     clusters = clusters.assign(L_X_ce=scalars["L_X_ce"][index])
-    panel = _panel(folder, held, fold, index, scalars, device)
+    panel = _panel(layout, held, fold, index, scalars, device)
     plan = interventions(opened)
     if only is not None:
         plan = _chosen(plan, only)
@@ -163,12 +167,12 @@ def run_causal(
         "tests": tests,
     }
     if with_scatter:
-        rows, drivers = proxy_residuals(opened, scalars, config["folds"], seed)
-        read = {m: folder.read_predictions(m, config["folds"]) for m in names if is_network(m)}
+        rows, drivers = proxy_residuals(opened, scalars, n_folds, seed)
+        networks = [name for name in names if is_network(name)]
+        read = {name: FoldPredictions.of_run(layout, name, n_folds) for name in networks}
         found["scatter"] = scatter_table(rows, drivers, read, scalars["halo_id"].values, seed)
         tell("scatter: done")
-    ready: dict[str, Any] = finite(found)
-    return ready
+    return Causal.of(finite(found))
 
 
 def response(
@@ -229,43 +233,27 @@ def _test(one: Intervention, panel: Panel, clusters: xr.Dataset, seed: int) -> d
     return {"name": one.name, "what": one.what, "photons": photons, "responses": responses}
 
 
-def _open_run(path: Path, survey: xr.Dataset) -> tuple[RunFolder, dict[str, Any]]:
+def _open_run(path: Path, survey: xr.Dataset) -> tuple[RunLayout, FoldedRunConfig]:
     """Return a run and its configuration, once it is sure that it is of the survey."""
-    file = path / "config.json"
-    hint = "give the folder of a run (`icmass benchmark`)"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        n, folds = int(config["n_clusters"]), int(config["folds"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"no run ({type(error).__name__})", file=file, hint=hint) from None
-    if n != survey.sizes["cluster"] or config.get("survey_digest") != survey_digest(survey):
-        raise InputError(
-            "is of other clusters than those of the survey",
-            file=file,
-            field="survey_digest",
-            hint="give the survey that the benchmark was made with",
-        )
-    return RunFolder(path), {**config, "folds": folds}
+    folder = RunFolder(path)
+    config = folder.read_folded_config()
+    folder.check_survey(survey)
+    return folder.layout, config
 
 
-def _has(folder: RunFolder, name: str, k: int) -> bool:
-    """Say whether the model of a fold is finished: config.json is the last file to be written."""
-    return (folder.model(name, k) / "config.json").is_file()
+def _finished(layout: RunLayout, config: FoldedRunConfig) -> list[str]:
+    folds = range(config.folds)
+    return [m for m in config.models if any(layout.has_model(m, k) for k in folds)]
 
 
-def _finished(folder: RunFolder, config: dict[str, Any]) -> list[str]:
-    folds = range(config["folds"])
-    return [m for m in config["models"] if any(_has(folder, m, k) for k in folds)]
-
-
-def _folds_of(folder: RunFolder, names: Sequence[str], n_folds: int) -> dict[str, list[int]]:
+def _folds_of(layout: RunLayout, names: Sequence[str], n_folds: int) -> dict[str, list[int]]:
     """Return the finished folds of each model, once it is sure that it has some."""
-    held = {name: [k for k in range(n_folds) if _has(folder, name, k)] for name in names}
+    held = {name: [k for k in range(n_folds) if layout.has_model(name, k)] for name in names}
     lacking = [name for name, folds in held.items() if not folds]
     if lacking or not held:
         raise InputError(
             f"has no finished fold of {', '.join(lacking) or 'any model'}",
-            file=folder.path,
+            file=layout.path,
             field="models",
             hint="finish the run with --resume, or name other models",
         )
@@ -282,7 +270,7 @@ def _drawn(
 
 
 def _panel(
-    folder: RunFolder,
+    layout: RunLayout,
     held: dict[str, list[int]],
     fold: np.ndarray,
     index: np.ndarray,
@@ -295,12 +283,12 @@ def _panel(
         if not needed & set(own):
             raise InputError(
                 f"has a fold for none of the {len(index)} clusters",
-                file=folder.path,
+                file=layout.path,
                 field=f"models, {name}",
                 hint="take more clusters, or fewer models",
             )
     models: dict[str, dict[int, Predictor]] = {
-        name: {k: load_estimator(folder.model(name, k), device=device) for k in own if k in needed}
+        name: {k: load_estimator(layout.model(name, k), device=device) for k in own if k in needed}
         for name, own in held.items()
     }
     models["L_X_ce"] = {

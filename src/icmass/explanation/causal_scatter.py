@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.run_folder import FoldPredictions
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.estimators.relation import ProxyRelation
 from icmass.explanation.causal_plan import cleanings
 from icmass.explanation.interventions import Change, Intervention, check_simulated
+from icmass.run.predictions import Predictions
 from icmass.survey.folds import octant_folds, split
 
 COUNTS = ("N_phot", "N_phot_r500", "N_phot_2r500")
@@ -128,7 +128,7 @@ def _residual(survey: xr.Dataset, proxy: str, fold: np.ndarray) -> np.ndarray:
 def scatter_table(
     rows: dict[str, dict[str, Any]],
     drivers: dict[str, np.ndarray],
-    networks: dict[str, FoldPredictions],
+    networks: Mapping[str, Predictions],
     halo_id: np.ndarray,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def scatter_table(
     ----------
     rows, drivers : dict
         Of `proxy_residuals`.
-    networks : dict of str to FoldPredictions
+    networks : mapping of str to Predictions
         Predictions of the run.
     halo_id : ndarray of int, shape (cluster,)
         Halos are what the bootstrap draws.
@@ -189,7 +189,7 @@ def _entry(
 
 
 def _closed(
-    base: np.ndarray, cleaned: np.ndarray, held: FoldPredictions, halo_id: np.ndarray, seed: int
+    base: np.ndarray, cleaned: np.ndarray, held: Predictions, halo_id: np.ndarray, seed: int
 ) -> dict[str, float] | None:
     """Return the share of the gap between base and network that the cleaned proxy closes.
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.model import network_config
 from icmass.inference.ensemble import load_ensemble
-from icmass.survey.catalog import as_slice, open_survey
+from icmass.run.folder import RunFolder
+from icmass.run.layout import finished_models, fold_number
+from icmass.survey.catalog import as_slice
 from icmass.survey.folds import octant_folds, split
 
 _AT_ONCE = 256  # clusters in memory
-_MEND = "give the folder that `icmass benchmark --out` wrote"
 
 
 @dataclass(frozen=True)
@@ -139,41 +137,20 @@ def open_run(
     InputError
         If it is no run, has no such network, or the survey is another one.
     """
-    path = Path(run)
-    config = _config(path)
-    where = Path(survey if survey is not None else config["survey"])
-    opened = open_survey(where)
-    if survey_digest(opened) != config["survey_digest"]:
-        raise InputError(
-            "is another survey than the run's", file=where, hint="give the survey of the run"
-        )
-    ensemble = load_ensemble(path, model=model, device=device)
+    folder = RunFolder(run)
+    config = folder.read_folded_config()
+    where = folder.survey_path() if survey is None else Path(survey)
+    opened = folder.open_survey(where)
+    ensemble = load_ensemble(folder.path, model=model, device=device)
     for member in ensemble.members:
         network_config(member)
-    finished = sorted(
-        int(folder.name.removeprefix("fold-"))
-        for folder in ensemble.folder.glob("fold-*")
-        if folder.name not in ensemble.unfinished
-    )
+    finished = [fold_number(path) for path in finished_models(ensemble.folder)]
     networks = [member for member in ensemble.members if isinstance(member, NetworkEstimator)]
     return FoldNetworks(
         name=ensemble.name,
-        path=path,
+        path=folder.path,
         survey=opened,
         survey_path=where,
         members=dict(zip(finished, networks, strict=True)),
-        fold=octant_folds(opened, int(config["folds"])),
+        fold=octant_folds(opened, config.folds),
     )
-
-
-def _config(run: Path) -> dict[str, Any]:
-    file = run / "config.json"
-    if not run.is_dir():
-        raise InputError("no such run", file=run, hint=_MEND)
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return {key: found[key] for key in ("survey", "survey_digest", "folds")}
-    except FileNotFoundError:
-        raise InputError("is missing", file=file, hint=_MEND) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"damaged ({type(error).__name__})", file=file, hint=_MEND) from None

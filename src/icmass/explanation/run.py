@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from icmass import __version__
-from icmass.benchmarking.run_folder import RunFolder, finite
 from icmass.errors import InputError
 from icmass.explanation.baselines import background_rate
 from icmass.explanation.checks import run_checks
@@ -21,9 +19,11 @@ from icmass.explanation.methods import METHODS, Settings, Task, attribute
 from icmass.explanation.model import DifferentiablePredictor, Quantity
 from icmass.explanation.regions import SaliencyRegions, count_proxies
 from icmass.explanation.shares import Shares
-from icmass.explanation.table import checks_markdown, saliency_markdown, shares_markdown
+from icmass.explanation.table import PUBLISHED, checks_table, saliency_table, shares_table
+from icmass.run.document import finite
+from icmass.run.explanation import Completeness, Explanation, ExplanationSummary, ProxySummary
+from icmass.run.folder import RunFolder
 
-FOLDER = "explain"
 SLOW = 512
 """Clusters, at most, of the methods that take longer than saliency and integrated gradients."""
 WIDTH = 256
@@ -45,7 +45,7 @@ def explain_run(
     checks: bool = True,
     settings: Settings | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Explanation:
     """Explain a network of a run: each cluster by the fold that has not seen it.
 
     Parameters
@@ -65,8 +65,7 @@ def explain_run(
 
     Returns
     -------
-    dict
-        Ready for JSON.
+    Explanation
     """
     methods = known_methods(methods)
     settings, tell = settings or Settings(), progress or (lambda said: None)
@@ -109,7 +108,7 @@ def explain_run(
             settings=settings,
             progress=lambda said: tell(f"checks: {said}"),
         )
-    return finite(document)
+    return Explanation.of(finite(document))
 
 
 def known_methods(methods: Sequence[str]) -> list[str]:
@@ -187,7 +186,7 @@ def _completeness(error: np.ndarray, change: np.ndarray, gap: np.ndarray) -> dic
     }
 
 
-def keep(run: Path, document: dict[str, Any]) -> Path:
+def keep(run: Path, document: Explanation) -> Path:
     """Write ``RUN/explain/<model>.json`` and ``.md``, and the key ``explain`` of the results.
 
     Raises
@@ -195,77 +194,69 @@ def keep(run: Path, document: dict[str, Any]) -> Path:
     InputError
         If the run's ``results.json`` is not readable.
     """
-    folder, name = RunFolder(run), document["model"]
-    file = run / "results.json"
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-        results["explain"] = {**results.get("explain", {}), name: summary(document)}
-    except FileNotFoundError:
-        results = None  # a benchmark that is not finished
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        problem = f"damaged ({type(error).__name__})"
-        raise InputError(problem, file=file, hint="run the benchmark with --resume") from None
-    folder.write_json(f"{FOLDER}/{name}.json", document)
-    folder.write_text(f"{FOLDER}/{name}.md", markdown(document))
-    if results is not None:
-        folder.write_json("results.json", results)
-    return run / FOLDER / f"{name}.json"
+    folder = RunFolder(run)
+    file = folder.layout.explanation(document.model)
+    results = folder.read_results() if folder.layout.results.exists() else None
+    folder.write(file, document)
+    folder.write_text(file.with_suffix(".md"), markdown(document))
+    if results is not None:  # not of a benchmark that is not finished
+        explained = {**results.explain, document.model: summary(document)}
+        folder.write(folder.layout.results, results.model_copy(update={"explain": explained}))
+    return file
 
 
-def summary(document: dict[str, Any]) -> dict[str, Any]:
+def summary(document: Explanation) -> ExplanationSummary:
     """Return the numbers that ``results.json`` keeps, beside the published ones."""
-    found: dict[str, Any] = {"clusters": document["clusters"], "explained": document["explained"]}
-    saliency = document["methods"].get("saliency", {}).get("saliency")
-    if saliency is not None:
-        found["published"] = saliency["published"]
-        found |= {key: saliency["regions"][key] for key in saliency["regions"]}
-        found["bands"] = saliency["bands"].get("all")
-        beside = ("name", "alpha", "crossing_r500c", "core_ratio_dex")
-        found["proxies"] = [{key: each[key] for key in beside} for each in saliency["proxies"]]
-    found["completeness"] = {
-        method: held["completeness"]
-        for method, held in document["methods"].items()
-        if "completeness" in held
-    }
-    if document["checks"] is not None:
-        verdicts = document["checks"]["verdicts"]
-        found["checks_failed"] = [
-            f"{row['method']}: {row['check']}" for row in verdicts if row["passed"] is False
+    found: dict[str, Any] = {"clusters": document.clusters, "explained": document.explained}
+    if (saliency := document.saliency) is not None:
+        found |= {"published": saliency.published, **saliency.regions}
+        found["bands"] = saliency.bands.get("all")
+        kept = tuple(ProxySummary.model_fields)
+        found["proxies"] = [
+            ProxySummary(**{key: getattr(proxy, key) for key in kept}) for proxy in saliency.proxies
         ]
-        found["checks_passed"] = sum(row["passed"] is True for row in verdicts)
-    return found
+    found["completeness"] = {
+        name: method.completeness
+        for name, method in document.methods.items()
+        if method.completeness is not None
+    }
+    if document.checks is not None:
+        verdicts = document.checks.verdicts
+        found["checks_failed"] = [
+            f"{each.method}: {each.check}" for each in verdicts if each.passed is False
+        ]
+        found["checks_passed"] = sum(each.passed is True for each in verdicts)
+    return ExplanationSummary(**found)
 
 
-def markdown(document: dict[str, Any]) -> str:
+def markdown(document: Explanation) -> str:
     """Return all tables of an explanation."""
     parts = [
-        f"# What {document['model']} looks at",
-        f"Explained: {document['explained']}; each of {document['clusters']} clusters by the "
+        f"# What {document.model} looks at",
+        f"Explained: {document.explained}; each of {document.clusters} clusters by the "
         "network that was not trained on its part of the box.",
     ]
-    methods = [*document["methods"].values(), *filter(None, [document["width"]])]
-    for held in methods:
-        what = (
-            "ln M500c" if held["quantity"] == "mean" else "the width of the posterior of ln M500c"
-        )
-        title = held["title"][0].upper() + held["title"][1:]
-        parts += [f"## {title} of {what}"]
-        if "saliency" in held:
-            parts.append(saliency_markdown(held["saliency"]))
-        if "completeness" in held:
-            parts.append(_completeness_text(held["completeness"]))
-        if "shares" in held:
-            unit = held["unit"]
-            parts.append(f"{held['clusters']} clusters, mean of {unit}, summed over each part.")
-            parts.append(shares_markdown(held["shares"]))
-    if document["checks"] is not None:
-        parts += ["## Sanity checks", checks_markdown(document["checks"])]
+    for method in (*document.methods.values(), *filter(None, [document.width])):
+        what = "ln M500c" if method.quantity == "mean" else "the width of the posterior of ln M500c"
+        parts.append(f"## {method.title[0].upper()}{method.title[1:]} of {what}")
+        if method.saliency is not None:
+            table = saliency_table(method.saliency)
+            parts += [*table.notes, table.to_markdown(), PUBLISHED]
+        if method.completeness is not None:
+            parts.append(_completeness_text(method.completeness))
+        if method.shares is not None:
+            told = f"mean of {method.unit}, summed over each part."
+            parts += [f"{method.clusters} clusters, {told}"]
+            parts.append(shares_table(method.shares).to_markdown())
+    if document.checks is not None:
+        table = checks_table(document.checks)
+        parts += ["## Sanity checks", *table.notes, table.to_markdown()]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _completeness_text(held: dict[str, float]) -> str:
+def _completeness_text(found: Completeness) -> str:
     return (
-        f"Completeness: |sum - change| / |change| median {held['median']:.2%}, 84th percentile "
-        f"{held['percentile84']:.2%}; of all clusters together {held['pooled']:.2%}; mean change "
-        f"{held['mean_change_ln_m']:+.3f}."
+        f"Completeness: |sum - change| / |change| median {found.median:.2%}, 84th percentile "
+        f"{found.percentile84:.2%}; of all clusters together {found.pooled:.2%}; mean change "
+        f"{found.mean_change_ln_m:+.3f}."
     )

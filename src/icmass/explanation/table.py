@@ -1,86 +1,127 @@
-"""Tables of an explanation in Markdown."""
+"""Tables of an explanation."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from icmass.explanation.methods import METHODS
 from icmass.explanation.published import SOURCE
+from icmass.run.explanation import Checks, PublishedSaliency, Saliency, Share, Spread
+from icmass.run.table import MISSING, Cell, Column, Row, Table
+
+PUBLISHED = f"Published: {SOURCE}."
+_REGIONS = {"agn": "AGN counts > ICM counts", "icm": "ICM counts > AGN counts", "all": "all"}
 
 
-def checks_markdown(checks: dict[str, Any]) -> str:
-    """Return the table of the sanity checks: a row a method and check, failures in bold."""
-    lines = [
-        f"{checks['clusters']} clusters, {checks['networks']}.",
-        "",
-        "| method | check | value | should be | verdict | note |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in checks["verdicts"]:
-        value = "–" if row["value"] is None else f"{row['value']:.3f}"
-        verdict = {None: "not measured", True: "passed", False: "**failed**"}[row["passed"]]
-        cells = [METHODS[row["method"]].title, row["check"], value, row["bar"], verdict]
-        lines.append("| " + " | ".join([*cells, row["note"]]) + " |")
-    return "\n".join(lines) + "\n"
+def words(*headings: str) -> list[Column]:
+    """Return columns of words."""
+    return [Column(heading, numeric=False) for heading in headings]
 
 
-def saliency_markdown(saliency: dict[str, Any]) -> str:
+def checks_table(checks: Checks) -> Table:
+    """Return the sanity checks: a row a method and check, failures emphasised."""
+    rows: list[Row] = []
+    for verdict in checks.verdicts:
+        value = MISSING if verdict.value is None else f"{verdict.value:.3f}"
+        title = METHODS[verdict.method].title
+        rows.append(
+            [title, verdict.check, value, verdict.bar, _outcome(verdict.passed), verdict.note]
+        )
+    return Table(
+        words("method", "check", "value", "should be", "verdict", "note"),
+        rows,
+        notes=[f"{checks.clusters} clusters, {checks.networks}."],
+    )
+
+
+def _outcome(passed: bool | None) -> Cell:
+    if passed is None:
+        return Cell("not measured")
+    return Cell("passed") if passed else Cell("failed", strong=True)
+
+
+def checks_by_method(checks: Checks) -> Table:
+    """Return the sanity checks: a row a check, a column a method; what must hold comes first."""
+    verdicts = {(each.check, each.method): each for each in checks.verdicts}
+    methods = list(dict.fromkeys(each.method for each in checks.verdicts))
+    bars = {each.check: each.bar for each in checks.verdicts}
+    rows: list[Row] = []
+    for name in sorted(bars, key=lambda name: not name.startswith("random")):
+        cells: list[str | Cell] = [name, bars[name]]
+        for method in methods:
+            found = verdicts.get((name, method))
+            if found is None or found.value is None:
+                cells.append(MISSING)
+            else:
+                failed = "" if found.passed else " FAILS"
+                cells.append(Cell(f"{found.value:.3f}{failed}", strong=not found.passed))
+        rows.append(cells)
+    return Table(words("check", "should be", *(METHODS[method].title for method in methods)), rows)
+
+
+def saliency_table(saliency: Saliency) -> Table:
     """Return the saliency of kinds of pixels and of bands beside the published values."""
-    published = saliency["published"]
-    lines = [
-        f"{saliency['definition']}; {saliency['clusters']} clusters. log10 S: median, 16th and "
-        f"84th percentile less it.",
-        "",
-        "| pixels | ours | published |",
-        "|---|---|---|",
+    published = saliency.published
+    rows: list[Row] = [
+        [title, spread_text(saliency.regions[region]), spread_text(published.region(region))]
+        for region, title in _REGIONS.items()
+        if region in saliency.regions
     ]
-    for region, title in (
-        ("agn", "AGN counts > ICM counts"),
-        ("icm", "ICM counts > AGN counts"),
-        ("all", "all"),
-    ):
-        if region in saliency["regions"]:
-            ours = spread_text(saliency["regions"][region])
-            lines.append(f"| {title} | {ours} | {spread_text(published.get(region))} |")
-    held = saliency["bands"].get("all", {})
-    for i, (label, each) in enumerate(held.items()):
-        theirs = published.get("bands", [])
-        text = f"{theirs[i]:.2f}" if i < len(theirs) and len(theirs) == len(held) else "–"
-        lines.append(f"| {label} keV | {spread_text(each)} | {text} |")
-    for proxy in saliency["proxies"]:
-        radius, name = proxy["crossing_r500c"], proxy["name"]
+    rows += [*_bands(saliency), *_proxies(saliency)]
+    note = (
+        f"{saliency.definition}; {saliency.clusters} clusters. log10 S: median, 16th and 84th "
+        "percentile less it."
+    )
+    return Table(words("pixels", "ours", "published"), rows, notes=[note])
+
+
+def _bands(saliency: Saliency) -> list[Row]:
+    ours, theirs = saliency.bands.get("all", {}), saliency.published.bands
+    rows: list[Row] = []
+    for i, (label, spread) in enumerate(ours.items()):
+        value = theirs[i] if len(theirs) == len(ours) else None
+        rows.append([f"{label} keV", spread_text(spread), _or_missing(value, ".2f")])
+    return rows
+
+
+def _proxies(saliency: Saliency) -> list[Row]:
+    published: PublishedSaliency = saliency.published
+    rows: list[Row] = []
+    for proxy in saliency.proxies:
+        radius = proxy.crossing_r500c
+        within = f"{proxy.name} is 10 times as sensitive as the network within"
         ours = "nowhere" if radius is None else f"{radius:.3f} R500c"
-        theirs = published.get("crossing_r500c")
-        text = "–" if theirs is None else f"{theirs:g} R500c"
-        lines.append(f"| {name} is 10 times as sensitive as the network within | {ours} | {text} |")
-        theirs = published.get("core_ratio_dex")
-        text = "–" if theirs is None else f"{theirs:g} dex"
-        ours = f"{proxy['core_ratio_dex']:+.2f} dex"
-        lines.append(f"| {name} over network in the innermost bin | {ours} | {text} |")
-    return "\n".join([*lines, "", f"Published: {SOURCE}."]) + "\n"
+        rows.append([within, ours, _or_missing(published.crossing_r500c, "g", " R500c")])
+        core = _or_missing(proxy.core_ratio_dex, "+.2f", " dex")
+        theirs = _or_missing(published.core_ratio_dex, "g", " dex")
+        rows.append([f"{proxy.name} over network in the innermost bin", core, theirs])
+    return rows
 
 
-def spread_text(held: dict[str, float] | None) -> str:
+def _or_missing(value: float | None, form: str, unit: str = "") -> str:
+    return MISSING if value is None else f"{value:{form}}{unit}"
+
+
+def spread_text(spread: Spread | None) -> str:
     """Return a median with its percentiles.
 
-    >>> spread_text({"median": -3.85, "minus": 0.74, "plus": 0.71})
+    >>> spread_text(Spread(median=-3.85, minus=0.74, plus=0.71))
     '-3.85 (-0.74 +0.71)'
     """
-    if held is None:
-        return "–"
-    return f"{held['median']:.2f} (-{held['minus']:.2f} +{held['plus']:.2f})"
+    if spread is None:
+        return MISSING
+    return f"{spread.median:.2f} (-{spread.minus:.2f} +{spread.plus:.2f})"
 
 
-def shares_markdown(shares: dict[str, Any]) -> str:
+def shares_table(shares: dict[str, dict[str, Share]]) -> Table:
     """Return what annuli, bands and kinds of photons add to ln M."""
-    lines = ["| part | ln M | photons beyond the background | ln M a photon |", "|---|---|---|---|"]
     units = {"annuli": " R500c", "bands": " keV", "regions": " pixels"}
-    for part, unit in units.items():
-        for name, held in shares.get(part, {}).items():
-            each = held["ln_m_per_photon"]
-            text = "–" if each is None else f"{each:.2e}"
-            lines.append(
-                f"| {name}{unit} | {held['ln_m']:+.3f} ± {held['error']:.3f} "
-                f"| {held['photons']:.1f} | {text} |"
-            )
-    return "\n".join(lines) + "\n"
+    rows: list[Row] = [
+        [
+            f"{name}{unit}",
+            Cell(f"{share.ln_m:+.3f}", f"{share.error:.3f}"),
+            f"{share.photons:.1f}",
+            _or_missing(share.ln_m_per_photon, ".2e"),
+        ]
+        for part, unit in units.items()
+        for name, share in shares.get(part, {}).items()
+    ]
+    return Table(["part", "ln M", "photons beyond the background", "ln M a photon"], rows)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from icmass.benchmarking.run_folder import RunFolder
 from icmass.benchmarking.runner import Progress, run_benchmark
 from icmass.errors import InputError
-from icmass.estimators.main_process import is_main
 from icmass.inference.ensemble import Ensemble, load_ensemble
-from icmass.report.page import PAGE, write_report
-from icmass.survey.catalog import open_survey
+from icmass.main_process import is_main
+from icmass.report.page import write_report
+from icmass.run.folder import RunFolder
+from icmass.run.results import Results
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -32,44 +32,44 @@ class Run:
     ----------
     path : Path
         Its folder.
-    results : dict
-        What ``results.json`` holds.
+    document : Results
+        What ``results.json`` holds, typed.
     """
 
     path: Path
-    results: dict[str, Any]
+    document: Results = field(repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """Open the folder that `benchmark` wrote."""
-        folder = Path(path)
-        results = RunFolder(folder).read_results()
-        if "estimators" not in results:
-            hint = "give the folder that `icmass benchmark` wrote"
-            raise InputError("holds no results", file=folder / "results.json", hint=hint)
-        return cls(folder, results)
+        folder = RunFolder(path)
+        return cls(folder.path, folder.read_results())
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """What ``results.json`` holds, as dicts and lists with its keys."""
+        return self.document.as_json()
 
     @property
     def failed(self) -> dict[str, str]:
         """Estimators that failed, and why."""
-        return dict(self.results.get("failed", {}))
+        return dict(self.document.failed)
 
     @property
     def models(self) -> list[str]:
         """Names of the estimators that have scores; `model` opens one."""
-        return [row["name"] for row in self.results["estimators"]]
+        return [score.name for score in self.document.estimators]
 
     @property
     def page(self) -> Path | None:
         """The page of the run, if it was written."""
-        page = self.path / PAGE
+        page = RunFolder(self.path).layout.page
         return page if page.is_file() else None
 
     @property
     def survey(self) -> xr.Dataset:
         """The survey of the run."""
-        config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        return open_survey(config["survey"])
+        return RunFolder(self.path).open_survey()
 
     def model(self, name: str | None = None, *, device: str = "auto") -> Ensemble:
         """Open an estimator of the run; default: its best network."""
@@ -83,11 +83,11 @@ class Run:
             *("name", "kind", "n", "sigma_lnm", "sigma_lnm_error", "bias_lnm", "crps"),
             *("coverage68", "coverage95", "sigma_paper", "sigma_published", "train_seconds"),
         )
-        rows = self.results["estimators"]
-        kept = [name for name in columns if any(row.get(name) is not None for row in rows)]
+        rows = [score.model_dump(include=set(columns)) for score in self.document.estimators]
+        kept = [name for name in columns if any(row[name] is not None for row in rows)]
         nan = float("nan")
         return Table(
-            {name: [nan if row.get(name) is None else row[name] for row in rows] for name in kept}
+            {name: [nan if row[name] is None else row[name] for row in rows] for name in kept}
         )
 
     def __repr__(self) -> str:
@@ -162,9 +162,9 @@ def benchmark(
         progress=progress,
         command=command,
     )
-    if is_main() and done.results["estimators"]:
+    if is_main() and done.results.estimators:
         write_report(Path(out))
-    return Run(Path(out), {**done.results, "failed": done.failed})
+    return Run(Path(out), done.results)
 
 
 def explain(
@@ -234,7 +234,7 @@ def explain(
     examples = make_examples(networks, default_examples(networks), settings)
     figures = write_figures(networks.path, document, examples)
     files = [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]
-    return {**document, "files": [*files, write_report(networks.path)]}
+    return {**document.as_json(), "files": [*files, write_report(networks.path)]}
 
 
 def store_of(survey: str | Path | xr.Dataset) -> Path:

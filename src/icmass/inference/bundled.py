@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from icmass.errors import InputError
+from icmass.run.layout import finished_models
 
 DEFAULT_MODEL = "erosita-v1"
 """The bundled model that `icmass predict` uses if none is named."""
@@ -22,11 +23,7 @@ def bundled_models() -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     found = sorted(path for path in folder.iterdir() if path.is_dir())
-    return {
-        path.name: path
-        for path in found
-        if (path / "config.json").is_file() or any(path.glob("fold-*/config.json"))
-    }
+    return {path.name: path for path in found if finished_models(path)}
 
 
 def model_folder(model: str | Path | None) -> Path:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
-from icmass.inference.ensemble import TRAINED, Ensemble, survey_cosmology
+from icmass.inference.ensemble import TRAINED, Ensemble
 from icmass.inference.mixture import Mixture
 from icmass.inference.quality_flags import (
     central_photons,
@@ -19,7 +19,7 @@ from icmass.inference.quality_flags import (
     reasons,
     score_text,
 )
-from icmass.survey.catalog import counts
+from icmass.survey.catalog import counts, survey_cosmology
 from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 

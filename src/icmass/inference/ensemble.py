@@ -23,6 +23,16 @@ from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
 from icmass.inference.mixture import Mixture, mix
+from icmass.run.layout import (
+    MODEL_CONFIG,
+    RESULTS,
+    RunLayout,
+    finished_models,
+    fold_folders,
+    run_of_model,
+)
+from icmass.run.results import ModelResults, Score
+from icmass.survey.catalog import survey_cosmology
 from icmass.survey.readers.sky_grid import MapGrid
 
 TRAINED = Prior()
@@ -60,7 +70,7 @@ class Training:
     @classmethod
     def read(cls, directory: Path) -> Training:
         """Read the ``config.json`` of a saved model."""
-        file = directory / "config.json"
+        file = directory / MODEL_CONFIG
         try:
             config = json.loads(file.read_text(encoding="utf-8"))
             exposure = config.get("exposure_range_s")
@@ -238,11 +248,6 @@ class Ensemble:
         return kept
 
 
-def survey_cosmology(survey: xr.Dataset) -> Cosmology:
-    """Return the cosmology of a survey."""
-    return Cosmology.model_validate_json(survey.attrs["cosmology"])
-
-
 def _swapped(
     prediction: Prediction, old: np.ndarray, new: np.ndarray, index: np.ndarray
 ) -> Prediction:
@@ -278,16 +283,16 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
     path = Path(path)
     if not path.is_dir():
         raise InputError("no such folder", file=path, hint=_MEND)
-    if (path / "models").is_dir():
-        path = path / "models" / _choose(path, model)
-    folders = _members(path)
+    if RunLayout(path).models.is_dir():
+        path = RunLayout(path).models / _choose(path, model)
+    folders = finished_models(path)
     if not folders:
         raise InputError("holds no finished model", file=path, hint=_MEND)
     members = [load_estimator(folder, device=device) for folder in folders]
     name = members[0].name
     if model is not None and model != name:
         raise InputError(f"{model!r}: this is {name}", file=path, field="--model", hint=_MEND)
-    unfinished = [f.name for f in _folds(path) if f not in folders]
+    unfinished = [folder.name for folder in fold_folders(path) if folder not in folders]
     return Ensemble(
         name=name,
         members=members,
@@ -298,29 +303,11 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
     )
 
 
-def _folds(path: Path) -> list[Path]:
-    found = [f for f in path.glob("fold-*") if f.is_dir()]
-    return sorted(found, key=lambda f: (len(f.name), f.name))
-
-
-def _members(path: Path) -> list[Path]:
-    """Return the folders of finished models: config.json is the last file to be written."""
-    files = ("config.json", "model.safetensors")
-    finished = [f for f in [path, *_folds(path)] if all((f / name).is_file() for name in files)]
-    return finished[1:] if len(finished) > 1 and finished[0] == path else finished
-
-
-def _results(run: Path) -> dict[str, dict[str, Any]]:
-    """Return the estimators of a run's ``results.json`` by name; none if it isn't there."""
-    file = run / "results.json"
+def _scores(file: Path) -> dict[str, Score]:
+    """Return the estimators of a ``results.json`` by name; none if it isn't there."""
     if not file.is_file():
         return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))["estimators"]
-        return {entry["name"]: entry for entry in found}
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"damaged ({type(error).__name__})"
-        raise InputError(what, file=file, hint="run the benchmark again with --resume") from None
+    return ModelResults.read(file, "run the benchmark again with --resume").by_name
 
 
 def _scatter(path: Path, name: str) -> float | None:
@@ -328,33 +315,33 @@ def _scatter(path: Path, name: str) -> float | None:
 
     A bundled model has a ``results.json`` of its own beside its members.
     """
-    if (path / "results.json").is_file():
-        return _results(path).get(name, {}).get("sigma_lnm")
-    for run in list(path.resolve().parents)[1:3]:
-        if (run / "models").is_dir():
-            return _results(run).get(name, {}).get("sigma_lnm")
-    return None
+    file = path / RESULTS
+    if not file.is_file() and (run := run_of_model(path)) is not None:
+        file = run.results
+    score = _scores(file).get(name)
+    return None if score is None else score.sigma_lnm
 
 
-def _choose(run: Path, model: str | None) -> str:
+def _choose(path: Path, model: str | None) -> str:
     """Return the estimator of a run to use: the one asked for, or the best network."""
-    names = sorted(f.name for f in (run / "models").iterdir() if _members(f))
+    run = RunLayout(path)
+    names = run.model_names()
     if not names:
-        raise InputError("holds no finished model", file=run, hint=_MEND)
+        raise InputError("holds no finished model", file=path, hint=_MEND)
     if model is not None and model not in names:
         what = f"{model!r} isn't in this run"
-        raise InputError(what, file=run, field="--model", hint=f"it has {', '.join(names)}")
+        raise InputError(what, file=path, field="--model", hint=f"it has {', '.join(names)}")
     if model is not None or len(names) == 1:
         return model or names[0]
     scatter = {
-        name: entry["sigma_lnm"]
-        for name, entry in _results(run).items()
-        if name in names and entry.get("kind") == "network" and entry.get("sigma_lnm") is not None
+        name: score.sigma_lnm
+        for name, score in _scores(run.results).items()
+        if name in names and score.kind == "network" and score.sigma_lnm is not None
     }
     if not scatter:
         raise InputError(
             "has several models and no scores of a network to choose by",
-            file=run,
+            file=path,
             hint=f"choose with --model: {', '.join(names)}",
         )
     return min(scatter, key=lambda name: scatter[name])

@@ -15,10 +15,11 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior
 from icmass.inference.description import assumptions, describe, warnings
-from icmass.inference.ensemble import Ensemble, survey_cosmology
+from icmass.inference.ensemble import Ensemble
 from icmass.inference.inputs import Clusters
 from icmass.inference.mass_table import mass_table
 from icmass.inference.mixture import Mixture
+from icmass.survey.catalog import survey_cosmology
 from icmass.survey.writers.tables import write_table
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Masses:
         document |= {
             "clusters": describe(survey, rows, prediction, drawn, ensemble),
             "failed": _plain(failed),
-            "cosmology": json.loads(survey.attrs["cosmology"]),
+            "cosmology": survey_cosmology(survey).model_dump(mode="json"),
             "prior": {"kind": prior.kind, "is": prior.describe(survey_cosmology(survey))},
             "assumptions": assumptions(ensemble, survey, prediction, prior),
             "warnings": warnings(ensemble, survey, rows, prediction),

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from icmass.cosmology import Cosmology
-from icmass.survey.catalog import counts, read_values, survey_bands
+from icmass.survey.catalog import (
+    counts,
+    half_width_mpc_h,
+    read_values,
+    survey_bands,
+    survey_cosmology,
+)
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 
 if TYPE_CHECKING:
@@ -71,8 +76,8 @@ def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[CentralExcess
     n = survey.sizes["x"]
     size = next((k for k in range(1, n + 1) if n % k == 0 and n // k <= _PIXELS), 1)
     x = survey["x"].values.reshape(-1, size).mean(1)
-    circles = _Circles(x)
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    circles = _Circles(x, half_width_mpc_h(survey))
+    cosmology = survey_cosmology(survey)
     arcmin = cosmology.arcmin_per_mpc_h(survey["redshift"].values[index])
     found = []
     for start in range(0, len(index), _AT_ONCE):
@@ -96,8 +101,7 @@ def _added(maps: np.ndarray, size: int) -> np.ndarray:
 class _Circles:
     """Circles about the centre of a map and about places all over it."""
 
-    def __init__(self, x: np.ndarray) -> None:
-        half_width = x[-1] + (x[1] - x[0]) / 2
+    def __init__(self, x: np.ndarray, half_width: float) -> None:
         most = np.floor((half_width - APERTURE_MPC_H) / _STEP)
         steps = np.arange(-most, most + 1) * _STEP
         places = np.array([(a, b) for a in steps for b in steps])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.cosmology import Cosmology
 from icmass.proxies.names import PROXIES, log_proxies, read_halos, read_scalar
 from icmass.proxies.scaling import (
     PIVOT_MSUN_H,
@@ -20,6 +19,7 @@ from icmass.proxies.scaling import (
     fit_scaling,
     redshift_groups,
 )
+from icmass.survey.catalog import survey_cosmology
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def relation_over_redshift(
     Where all clusters share one redshift, the power of E(z) is 0 and its error NaN.
     """
     table = ProxyTable.of(survey, [name])
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     evolves = np.ptp(table.redshift) > 1e-6
     columns = [np.ones_like(table.mu), table.mu]
     columns += [np.log(cosmology.efunc(table.redshift))] if evolves else []

@@ -12,19 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from icmass.report.source import Score
-from icmass.report.style import BLACK, GREY, GROUPS, group_of, light_grid, new_figure
+from icmass.report.style import (
+    BLACK,
+    GREY,
+    GROUP_COLOURS,
+    group_heading,
+    light_grid,
+    new_figure,
+)
 from icmass.report.style import symbol as label_of
+from icmass.run.results import Group, Score, grouped
 
 Published = Callable[[str], float | None]
 _ROW = 0.30  # inches a row
 NOMINAL68, NOMINAL95 = 0.68, 0.95
-
-
-def grouped(scores: Sequence[Score]) -> list[tuple[str, list[Score]]]:
-    """Return the estimators by group, in the order of `GROUPS`; empty groups are left out."""
-    held = {key: [s for s in scores if group_of(s.name, s.kind) == key] for key in GROUPS}
-    return [(key, rows) for key, rows in held.items() if rows]
 
 
 def draw_scatter_bars(scores: Sequence[Score], published: Published) -> Figure:
@@ -41,7 +42,7 @@ def draw_scatter_bars(scores: Sequence[Score], published: Published) -> Figure:
     figure, axes, rows = _rows_figure(groups)
     widest = 0.0
     for y, score in rows:
-        colour = GROUPS[group_of(score.name, score.kind)][1]
+        colour = GROUP_COLOURS[score.group]
         reference = published(score.name)
         pairs = [
             (y - 0.2, score.sigma_paper, score.sigma_paper_error, _pale(colour)),
@@ -81,7 +82,7 @@ def draw_coverage(scores: Sequence[Score]) -> Figure:
     figure, axes, rows = _rows_figure(grouped(scores), row=0.22)
     marks = {68: ("o", NOMINAL68), 95: ("s", NOMINAL95)}
     for y, score in rows:
-        colour = GROUPS[group_of(score.name, score.kind)][1]
+        colour = GROUP_COLOURS[score.group]
         for level, value in ((68, score.coverage68), (95, score.coverage95)):
             if value is None:
                 continue
@@ -106,11 +107,11 @@ _KEY: dict[str, Any] = {"handletextpad": 0.5, "handlelength": 2.4, "borderpad": 
 
 
 def _rows_figure(
-    groups: list[tuple[str, list[Score]]], row: float = _ROW
+    groups: list[tuple[Group, list[Score]]], row: float = _ROW
 ) -> tuple[Figure, Axes, list[tuple[float, Score]]]:
     """Return a figure with a labelled row for every estimator under its group's heading."""
     rows: list[tuple[float, Score]] = []
-    headings: list[tuple[float, str]] = []
+    headings: list[tuple[float, Group]] = []
     y = 0.0
     for key, scores in groups:
         headings.append((y, key))
@@ -123,7 +124,7 @@ def _rows_figure(
     axes.tick_params(axis="y", length=0)
     for at, key in headings:
         axes.annotate(
-            GROUPS[key][0], (0, at), xytext=(4, 0), xycoords=("axes fraction", "data"),
+            group_heading(key), (0, at), xytext=(4, 0), xycoords=("axes fraction", "data"),
             textcoords="offset points", va="center", fontweight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip

@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.stats import binom
 
-from icmass.report.source import Calibration, Score
 from icmass.report.style import (
     BLACK,
     BLUE,
@@ -26,6 +25,7 @@ from icmass.report.style import (
     new_figure,
 )
 from icmass.report.style import symbol as label_of
+from icmass.run.results import Calibration, Score
 
 _LOOKS = tuple(
     zip((BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY), ("o", "s", "^", "D", "v", "P"), strict=True)

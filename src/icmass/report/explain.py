@@ -32,45 +32,56 @@ from icmass.report.style import (
     save,
     symbol,
 )
+from icmass.run.explanation import (
+    Curve,
+    Explanation,
+    Profile,
+    ProxyProfile,
+    Saliency,
+    Share,
+    Spread,
+)
+from icmass.run.layout import RunLayout
 
-FOLDER = "figures"
 _S = r"$\log_{10} S$,  S in dex of M a standardised pixel"
-_Row = tuple[str, dict[str, float], dict[str, float] | None]
+_Row = tuple[str, Spread, Spread | None]
 _COLOURS = (GREEN, BLUE, VERMILLION, PURPLE, ORANGE)
 
 
-def write_figures(run: Path, document: dict[str, Any], examples: list[Example]) -> list[Saved]:
+def write_figures(run: Path, document: Explanation, examples: list[Example]) -> list[Saved]:
     """Draw all figures of an explanation into ``RUN/figures``.
 
     Parameters
     ----------
     run : path
         The run's folder.
-    document : dict
+    document : Explanation
         What `icmass.explanation.run.explain_run` returned.
     examples : list of Example
         Clusters to show; the last one with its mask of AGN and gas.
     """
-    saliency = document["methods"].get("saliency", {}).get("saliency")
-    shares = document["methods"].get("ig", {}).get("shares")
+    saliency, name = document.saliency, document.model
+    gradients = document.methods.get("ig")
+    shares = None if gradients is None else gradients.shares
     plans: list[tuple[str, Callable[[], Figure]]] = []
     if examples:
         plans.append(("examples", lambda: draw_examples(examples)))
         if examples[-1].icm is not None:
             plans.append(("mask", lambda: draw_mask(examples[-1])))
-    if saliency is not None and np.isfinite(_floats(saliency["network"]["median"])).any():
-        plans.append(("core", lambda: draw_profile(saliency, document["model"])))
+    if saliency is not None and np.isfinite(_floats(saliency.network.median)).any():
+        plans.append(("core", lambda: draw_profile(saliency, name)))
     if saliency is not None:
-        plans.append(("bands", lambda: draw_bands(saliency, document["model"])))
+        plans.append(("bands", lambda: draw_bands(saliency, name)))
     if shares is not None:
-        plans.append(("shares", lambda: draw_shares(shares, document["model"])))
-    if document["checks"] is not None:
-        plans.append(("deletion", lambda: draw_curves(document["checks"]["curves"])))
+        plans.append(("shares", lambda: draw_shares(shares, name)))
+    if document.checks is not None:
+        curves = document.checks.curves
+        plans.append(("deletion", lambda: draw_curves(curves)))
     made = []
     for stem, draw in plans:
         with house_style():
             figure = draw()
-        made.append(save(figure, run / FOLDER, f"explain-{plain(document['model'])}-{stem}"))
+        made.append(save(figure, RunLayout(run).figures, f"explain-{plain(name)}-{stem}"))
     return made
 
 
@@ -78,16 +89,16 @@ def _floats(values: list[float | None]) -> np.ndarray:
     return np.array(values, float)  # None becomes NaN
 
 
-def draw_profile(saliency: dict[str, Any], name: str) -> Figure:
+def draw_profile(saliency: Saliency, name: str) -> Figure:
     """Draw the sensitivity of network and photon counts against r/R500c, with 16 to 84 per cent."""
     figure = new_figure(3.4)
     axes = figure.subplots()
-    radius = np.array(saliency["radius_r500c"])
-    _band(axes, radius, saliency["network"], symbol(name), GREEN)
-    for proxy, colour in zip(saliency["proxies"], (BLUE, ORANGE), strict=False):
-        label = rf"{symbol(proxy['name'])}  ($\alpha$ = {proxy['alpha']:.2f})"
+    radius = np.array(saliency.radius_r500c)
+    _band(axes, radius, saliency.network, symbol(name), GREEN)
+    for proxy, colour in zip(saliency.proxies, (BLUE, ORANGE), strict=False):
+        label = rf"{symbol(proxy.name)}  ($\alpha$ = {proxy.alpha:.2f})"
         _band(axes, radius, proxy, label, colour)
-    published = saliency["published"].get("crossing_r500c")
+    published = saliency.published.crossing_r500c
     if published is not None:
         axes.axvline(published, color=GREY, lw=0.9, ls=(0, (4, 3)))
         axes.annotate(
@@ -107,13 +118,15 @@ def draw_profile(saliency: dict[str, Any], name: str) -> Figure:
     return figure
 
 
-def _band(axes: Axes, x: np.ndarray, held: dict[str, Any], label: str, colour: str) -> None:
-    low, middle, high = (_floats(held[key]) for key in ("low", "median", "high"))
+def _band(
+    axes: Axes, x: np.ndarray, profile: Profile | ProxyProfile, label: str, colour: str
+) -> None:
+    low, middle, high = (_floats(part) for part in (profile.low, profile.median, profile.high))
     axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
     axes.plot(x, middle, color=colour, label=label)
 
 
-def draw_bands(saliency: dict[str, Any], name: str) -> Figure:
+def draw_bands(saliency: Saliency, name: str) -> Figure:
     """Draw log10 S of AGN and gas pixels, and of bands, beside the published values."""
     rows = _band_rows(saliency)
     figure = new_figure(0.42 * len(rows) + 1.25)
@@ -128,11 +141,11 @@ def draw_bands(saliency: dict[str, Any], name: str) -> Figure:
         if not held:
             continue
         error = [
-            [each.get("minus", 0) for _, each in held],
-            [each.get("plus", 0) for _, each in held],
+            [each.minus or 0 for _, each in held],
+            [each.plus or 0 for _, each in held],
         ]
         axes.errorbar(
-            [each["median"] for _, each in held],
+            _floats([each.median for _, each in held]),
             [y for y, _ in held],
             xerr=error,
             fmt=marker,
@@ -149,35 +162,36 @@ def draw_bands(saliency: dict[str, Any], name: str) -> Figure:
     return figure
 
 
-def _band_rows(saliency: dict[str, Any]) -> list[_Row]:
-    published, regions = saliency["published"], saliency["regions"]
+def _band_rows(saliency: Saliency) -> list[_Row]:
+    published, regions = saliency.published, saliency.regions
     rows: list[_Row] = [
-        (title, regions[key], published.get(key))
+        (title, regions[key], published.region(key))
         for key, title in (("agn", "AGN > gas"), ("icm", "gas > AGN"), ("all", "all pixels"))
         if key in regions
     ]
-    bands = saliency["bands"].get("all", {})
-    theirs = published.get("bands", [])
+    bands, theirs = saliency.bands.get("all", {}), published.bands
     for i, (label, held) in enumerate(bands.items()):
-        beside = {"median": theirs[i]} if len(theirs) == len(bands) else None
+        beside = (
+            Spread(median=theirs[i], minus=None, plus=None) if len(theirs) == len(bands) else None
+        )
         rows.append((f"{label} keV", held, beside))
     return rows
 
 
-def draw_shares(shares: dict[str, Any], name: str) -> Figure:
+def draw_shares(shares: dict[str, dict[str, Share]], name: str) -> Figure:
     """Draw what each annulus adds to ln M, and its share of the photons beyond the background."""
     held = shares["annuli"]
     figure = new_figure(4.4)
     above, beneath = figure.subplots(2, 1, sharex=True)
     at = np.arange(len(held))
-    added = np.array([each["ln_m"] for each in held.values()])
-    photons = np.array([each["photons"] for each in held.values()])
-    error = np.array([each["error"] for each in held.values()])
+    added = np.array([each.ln_m for each in held.values()])
+    photons = np.array([each.photons for each in held.values()])
+    error = np.array([each.error for each in held.values()])
     above.bar(at - 0.2, added / added.sum(), 0.38, color=GREEN, label="change of ln M")
     above.errorbar(at - 0.2, added / added.sum(), error / abs(added.sum()), fmt="none", color=BLACK)
     above.bar(at + 0.2, photons / photons.sum(), 0.38, color=SKY, label="photons")
     above.set_ylabel("share of the whole map")
-    each = _floats([row["ln_m_per_photon"] for row in held.values()])
+    each = _floats([row.ln_m_per_photon for row in held.values()])
     beneath.plot(at, 1e3 * each, "o-", color=GREEN)
     beneath.axhline(0, color=GREY, lw=0.8)
     beneath.set_ylabel(r"ln M a photon  [$10^{-3}$]")
@@ -191,7 +205,7 @@ def draw_shares(shares: dict[str, Any], name: str) -> Figure:
     return figure
 
 
-def draw_curves(held: dict[str, Any]) -> Figure:
+def draw_curves(held: dict[str, Curve]) -> Figure:
     """Draw what is left of the prediction as pixels are deleted, and inserted, by each order."""
     figure = new_figure(4.6)
     panels = figure.subplots(2, 1, sharex=True)
@@ -202,8 +216,8 @@ def draw_curves(held: dict[str, Any]) -> Figure:
             style["color"] = next(colours)
         else:
             style |= {"color": GREY, "ls": ":" if name == "random" else "--"}
-        for axes, key in zip(panels, ("deletion", "insertion"), strict=True):
-            axes.plot(100 * np.array(SHARES), curve[key], **style)
+        for axes, left in zip(panels, (curve.deletion, curve.insertion), strict=True):
+            axes.plot(100 * np.array(SHARES), _floats(left), **style)
     panels[0].set_ylabel("left after deletion")
     panels[1].set_ylabel("reached by insertion")
     panels[1].set_xlabel("pixels replaced by background, or put into it  [per cent]")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+from icmass.errors import InputError
 from icmass.report import markup
 from icmass.report.figures import Plate
 from icmass.report.style import Saved
+from icmass.run.explanation import Explanation
+from icmass.run.folder import RunFolder
 
 FIGURES = {
     "core": (
@@ -40,82 +41,64 @@ def explained_section(run: Path) -> str:
 
     An explanation that cannot be read leaves a note.
     """
-    parts = []
-    for file in sorted((run / "explain").glob("*.json")):
+    folder, parts = RunFolder(run), []
+    for name in folder.explained():
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-            parts += _explained(run, document)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            parts.append(markup.absent(f"{file.name} cannot be read ({type(error).__name__})."))
+            parts += _explained(folder, folder.read_explanation(name))
+        except InputError as error:
+            parts.append(markup.absent(f"{name}.json cannot be read ({_said(error)})."))
     return markup.section("What the networks look at", *parts) if parts else ""
 
 
 def causal_section(run: Path) -> str:
     """Return the section of the causal tests that a run holds, as HTML; nothing if none."""
-    file = run / "causal.md"
-    if not file.is_file():
+    from icmass.explanation.causal_table import causal_tables
+
+    folder = RunFolder(run)
+    if not folder.layout.causal.is_file():
         return ""
-    blocks = file.read_text(encoding="utf-8").split("\n\n")
-    parts = [
-        markup.table(_cells(block)) if block.startswith("|") else markup.paragraph(block)
-        for block in blocks
-        if block.strip()
-    ]
+    parts = []
+    try:
+        for table in causal_tables(folder.read_causal()):
+            parts += [*map(markup.paragraph, table.notes), table.to_html(plain=True)]
+    except InputError as error:
+        parts = [markup.absent(f"causal.json cannot be read ({_said(error)}).")]
     return markup.section("What known changes do to the mass", *parts)
 
 
-def _explained(run: Path, document: dict[str, Any]) -> list[str]:
-    from icmass.explanation.table import saliency_markdown
-    from icmass.report.explain_cluster import plain
+def _said(error: InputError) -> str:
+    return f"{error.field}: {error.problem}" if error.field else error.problem
 
-    name = document["model"]
+
+def _explained(folder: RunFolder, document: Explanation) -> list[str]:
+    from icmass.explanation.table import PUBLISHED, checks_by_method, saliency_table
+
     parts = [
-        markup.paragraph(name, "lead"),
+        markup.paragraph(document.model, "lead"),
         markup.paragraph(
-            f"Explained: {document['explained']}; each of {document['clusters']} clusters by the "
+            f"Explained: {document.explained}; each of {document.clusters} clusters by the "
             "network that was not trained on its part of the box."
         ),
     ]
-    saliency = document["methods"].get("saliency", {}).get("saliency")
-    if saliency is not None:
-        parts.append(markup.table(_cells(saliency_markdown(saliency))))
-    figures = run / "figures"
-    plates = []
-    for stem, (title, caption) in FIGURES.items():
-        path = figures / f"explain-{plain(name)}-{stem}"
-        saved = Saved(path.with_name(path.name + ".png"), path.with_name(path.name + ".svg"))
-        if saved.png.is_file() and saved.svg.is_file():
-            plates.append(Plate(stem, f"{name}: {title}", caption, saved))
-    parts.append(markup.plates(plates, "two"))
-    if document["checks"] is not None:
-        words = "Sanity checks; a method that fails the first two is not to be believed."
-        parts += [markup.paragraph(words), markup.table(_checks(document["checks"]))]
+    if document.saliency is not None:
+        table = saliency_table(document.saliency)
+        parts += [*map(markup.paragraph, table.notes), table.to_html(plain=True)]
+        parts.append(markup.paragraph(PUBLISHED, "note"))
+    parts.append(markup.plates(_figures(folder, document.model), "two"))
+    if document.checks is not None:
+        text = "Sanity checks; a method that fails the first two is not to be believed."
+        parts += [markup.paragraph(text), checks_by_method(document.checks).to_html(plain=True)]
     return parts
 
 
-def _checks(checks: dict[str, Any]) -> list[list[str]]:
-    """Return the sanity checks as a table: a row a check, a column a method."""
-    from icmass.explanation.methods import METHODS
+def _figures(folder: RunFolder, model: str) -> list[Plate]:
+    """Return the figures of an explanation that are in the run."""
+    from icmass.report.explain_cluster import plain
 
-    verdicts = {(row["check"], row["method"]): row for row in checks["verdicts"]}
-    methods = list(dict.fromkeys(method for _, method in verdicts))
-    names = list(dict.fromkeys(check for check, _ in verdicts))
-    bars = {row["check"]: row["bar"] for row in checks["verdicts"]}
-    rows = [["check", "should be", *(METHODS[method].title for method in methods)]]
-    for name in sorted(names, key=lambda name: not name.startswith("random")):
-        found = [verdicts.get((name, method)) for method in methods]
-        rows.append([name, bars[name], *map(_verdict, found)])
-    return rows
-
-
-def _verdict(row: dict[str, Any] | None) -> str:
-    if row is None or row["value"] is None:
-        return "–"
-    return f"{row['value']:.3f}" + ("" if row["passed"] else " FAILS")
-
-
-def _cells(markdown: str) -> list[list[str]]:
-    """Return the rows of the table in a text of Markdown, its head first."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    rows = [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in rows if not all(set(cell) <= set("-: ") for cell in row)]
+    plates = []
+    for stem, (title, caption) in FIGURES.items():
+        path = folder.layout.figures / f"explain-{plain(model)}-{stem}"
+        saved = Saved(path.with_name(path.name + ".png"), path.with_name(path.name + ".svg"))
+        if saved.png.is_file() and saved.svg.is_file():
+            plates.append(Plate(stem, f"{model}: {title}", caption, saved))
+    return plates

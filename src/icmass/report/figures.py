@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from icmass.errors import InputError
 from icmass.proxies.published import published_correlation, published_sigma
-from icmass.report.bars import draw_coverage, draw_scatter_bars, grouped
+from icmass.report.bars import draw_coverage, draw_scatter_bars
 from icmass.report.calibration import calibrated, draw_calibration
 from icmass.report.correlation import draw_correlation
 from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery
@@ -21,8 +21,8 @@ from icmass.report.overview import draw_overview
 from icmass.report.scatter import draw_predicted
 from icmass.report.source import Run
 from icmass.report.style import Saved, house_style, save
-
-FOLDER = "figures"
+from icmass.run.layout import RunLayout
+from icmass.run.results import grouped
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def _make(run: Run, plan: _Plan) -> Plate:
     except (InputError, KeyError, ValueError, IndexError) as error:
         problem = f"could not be drawn from this run ({type(error).__name__}: {error})"
         return Plate(plan.key, plan.title, problem=problem)
-    return Plate(plan.key, plan.title, plan.caption, save(figure, run.path / FOLDER, plan.stem))
+    return Plate(
+        plan.key, plan.title, plan.caption, save(figure, RunLayout(run.path).figures, plan.stem)
+    )
 
 
 class _Absent(Exception):

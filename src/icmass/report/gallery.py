@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
 from icmass.report.style import MSUN_H, ORANGE, SKY, WIDTH, new_figure
-from icmass.survey.catalog import counts
+from icmass.survey.catalog import counts, half_width_mpc_h
 
 N_COLUMNS, N_ROWS = 4, 3
 SMOOTHING_PIXELS = 2.5  # of 128 a side; scaled with the map's size
@@ -125,8 +125,7 @@ def _counts_of(survey: xr.Dataset, choice: Choice) -> np.ndarray:
 
 
 def _extent(survey: xr.Dataset) -> tuple[float, float, float, float]:
-    x = survey["x"].values
-    half = float(x[-1] + (x[1] - x[0]) / 2)
+    half = half_width_mpc_h(survey)
     return (-half, half, -half, half)
 
 

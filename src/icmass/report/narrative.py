@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from icmass.report.bars import NOMINAL68
-from icmass.report.source import Results, Score
-from icmass.report.style import group_of
+from icmass.run.results import Results, Score
 
 Published = Callable[[str], float | None]
 FEW_CLUSTERS = 1000
@@ -87,7 +86,7 @@ def _against(one: Score, other: Score, described: str) -> str:
 
     Otherwise errors are taken as independent, which is cautious.
     """
-    held = one.beside.get(other.name)
+    held = one.paired_scatter_ratio.get(other.name)
     subject = f"{described[0].upper()}{described[1:]} ({other.name}) has {_percent(other)}"
     if held is not None:
         ratio, apart = held.ratio, (1 - held.ratio) / max(held.error, 1e-12)
@@ -171,15 +170,3 @@ def calibration_words(results: Results) -> list[str]:
             f"greatest deviation of the expected coverage (TARP), {held.tarp_max_deviation:.3f}."
         )
     return said
-
-
-def fewer_folds(results: Results) -> list[str]:
-    """Return a note for each estimator fitted on fewer folds: ``paper-1band: 2 of 8 folds``."""
-    folds = results.folds
-    fitted = {s.name: s.folds_fitted for s in results.estimators}
-    return [f"{name}: {k} of {folds} folds" for name, k in fitted.items() if k and k < folds]
-
-
-def groups_in(results: Results) -> set[str]:
-    """Return the groups that a run holds."""
-    return {group_of(s.name, s.kind) for s in results.estimators}

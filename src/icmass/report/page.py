@@ -14,11 +14,11 @@ from icmass.proxies.published import published_sigma
 from icmass.report import markup
 from icmass.report.explained import causal_section, explained_section
 from icmass.report.figures import Plate, make_figures
-from icmass.report.narrative import calibration_words, fewer_folds, headline
+from icmass.report.narrative import calibration_words, headline
 from icmass.report.provenance import commands, made_on, resolved_configuration, survey_facts
+from icmass.report.score_table import score_table
 from icmass.report.source import Run, read_run
-
-PAGE = "report.html"
+from icmass.run.layout import RunLayout
 
 
 def write_report(run: Path) -> Path:
@@ -41,7 +41,7 @@ def write_report(run: Path) -> Path:
     """
     read = read_run(Path(run))
     text = render(read, make_figures(read))
-    return write_page(read.path / PAGE, text)
+    return write_page(RunLayout(read.path).page, text)
 
 
 def write_page(page: Path, text: str) -> Path:
@@ -103,11 +103,11 @@ def _plates(plates: list[Plate], key: str, layout: str) -> str:
 
 
 def _result_section(run: Run, plates: list[Plate], said: list[str]) -> str:
-    few = fewer_folds(run.results)
+    few = run.results.limited()
     return markup.section(
         "How well each estimator does",
         markup.bullets(said),
-        markup.score_table(run.results.estimators, published_sigma),
+        score_table(run.results.estimators, published_sigma).to_html(),
         *(markup.absent(f"{name} failed: {why}") for name, why in run.results.failed.items()),
         markup.paragraph(
             "Bold: the smallest σ lnM of each group. Published: Ho et al. (2023), "

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.report.source import Run, as_table
+from icmass.report.source import Run
+from icmass.run.results import SurveyFacts
+from icmass.survey.catalog import half_width_mpc_h
 
 _COSMOLOGY = {"h": "h", "om0": "Ωm", "ob0": "Ωb", "sigma8": "σ8", "ns": "ns"}
 _EFFECTS = {
@@ -19,6 +21,16 @@ _EFFECTS = {
     "background": "sky and particle background",
     "agn": "AGN",
 }
+
+
+def as_table(value: Any) -> dict[str, Any]:
+    """Return a table, given itself or as JSON text; an empty one for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
 
 
 def survey_facts(run: Run) -> list[tuple[str, str]]:
@@ -35,26 +47,25 @@ def survey_facts(run: Run) -> list[tuple[str, str]]:
 
 def _told(run: Run) -> dict[str, Any]:
     """Return what the run and, over it, the survey itself say of the survey."""
-    held = dict(run.results.survey) | as_table(run.config.get("survey_attrs"))
+    held = run.results.survey.as_json() | run.config.survey_attrs
     return held | (run.survey.attrs if run.survey is not None else {})
 
 
-def _reported(told: dict[str, Any]) -> list[tuple[str, str]]:
+def _reported(told: SurveyFacts) -> list[tuple[str, str]]:
     """Return the facts that ``results.json`` keeps, for a survey that cannot be opened."""
     found = []
-    if told.get("n_clusters") is not None:
-        found.append(("Clusters", f"{told['n_clusters']}"))
-    for key, name, unit in (
-        ("log10_m500c_msun_h", "log10 M500c", "[Msun/h]"),
-        ("redshift", "Redshift", ""),
+    if told.n_clusters is not None:
+        found.append(("Clusters", f"{told.n_clusters}"))
+    for values, name, unit in (
+        (told.log10_m500c_msun_h, "log10 M500c", "[Msun/h]"),
+        (told.redshift, "Redshift", ""),
     ):
-        values = told.get(key)
-        if isinstance(values, list) and all(isinstance(v, int | float) for v in values):
+        if values:
             found.append((name, f"{min(values):.2f} to {max(values):.2f} {unit}".strip()))
-    if isinstance(told.get("bands_kev"), list):
-        found.append(("Bands", ", ".join(map(str, told["bands_kev"])) + " keV"))
-    if isinstance(told.get("exposure_s"), int | float):
-        found.append(("Exposure", f"{told['exposure_s']:,.0f} s (median)"))
+    if told.bands_kev:
+        found.append(("Bands", ", ".join(told.bands_kev) + " keV"))
+    if told.exposure_s is not None:
+        found.append(("Exposure", f"{told.exposure_s:,.0f} s (median)"))
     return found
 
 
@@ -73,9 +84,8 @@ def _measured(survey: xr.Dataset) -> list[tuple[str, str]]:
     shells = f", {steps} snapshots" if 1 < steps <= 40 else ""
     found.append(("Redshift", f"{z.min():.3f} to {z.max():.3f}{shells}"))
     found.append(("Bands", ", ".join(map(str, survey["band"].values)) + " keV"))
-    x = survey["x"].values
-    width = (x[-1] - x[0]) * x.size / max(x.size - 1, 1)
-    found.append(("Maps", f"{x.size} × {x.size} pixels, {width:.2f} comoving Mpc/h a side"))
+    n, width = survey.sizes["x"], 2 * half_width_mpc_h(survey)
+    found.append(("Maps", f"{n} × {n} pixels, {width:.2f} comoving Mpc/h a side"))
     exposure = survey["exposure"].values
     spread = np.ptp(exposure) > 1e-6 * exposure.max()
     text = (
@@ -104,8 +114,8 @@ def _cosmology(value: Any) -> str | None:
 def commands(run: Run) -> str:
     """Return the commands that make the survey, the run and this page."""
     told = _told(run)
-    named = run.config.get("survey", told.get("path"))
-    store = Path(named).name if isinstance(named, str) and named else "survey.zarr"
+    named = run.config.survey or run.results.survey.path
+    store = Path(named).name if named else "survey.zarr"
     simulate = ["icmass", "simulate"]
     n = run.survey.sizes["cluster"] if run.survey is not None else told.get("n_clusters")
     for option, value in (("preset", told.get("preset")), ("n", n), ("seed", told.get("seed"))):
@@ -115,9 +125,10 @@ def commands(run: Run) -> str:
     benchmark += ["--models", ",".join(score.name for score in run.results.estimators)]
     benchmark += ["--folds", str(run.results.folds)]
     for option in ("seed", "max_epochs"):
-        if run.config.get(option) is not None:
-            benchmark += [f"--{option.replace('_', '-')}", str(run.config[option])]
-    for name, k in as_table(run.config.get("fold_limit")).items():
+        value = getattr(run.config, option)
+        if value is not None:
+            benchmark += [f"--{option.replace('_', '-')}", str(value)]
+    for name, k in run.config.fold_limit.items():
         benchmark += ["--fold-limit", f"{name}={k}"]
     lines = [[*simulate, "--out", store], benchmark, ["icmass", "report", folder]]
     return "\n".join(shlex.join(line) for line in lines)
@@ -132,8 +143,8 @@ def resolved_configuration(run: Run) -> str | None:
 def made_on(run: Run) -> list[tuple[str, str]]:
     """Return the machine and the versions of the run, as pairs of plain text."""
     machine, versions = run.results.machine, run.results.versions
-    parts = [machine.get("system"), f"{machine['cores']} cores" if machine.get("cores") else None]
-    parts += [f"networks on {machine['device']}" if machine.get("device") else None]
+    parts = [machine.system, f"{machine.cores} cores" if machine.cores else None]
+    parts += [f"networks on {machine.device}" if machine.device else None]
     seconds = sum(score.train_seconds or 0 for score in run.results.estimators)
     return [
         pair

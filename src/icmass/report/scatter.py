@@ -6,18 +6,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmass.report.source import Predicted, Score
 from icmass.report.style import (
     BLACK,
     GREY,
-    GROUPS,
+    GROUP_COLOURS,
     MSUN_H,
-    group_of,
     light_grid,
     log_axis,
     new_figure,
 )
 from icmass.report.style import symbol as label_of
+from icmass.run.predictions import Predictions
+from icmass.run.results import Score
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 4.0
 _LEAST_IN_BIN = 8
@@ -49,13 +49,13 @@ def running_quantiles(
     return np.array(rows).reshape(-1, 4).T
 
 
-def draw_predicted(score: Score, predicted: Predicted) -> Figure:
+def draw_predicted(score: Score, predicted: Predictions) -> Figure:
     """Draw predicted against true M500c [Msun/h] above the residuals [ln].
 
     The axes span the true masses and the central 99.8 per cent of the predictions; a prediction
     beyond is drawn at the edge, so that one failure does not flatten the rest.
     """
-    colour = GROUPS[group_of(score.name, score.kind)][1]
+    colour = GROUP_COLOURS[score.group]
     figure = new_figure(PANEL_HEIGHT, PANEL_WIDTH)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
     true, residual = predicted.ln_m_true, predicted.mean - predicted.ln_m_true

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from icmass.errors import InputError
+from icmass.run.results import GROUPS, Group
 
 WIDTH = 4.2  # inches: 9 pt text in a figure this wide is still 10 px tall on a 390 px phone
 DPI = 260  # a 4.2 in figure gets 1092 pixels: two a CSS pixel where the page shows it
@@ -28,11 +29,11 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 GREY = "#6b7280"
 
-GROUPS = {
-    "ideal": ("Ideal proxies", ORANGE),
-    "observed": ("Observed proxies", BLUE),
-    "combination": ("Combinations", PURPLE),
-    "network": ("Networks", GREEN),
+GROUP_COLOURS: dict[Group, str] = {
+    "ideal": ORANGE,
+    "observed": BLUE,
+    "combination": PURPLE,
+    "network": GREEN,
 }
 
 _LONGEST_NAME = 32
@@ -154,9 +155,13 @@ def _proxy_html(part: str) -> str:
     return f"<span><i>{letter}</i>{subscript}</span>"
 
 
-def group_of(name: str, kind: str) -> str:
-    """Return the group an estimator is shown in: a key of `GROUPS`."""
-    return "combination" if kind != "network" and "+" in name else kind
+def group_heading(group: Group) -> str:
+    """Return the heading of a group of estimators in figures and on the page.
+
+    >>> group_heading("ideal")
+    'Ideal proxies'
+    """
+    return GROUPS[group].capitalize()
 
 
 def log_axis(axis: Any, values: np.ndarray) -> None:

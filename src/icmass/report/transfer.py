@@ -14,6 +14,7 @@ from icmass.report import markup
 from icmass.report.figures import Plate
 from icmass.report.page import fill_template, write_page
 from icmass.report.style import house_style, new_figure, save, symbol
+from icmass.run.table import Table
 
 PAGE = "transfer.html"
 FOLDER = "figures"
@@ -147,7 +148,7 @@ _HEAD = (
 
 def render(transfer: Transfer, plates: list[Plate]) -> str:
     """Return the page's HTML."""
-    table = [_HEAD, *(_cells(row) for row in transfer.rows)]
+    rows = [_cells(row) for row in transfer.rows]
     notes = [f"{name} failed: {why}" for name, why in transfer.failed.items()]
     refused = sum(row.n_refused for row in transfer.rows)
     document = transfer.document
@@ -159,7 +160,7 @@ def render(transfer: Transfer, plates: list[Plate]) -> str:
             markup.section("The matrix", markup.bullets(notes), markup.plates(plates, "one")),
             markup.section(
                 "Every row",
-                markup.table(table),
+                Table(_HEAD, rows).to_html(plain=True),
                 markup.paragraph(
                     "ln M500c predicted - true, per cent, with bootstrap errors over halos. Where "
                     "a test survey has the halos of the training survey, an eighth of the halos is "

@@ -16,7 +16,7 @@ from icmass.proxies.names import available
 from icmass.proxies.published import published_correlation
 from icmass.proxies.summary import ProxyTable
 from icmass.report.correlation import draw_correlation
-from icmass.report.figures import FOLDER, Plate
+from icmass.report.figures import Plate
 from icmass.report.gallery import (
     choose_clusters,
     draw_colour_gallery,
@@ -33,6 +33,7 @@ from icmass.report.validation_sky import (
     draw_field_counts,
     draw_profiles,
 )
+from icmass.run.layout import RunLayout
 from icmass.survey.catalog import survey_config
 from icmass.survey.config import SurveyConfig
 from icmass.validation.catalogue import GALAXIES
@@ -75,7 +76,9 @@ def _make(survey: xr.Dataset, plan: _Plan, folder: Path) -> Plate:
     except (InputError, KeyError, ValueError, IndexError) as error:
         problem = f"could not be drawn from this survey ({error})"
         return Plate(plan.key, plan.title, problem=problem)
-    return Plate(plan.key, plan.title, plan.caption, save(figure, folder / FOLDER, plan.stem))
+    return Plate(
+        plan.key, plan.title, plan.caption, save(figure, RunLayout(folder).figures, plan.stem)
+    )
 
 
 def _verdict_plans(found: Validation) -> Iterator[_Plan]:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -23,6 +23,9 @@ from numpy.typing import ArrayLike
 
 from icmass.errors import InputError
 from icmass.survey.whole import check_whole
+
+if TYPE_CHECKING:
+    from icmass.cosmology import Cosmology
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
@@ -354,6 +357,16 @@ def half_width_mpc_h(survey: xr.Dataset) -> float:
     """Return half the side of the survey's maps [comoving Mpc/h]."""
     x = survey["x"].values
     return round(float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)), 6)
+
+
+def survey_cosmology(survey: xr.Dataset) -> Cosmology:
+    """Return the cosmology of a survey."""
+    from icmass.cosmology import Cosmology  # a second of astropy
+
+    try:
+        return Cosmology.model_validate_json(survey.attrs["cosmology"])
+    except (KeyError, ValueError):
+        raise InputError("is damaged", field="attribute cosmology", hint="make it again") from None
 
 
 def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,10 +117,8 @@ def stamp_of(file: Path) -> list[int]:
 
 def write_plain(path: Path, values: Any) -> None:
     """Write JSON to a file that is whole or not there."""
-    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as stream:
-        json.dump(values, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with whole_file(path, durable=True) as draft:
+        draft.write_text(json.dumps(values), encoding="utf-8")
 
 
 def _scan_tile(path: Path, reading: EventReading, grid: MapGrid) -> FileScan:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from icmass.survey.catalog import half_width_mpc_h
+
 _RANGES = ("m500c", "redshift", "r500c", "exposure", "nh", "T", "L_X", "M_gas", "n_phot")
 
 
@@ -24,7 +26,6 @@ def summarize(survey: xr.Dataset) -> dict[str, Any]:
         ``min``, ``median``, ``max`` and ``units`` over the universes.
     """
     maps = survey["maps"]
-    x = survey["x"].values
     ranges = {}
     for name in _RANGES:
         if name in survey:
@@ -44,7 +45,7 @@ def summarize(survey: xr.Dataset) -> dict[str, Any]:
         "bands": [str(label) for label in survey["band"].values],
         "components": [str(label) for label in survey["component"].values],
         "n_pixels": maps.sizes["x"],
-        "half_width_mpc_h": float((x[-1] - x[0]) / 2 * len(x) / (len(x) - 1)),
+        "half_width_mpc_h": half_width_mpc_h(survey),
         "cosmology": json.loads(survey.attrs.get("cosmology", "{}")),
         "variables": sorted(map(str, survey.data_vars)),
         "ranges": ranges,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from zarr.codecs import BloscCodec
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.files import whole_file, write_text
 from icmass.survey.catalog import blank_survey, is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.physics_prior import NAMES, PARAMETERS
@@ -155,7 +155,7 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
     with every_chunk():
         template.to_zarr(partial, compute=False, encoding=encoding, consolidated=False)
     note.parent.mkdir()
-    note.write_text(json.dumps(plan))
+    write_text(note, json.dumps(plan))
 
 
 def _template(plan: dict[str, Any], variables: list[str]) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -230,12 +230,8 @@ def write_chunk(partial: str, plan: dict[str, Any], start: int) -> int:
             else:
                 columns[name] = np.stack([cluster[name] for cluster in clusters])
     path = _part(Path(partial), start)
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as stream:
+    with whole_file(path, durable=True) as draft, draft.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **columns)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
     return stop - start
 
 

@@ -13,7 +13,7 @@ from icmass.observe.rates import count_rates
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.proxies.names import read_scalar
 from icmass.proxies.scaling import PIVOT_MSUN_H
-from icmass.survey.catalog import survey_bands, survey_config
+from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.validation.relations import PUBLISHED
@@ -50,8 +50,7 @@ def gas_rates(survey: xr.Dataset) -> GasRates:
     chosen = soft_bands(survey)
     bands = survey_bands(survey)
     gas = survey["maps"].sel(component="icm").isel(band=chosen)
-    r500c, x = read_scalar(survey, "r500c"), survey["x"].values
-    half_width = float(x[-1] + (x[-1] - x[-2]) / 2)
+    r500c, half_width = read_scalar(survey, "r500c"), half_width_mpc_h(survey)
     chunks = [
         photon_counts(gas.isel(cluster=rows).values, r500c[rows], half_width=half_width)
         for rows in np.array_split(np.arange(len(r500c)), max(len(r500c) // 128, 1))

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from icmass.cosmology import Cosmology
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.proxies.scaling import PIVOT_MSUN_H, bootstrap_by_halo
+from icmass.survey.catalog import survey_cosmology
 from icmass.validation.check import Check, Findings, Kind, Target
 from icmass.validation.proxies import DETECTED, NOT_HELD, is_detected
 from icmass.validation.relations import MIN_CLUSTERS, is_observed
@@ -56,7 +56,7 @@ class GasSample:
         values = {name: read_scalar(survey, name) for name in _NEEDED}
         logs = {name: np.log(value) for name, value in values.items()}
         logs["core"] = np.log(np.clip(1 - values["L_X_ce"] / values["L_X"], 1e-3, 0.999))
-        cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+        cosmology = survey_cosmology(survey)
         efunc = np.log(cosmology.efunc(read_scalar(survey, "redshift")))
         mass = read_scalar(survey, "m500c")
         ln_mass = np.log(mass / PIVOT_MSUN_H)

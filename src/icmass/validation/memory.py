@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
-from icmass.cosmology import Cosmology
 from icmass.proxies.names import read_scalar
+from icmass.survey.catalog import survey_cosmology
 from icmass.validation.check import Check, Findings, Target
 from icmass.validation.gas_statistics import SOURCE, GasSample, residuals
 from icmass.validation.proxies import DETECTED, NOT_HELD, is_detected
@@ -64,7 +64,7 @@ def _row(name: str, lag: float) -> str:
 
 def _pairs(survey: xr.Dataset, lag: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of halos at a snapshot and about `lag` Gyr later, each (n,)."""
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     redshift, inverse = np.unique(read_scalar(survey, "redshift"), return_inverse=True)
     time = cosmology.astropy.age(redshift).to_value("Gyr")[inverse]
     halo = survey["halo_id"].values

@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from pydantic import ValidationError
 
-from icmass.cosmology import Cosmology
 from icmass.observe.apertures import photon_counts
 from icmass.proxies.names import (
     REFERENCE_EXPOSURE_S,
@@ -16,7 +15,7 @@ from icmass.proxies.names import (
 )
 from icmass.proxies.published import SOURCE
 from icmass.proxies.scaling import RedshiftNormalisation, bootstrap_by_halo
-from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config
+from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config, survey_cosmology
 from icmass.survey.config import SurveyConfig
 from icmass.survey.observatory import Observatory
 from icmass.validation.check import Check, Findings, Target
@@ -261,10 +260,10 @@ def _unresolved_rates(survey: xr.Dataset) -> np.ndarray | None:
 
 def _seen_arcmin2(survey: xr.Dataset) -> np.ndarray:
     """Return the solid angle of every map, weighted with its coverage [arcmin^2]."""
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
-    x = survey["x"].values
-    side = float(x[-1] - x[0]) * len(x) / (len(x) - 1)
-    area = (side * cosmology.arcmin_per_mpc_h(read_scalar(survey, "redshift"))) ** 2
+    cosmology = survey_cosmology(survey)
+    area = (
+        2 * half_width_mpc_h(survey) * cosmology.arcmin_per_mpc_h(read_scalar(survey, "redshift"))
+    ) ** 2
     if "coverage" in survey:
         area = area * survey["coverage"].mean(("y", "x"), dtype="f8").values
     return area

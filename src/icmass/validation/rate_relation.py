@@ -22,7 +22,7 @@ from icmass.observe.rates import Band, count_rates
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.proxies.names import read_scalar
 from icmass.proxies.scaling import bootstrap_by_halo
-from icmass.survey.catalog import survey_config
+from icmass.survey.catalog import survey_config, survey_cosmology
 from icmass.survey.config import SurveyConfig
 from icmass.telescope.instrument import load_instrument
 from icmass.validation.check import Check, Findings, Target
@@ -167,7 +167,7 @@ def _counts_per_erg(
 
 def compared_clusters(survey: xr.Dataset) -> np.ndarray:
     """Return the indices of clusters whose mass and redshift are of the catalogue's."""
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     mass, redshift = read_scalar(survey, "m500c") / cosmology.h, read_scalar(survey, "redshift")
     (m_low, m_high), (z_low, z_high) = MASS_RANGE_MSUN, REDSHIFT_RANGE
     inside = (mass >= m_low) & (mass <= m_high) & (redshift >= z_low) & (redshift <= z_high)
@@ -181,7 +181,7 @@ def rate_findings(survey: xr.Dataset, rng: np.random.Generator, n_draws: int = 1
     if reason := _not_comparable(survey, len(index)):
         findings.leave_out(reason, ROWS)
         return findings
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     rate = onaxis_rates(survey, index)
     mass = read_scalar(survey, "m500c", index) / cosmology.h
     redshift = read_scalar(survey, "redshift", index)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from icmass.cosmology import Cosmology
 from icmass.proxies.names import read_scalar
 from icmass.proxies.scaling import PIVOT_MSUN_H, bootstrap_by_halo
+from icmass.survey.catalog import survey_cosmology
 from icmass.validation.check import Check, Findings, Target
 from icmass.validation.proxies import DETECTED, NOT_HELD, is_detected
 
@@ -109,7 +109,7 @@ def scaled_proxy(survey: xr.Dataset, proxy: str, ez_power: float) -> np.ndarray 
     values = read_scalar(survey, variable)
     if proxy == "f_gas":
         values = values / read_scalar(survey, "m500c")
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     return values * cosmology.efunc(read_scalar(survey, "redshift")) ** ez_power
 
 

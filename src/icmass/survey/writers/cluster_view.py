@@ -12,9 +12,8 @@ import numpy as np
 import xarray as xr
 
 from icmass import __version__
-from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.catalog import survey_bands, survey_config
+from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config, survey_cosmology
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
 if TYPE_CHECKING:
@@ -164,10 +163,9 @@ def cluster_view(
 
 def map_grid(survey: xr.Dataset) -> MapGrid:
     """Return bands [keV], geometry [comoving Mpc/h] and cosmology of a survey's maps."""
-    x = survey["x"].values
     return MapGrid(
         bands=tuple(survey_bands(survey)),
-        n_pixels=len(x),
-        half_width=float(f"{(x[-1] - x[0]) / 2 * len(x) / (len(x) - 1):.12g}"),
-        cosmology=Cosmology.model_validate_json(survey.attrs["cosmology"]),
+        n_pixels=survey.sizes["x"],
+        half_width=half_width_mpc_h(survey),
+        cosmology=survey_cosmology(survey),
     )

@@ -20,7 +20,7 @@ import xarray as xr
 from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.catalog import VARIABLES, as_slice
+from icmass.survey.catalog import VARIABLES, as_slice, survey_cosmology
 from icmass.survey.writers.files import new_file
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def survey_table(survey: xr.Dataset, index: np.ndarray | None = None) -> Table:
 
     index = np.arange(survey.sizes["cluster"]) if index is None else np.asarray(index)
     part = survey.drop_dims("galaxy", errors="ignore").isel(cluster=as_slice(index))
-    cosmology = Cosmology.model_validate_json(survey.attrs["cosmology"])
+    cosmology = survey_cosmology(survey)
     columns = [column("cluster", index, "index in the survey", ucd="meta.id;meta.main")]
     if names := json.loads(survey.attrs.get("names", "[]")):
         called = [str(names[i]) for i in index]
