@@ -91,9 +91,7 @@ def posterior_checks(
             for q, o, p in zip(_QUANTILES, observed, predicted, strict=True)
         },
         "p_values": p_values,
-        "doubtful": [
-            words for name, words in _WORDS.items() if not _is_usual(p_values[name])
-        ],
+        "doubtful": [words for name, words in _WORDS.items() if not _is_usual(p_values[name])],
     }
 
 

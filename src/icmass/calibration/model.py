@@ -223,9 +223,7 @@ class CalibrationModel:
             return np.zeros(len(self.data))
         turn_on, width = self._turn_on(theta)
         rows = self._norm_rows
-        log = _log_shares(
-            self._norm_population, GRID[0], _STEP, turn_on[rows], width, _PROBIT
-        )
+        log = _log_shares(self._norm_population, GRID[0], _STEP, turn_on[rows], width, _PROBIT)
         return np.interp(self.data.redshift, self.data.redshift[rows], log)
 
     def selected(self, theta: np.ndarray) -> np.ndarray:
@@ -314,8 +312,8 @@ def _log_integrals(
         var = var_x[i] * var_w[i] / both
         centre = (of_x[i] * var_w[i] + of_w[i] * var_x[i]) / both
         std = math.sqrt(var)
-        begin = max(0, int(math.floor((centre - _REACH * std - first) / step)))
-        end = min(nodes, int(math.ceil((centre + _REACH * std - first) / step)) + 1)
+        begin = max(0, math.floor((centre - _REACH * std - first) / step))
+        end = min(nodes, math.ceil((centre + _REACH * std - first) / step) + 1)
         offset = first + begin * step - centre
         place = ((first + begin * step - turn_on[i]) / width - low) * per_deviate
         value = math.exp(-0.5 * offset * offset / var)

@@ -131,6 +131,12 @@ class Calibration:
             pivot_redshift=float(pivot["redshift"]),
         )
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a prediction on this scale keeps of it."""
+        keys = ("amplitude", "slope", "evolution", "scatter", "amplitude_total", "pivot", "n")
+        facts = {key: self.document[key] for key in keys}
+        return facts | {"is": self.describe(), "marginalised": True}
+
     def describe(self) -> str:
         """Return in one sentence what masses with this scale rest on."""
         a, total = self.document["amplitude"], self.document["amplitude_total"]

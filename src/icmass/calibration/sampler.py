@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from icmass.calibration.model import CalibrationModel
 
 _ENOUGH_TIMES = 50
-"""Autocorrelation times that the chains must be long (Foreman-Mackey et al. 2013, PASP 125, 306)."""
+"""So many autocorrelation times a chain must be long (Foreman-Mackey+13, PASP 125, 306)."""
 MAX_RHAT = 1.05
 
 
