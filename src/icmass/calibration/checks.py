@@ -9,7 +9,7 @@ import numpy as np
 from icmass.calibration.model import GRID, CalibrationData, CalibrationModel
 
 _QUANTILES = (2.5, 16.0, 50.0, 84.0, 97.5)
-_DOUBTFUL = 0.01
+_DOUBTFUL = 0.005
 _WORDS = {
     "chi2": "the scatter of x about the relation",
     "slope": "the trend of the residuals with mass",
@@ -50,7 +50,7 @@ def replicate(
 
 
 def posterior_checks(
-    model: CalibrationModel, draws: np.ndarray, *, seed: int, n: int = 200
+    model: CalibrationModel, draws: np.ndarray, *, seed: int, n: int = 400
 ) -> dict[str, Any]:
     """Compare the data with those that draws from the posterior would give.
 

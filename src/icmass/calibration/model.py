@@ -36,7 +36,7 @@ GRID = LNM_GRID[::2]
 _STEP = 2 * LNM_STEP
 _WIDTHS = (-3.5, 2.0)  # ln of the turn-on's width: below a step of the grid it cannot be told
 _REACH = 5.5  # standard deviations of M given x and w that are integrated
-_MAX_REDSHIFTS = 33  # at which the norm of the selected mass function is computed
+_MAX_REDSHIFTS = 13  # at which the norm of the selected mass function is computed
 
 
 class CalibrationPriors(BaseModel):

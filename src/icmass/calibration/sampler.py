@@ -125,8 +125,16 @@ def find_maximum(model: CalibrationModel) -> tuple[np.ndarray, np.ndarray]:
         return value if np.isfinite(value) else 1e10
 
     best = _guess(model)
-    options = {"maxiter": 2000, "maxfev": 2000, "xatol": 1e-3, "fatol": 1e-3, "adaptive": True}
-    found = minimize(loss, best[model.free], method="Nelder-Mead", options=options)
+    start = best[model.free]
+    width = np.minimum(0.1, 0.5 * model.priors.of(model.parameters)[1][model.free])
+    options = {
+        "maxfev": 1500,
+        "xatol": 5e-3,
+        "fatol": 5e-3,
+        "adaptive": True,
+        "initial_simplex": np.vstack([start, start + np.diag(width)]),
+    }
+    found = minimize(loss, start, method="Nelder-Mead", options=options)
     best[model.free] = found.x
     return best, _covariance(loss, found.x, model)
 
