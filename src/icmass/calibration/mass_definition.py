@@ -32,7 +32,7 @@ def m500c_of_m200c(
     -----
     The profile is that of Navarro, Frenk & White 1997, ApJ 490, 493; concentrations and the
     change of definition are colossus' (Diemer 2018, ApJS 239, 35). Scatter of the concentrations
-    is left out: 0.16 dex of it is 5 per cent of M500c of a halo, 0.5 of a mean of a hundred.
+    is left out: 0.16 dex of it is 8 per cent of M500c of a halo, 0.8 of the mean of a hundred.
     """
     from colossus.halo import concentration, mass_defs
 

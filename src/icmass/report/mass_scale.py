@@ -35,8 +35,8 @@ def draw_calibration(calibration: Calibration, folder: str | Path) -> Path:
     path = Path(folder) / FIGURE
     with house_style():
         figure = new_figure(9.0, 6.4)
-        parts = np.ravel(figure.subfigures(2, 1, height_ratios=(1, 1.15)))
-        above, below = parts[0], parts[1]
+        grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.15))
+        above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
         masses, rest = above.subplots(1, 2)
         _draw_masses(masses, calibration)
         _draw_residuals(rest, calibration)
