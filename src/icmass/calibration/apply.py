@@ -90,8 +90,9 @@ def calibrate_prediction(
         total = of_draws @ weight
         known = total > 1e-12
         if not known.any():
-            what = f"{i} has its calibrated posterior outside the masses trained on"
-            raise InputError(what, field="cluster", hint="predict it without --calibration")
+            what = "the calibrated posterior is outside the masses trained on"
+            hint = "predict it without --calibration"
+            raise InputError(what, field="mass scale", hint=hint)
         of_draws = of_draws[known] / total[known, None]
         found[i] = of_draws.mean(axis=0)
         spread[i] = (of_draws @ (weight * LNM_GRID)).std()

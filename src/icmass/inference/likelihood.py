@@ -8,7 +8,7 @@ does not depend on M. Nothing is known outside of the masses trained on, where i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import xarray as xr
 from icmass.calibration.apply import calibrate_prediction
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID
+from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
 from icmass.inference.ensemble import TRAINED, Ensemble, survey_cosmology
 from icmass.inference.mass_table import weights_sha256
@@ -92,17 +92,39 @@ def predict_calibrated(
     log_prior = prior.log_density(redshift, survey_cosmology(survey))
     if log_prior is None:
         log_prior = training_prior(ensemble, redshift)
-    made = calibrate_prediction(found.prediction, redshift, scale.scale(), log_prior)
-    between = np.minimum(found.prediction.std_between, made.prediction.std)
+    draws, names = scale.scale(), _names(survey, found.rows)
+    kept, densities, stds, failed = [], [], [], dict(found.failed)
+    for k, name in enumerate(names):
+        one = np.array([k])
+        of_one = None if log_prior is None else log_prior[one]
+        try:
+            made = calibrate_prediction(found.prediction.take(one), redshift[one], draws, of_one)
+        except InputError as error:
+            failed[name] = error
+            if len(failed) == len(index):
+                raise
+            continue
+        kept.append(k)
+        densities.append(made.prediction.tabulated()[0])
+        stds.append(made.std_scale[0])
+    before = found.prediction.take(np.array(kept))
+    after = Prediction.from_density(np.array(densities), before.out_of_domain)
+    between = np.minimum(found.prediction.std_between[kept], after.std)
     mixture = Mixture(
-        mean=made.prediction.mean,
-        std=made.prediction.std,
-        density=made.prediction.density,
-        out_of_domain=found.prediction.out_of_domain,
-        std_within=np.sqrt(made.prediction.std**2 - between**2),
+        mean=after.mean,
+        std=after.std,
+        density=after.density,
+        out_of_domain=after.out_of_domain,
+        std_within=np.sqrt(after.std**2 - between**2),
         std_between=between,
     )
-    return replace(found, prediction=mixture, std_scale=made.std_scale)
+    return Predicted(found.rows[kept], mixture, failed, np.array(stds))
+
+
+def _names(survey: xr.Dataset, rows: np.ndarray) -> list[str]:
+    """Return what clusters of a survey are called: names, or numbers."""
+    known = json.loads(survey.attrs.get("names", "[]"))
+    return [known[i] if known else str(i) for i in rows]
 
 
 def model_facts(ensemble: Ensemble) -> dict[str, str | None]:
@@ -151,8 +173,7 @@ def write_likelihoods(
         found = predict_likelihood(ensemble, survey, index)
     else:
         found = predict_calibrated(ensemble, survey, index, prior, scale)
-    known = json.loads(survey.attrs.get("names", "[]"))
-    names = [known[i] if known else str(i) for i in found.rows]
+    names = _names(survey, found.rows)
     facts = model_facts(ensemble)
     return LikelihoodTable(
         cluster=tuple(names),
