@@ -1,6 +1,8 @@
+from .calibration.result import Calibration as Calibration
 from .cosmology import Cosmology as Cosmology
 from .errors import InputError as InputError
 from .estimators.posterior import Prediction as Prediction
+from .face.calibration import calibrate as calibrate
 from .face.rates import rate as rate
 from .face.runs import Run as Run
 from .face.runs import benchmark as benchmark

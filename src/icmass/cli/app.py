@@ -11,6 +11,7 @@ import typer
 
 from icmass import __version__
 from icmass.cli.benchmark import benchmark
+from icmass.cli.calibrate import calibrate
 from icmass.cli.config import config
 from icmass.cli.demo import demo
 from icmass.cli.explain import explain
@@ -112,6 +113,7 @@ app.command(cls=SeveralValues)(transfer)
 app.command()(explain)
 app.command()(report)
 app.command(cls=SeveralValues)(predict)
+app.command()(calibrate)
 app.command(cls=SeveralValues)(export)
 app.command()(rate)
 app.command()(selection)

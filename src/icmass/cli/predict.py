@@ -77,6 +77,21 @@ Out = Annotated[
     Path | None,
     Option(metavar="TABLE", help="Write the masses as a table too: .fits, .ecsv or .vot."),
 ]
+CalibrationFolder = Annotated[
+    Path | None,
+    Option(
+        "--calibration",
+        metavar="CAL",
+        help="Masses on the scale of a calibration (`icmass calibrate`), its error in theirs.",
+    ),
+]
+Likelihood = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE.fits",
+        help="Write p(x | ln M) of each cluster, the prior divided out, for number counts.",
+    ),
+]
 Pictures = Annotated[
     Path | None,
     Option(metavar="DIR", help="Draw each cluster: bands, mask, R500c, posterior."),
@@ -84,7 +99,9 @@ Pictures = Annotated[
 Attribution = Annotated[
     bool, Option("--attribution", help="Draw in --pictures which photons carry the mass.")
 ]
-Overwrite = Annotated[bool, Option("--overwrite", help="Replace the table of --out.")]
+Overwrite = Annotated[
+    bool, Option("--overwrite", help="Replace the files of --out and --likelihood.")
+]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
 
 
@@ -122,6 +139,8 @@ def predict(
     store: Store = None,
     resume: options.Resume = False,
     prior_text: PriorText = "training",
+    calibration: CalibrationFolder = None,
+    likelihood: Likelihood = None,
     samples: Samples = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -152,6 +171,10 @@ def predict(
         refuse(work, "goes with event files")
     if not as_json:
         refuse({"--samples": samples}, "only --json prints samples")
+    if likelihood is not None:
+        from icmass.calibration.likelihood_table import check_likelihood_path
+
+        check_likelihood_path(likelihood, overwrite=overwrite)
     if attribution and pictures is None:
         raise InputError("draws in --pictures", field="--attribution", hint="give --pictures DIR")
     if images:
@@ -170,6 +193,7 @@ def predict(
             nh=nh,
             index=options.parse_indices(index) if index else None,
             prior=prior_text,
+            calibration=calibration,
             images=images,
             image_bands=image_bands,
             samples=samples,
@@ -184,6 +208,8 @@ def predict(
         )
     if out is not None:
         masses.write(out, overwrite=overwrite)
+    if likelihood is not None:
+        masses.write_likelihood(likelihood, overwrite=overwrite)
     if pictures is not None:
         _draw(masses, pictures, attribution)
     if as_json:

@@ -154,9 +154,16 @@ def _observed_facts(survey: xr.Dataset) -> dict[str, Any]:
 
 
 def assumptions(
-    ensemble: Ensemble, survey: xr.Dataset, prediction: Prediction, prior: Prior = TRAINED
+    ensemble: Ensemble,
+    survey: xr.Dataset,
+    prediction: Prediction,
+    prior: Prior = TRAINED,
+    scale: str | None = None,
 ) -> list[str]:
-    """Return in plain words what a predicted mass, with a prior, takes for granted."""
+    """Return in plain words what a predicted mass, with a prior, takes for granted.
+
+    `scale` says where the mass scale is from if it is not the mock survey's.
+    """
     training = ensemble.training
     preset = training.survey.get("preset", "unknown")
     low, high = training.mass_range
@@ -168,7 +175,8 @@ def assumptions(
     if prior.kind != "training":
         drawn = "of its masses only the range counts, another prior is in place of theirs"
     lines = [
-        f"Mass scale: that of the mock survey (preset {preset}, {training.n} clusters, M500c "
+        scale
+        or f"Mass scale: that of the mock survey (preset {preset}, {training.n} clusters, M500c "
         f"{low / 1e14:.2f}-{high / 1e14:.1f}e14 Msun/h); {drawn}.",
         f"Scatter: the model's {scatter}; the error given is {_whose(len(ensemble.members))}, "
         f"{shape}.",

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior
 from icmass.inference.description import assumptions, describe, warnings
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.inputs import Clusters
+from icmass.inference.likelihood import Predicted, predict_calibrated, write_likelihoods
 from icmass.inference.mass_table import mass_table
 from icmass.inference.mixture import Mixture
 from icmass.survey.catalog import survey_cosmology
@@ -48,6 +50,8 @@ class Masses:
         Clusters without a mass, and why.
     document : dict
         All of it as plain values, see `to_json`.
+    calibration : Calibration or None
+        The mass scale that they are on; None: that of the mock survey.
     """
 
     ensemble: Ensemble
@@ -58,6 +62,7 @@ class Masses:
     failed: dict[str, InputError]
     document: dict[str, Any]
     _folder: Any = None
+    calibration: Calibration | None = None
 
     @classmethod
     def of(
@@ -68,6 +73,7 @@ class Masses:
         *,
         samples: int | None = None,
         seed: int = 0,
+        calibration: Calibration | None = None,
     ) -> Masses:
         """Predict the masses of clusters that were read; `samples` draws go into the document."""
         failed = dict(clusters.failed)
@@ -86,18 +92,42 @@ class Masses:
         if survey is None:
             document |= {"failed": _plain(failed), "assumptions": [], "warnings": []}
             return cls(ensemble, prior, None, none, None, failed, document)
-        rows, prediction, lost = ensemble.predict_all(survey, clusters.rows, prior)
-        failed |= lost
+        if calibration is None:
+            found = Predicted(*ensemble.predict_all(survey, clusters.rows, prior))
+        else:
+            found = predict_calibrated(ensemble, survey, clusters.rows, prior, calibration)
+        rows, prediction = found.rows, found.prediction
+        failed |= found.failed
         drawn = None if samples is None else prediction.sample(samples, _rng(seed))
         document |= {
             "clusters": describe(survey, rows, prediction, drawn, ensemble),
             "failed": _plain(failed),
             "cosmology": survey_cosmology(survey).model_dump(mode="json"),
             "prior": {"kind": prior.kind, "is": prior.describe(survey_cosmology(survey))},
-            "assumptions": assumptions(ensemble, survey, prediction, prior),
+            "assumptions": assumptions(
+                ensemble,
+                survey,
+                prediction,
+                prior,
+                scale=None if calibration is None else calibration.describe(),
+            ),
             "warnings": warnings(ensemble, survey, rows, prediction),
         }
-        return cls(ensemble, prior, survey, rows, prediction, failed, document, clusters.folder)
+        if calibration is not None:
+            document["calibration"] = calibration.facts()
+            for row, std in zip(document["clusters"], found.std_scale_or_zeros(), strict=True):
+                row["ln_m500c_std_scale"] = None if row["ln_m500c"] is None else float(std)
+        return cls(
+            ensemble,
+            prior,
+            survey,
+            rows,
+            prediction,
+            failed,
+            document,
+            clusters.folder,
+            calibration,
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -172,6 +202,22 @@ class Masses:
         if not self.document["clusters"]:
             raise InputError("there is no mass to write", file=file, field="--out")
         return write_table(self.to_table(), Path(file), overwrite=overwrite)
+
+    def write_likelihood(self, file: str | Path, *, overwrite: bool = False) -> Path:
+        """Write p(x | ln M) of each cluster, the prior divided out, as a FITS file.
+
+        For codes of number counts; `icmass.calibration.likelihood_table` describes it.
+        """
+        if self.survey is None:
+            raise InputError("there is no cluster to write", file=file, field="--likelihood")
+        return write_likelihoods(
+            file,
+            self.ensemble,
+            self.survey,
+            self.rows,
+            scale=self.calibration,
+            overwrite=overwrite,
+        )
 
     def __repr__(self) -> str:
         return (

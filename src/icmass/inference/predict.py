@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior, parse_prior
 from icmass.inference.bundled import model_folder
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.inputs import Clusters, of_events, of_images
+from icmass.inference.likelihood import as_calibration, check_model
 from icmass.inference.masses import Masses
 from icmass.survey.catalog import checked_index, is_store, open_survey
 from icmass.survey.event_survey import as_paths
@@ -60,6 +62,7 @@ def predict(
     nh: Any = None,
     index: Sequence[int] | np.ndarray | None = None,
     prior: Prior | str = "training",
+    calibration: Calibration | str | Path | None = None,
     images: Files | None = None,
     image_bands: str | None = None,
     samples: int | None = None,
@@ -100,6 +103,9 @@ def predict(
     prior : Prior or str
         Prior of the mass in place of the training set's: ``"flat"`` (in ln M) or
         ``"mass-function"``.
+    calibration : Calibration or path, optional
+        What `icmass.calibrate` returned, or its folder: masses on the scale of the lensing, with
+        the scale's error in theirs.
     images : path or sequence of path, optional
         FITS counts images, one a band.
     image_bands : str, optional
@@ -135,7 +141,10 @@ def predict(
     (2, (2, 2), (2, 10))
     """
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
+    scale = as_calibration(calibration)
     ensemble = model if isinstance(model, Ensemble) else load_model(model, device=device)
+    if scale is not None:
+        check_model(ensemble, scale)
     ra, dec = _degrees(ra, dec, position)
     work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
     if (inputs is None) == (images is None):
@@ -167,7 +176,7 @@ def predict(
             clusters = of_events(
                 ensemble, files, targets, event_reading(**reading), where, notes, **work
             )
-    return Masses.of(ensemble, clusters, parsed, samples=samples, seed=seed)
+    return Masses.of(ensemble, clusters, parsed, samples=samples, seed=seed, calibration=scale)
 
 
 def _is_survey(inputs: Files) -> bool:
