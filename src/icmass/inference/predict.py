@@ -15,6 +15,7 @@ from icmass.inference.bundled import model_folder
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.masses import Masses
+from icmass.missions.registry import telescope_of
 from icmass.survey.catalog import checked_index, is_store, open_survey
 from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
@@ -119,7 +120,7 @@ def predict(
         As `icmass.ingest` has them.
     **reading
         How files are read, see `icmass.survey.readers.reading.event_reading`; of images
-        ``exposure``, ``expmap``, ``expmap_kind``, ``mask`` and ``min_visible``.
+        ``exposure``, ``expmap``, ``expmap_kind``, ``mask``, ``min_visible`` and ``instrument``.
 
     Raises
     ------
@@ -144,6 +145,7 @@ def predict(
         clusters = _of_survey(inputs, index)
     else:
         files = [] if inputs is None else as_paths(inputs)
+        telescope = telescope_of(reading.get("instrument"))
         targets = read_targets(
             None if table is None else Path(table),
             ra,
@@ -152,6 +154,7 @@ def predict(
             _column(nh),
             name=name,
             events=files[0] if files else None,
+            mission=telescope.mission,
             notes=notes,
         )
         if images is not None:
@@ -189,7 +192,7 @@ def _of_survey(inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | N
 
 def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return what `survey_from_images` takes of the options of reading."""
-    known = {"exposure", "expmap", "expmap_kind", "mask", "min_visible"}
+    known = {"exposure", "expmap", "expmap_kind", "mask", "min_visible", "instrument"}
     if unknown := sorted(set(reading) - known):
         field = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
         raise InputError("goes with event files, not with --images", field=field)
@@ -198,6 +201,7 @@ def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
         "exposure_kind": reading.get("expmap_kind") or "survey",
         "seconds": reading.get("exposure"),
         "mask": reading.get("mask"),
+        "telescope": telescope_of(reading.get("instrument")),
         "seed": seed,
     }
     if "min_visible" in reading:

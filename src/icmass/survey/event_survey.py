@@ -87,13 +87,16 @@ def ingest(
     paths = as_paths(files)
     check_new_store(Path(out), overwrite=overwrite or resume)
     given = None if table is None else Path(table)
-    targets = read_targets(given, ra, dec, redshift, nh, events=paths[0], notes=notes)
+    how = event_reading(**reading)
+    targets = read_targets(
+        given, ra, dec, redshift, nh, events=paths[0], mission=how.cuts.mission, notes=notes
+    )
     edges = parse_bands(bands) if isinstance(bands, str) else [(lo, hi) for lo, hi in bands]
     made = ingest_events(
         paths,
         targets,
         MapGrid(tuple(edges), pixels, half_width),
-        event_reading(**reading),
+        how,
         Path(out),
         workers=workers,
         scheduler=scheduler,

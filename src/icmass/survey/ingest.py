@@ -180,7 +180,7 @@ def _try_few(files: Sequence[Path], grid: MapGrid, reading: EventReading) -> Non
     good, errors = [], []
     for file in files[:FEW]:
         try:
-            good.append(scanned(file))
+            good.append(scanned(file, reading.cuts.mission))
         except InputError as error:
             errors.append(error)
     if good:

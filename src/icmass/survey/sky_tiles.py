@@ -12,11 +12,11 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.files import whole_file
+from icmass.missions.registry import check_mission
 from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
 from icmass.survey.readers.events import count_events
 from icmass.survey.readers.fits_images import read_plane
 from icmass.survey.readers.footprint import Extent, SkyBox, box_of_name, box_of_plane
-from icmass.survey.readers.mission import check_mission
 from icmass.survey.readers.reading import EventReading, grid_of_plain, scanned
 from icmass.survey.readers.sky_grid import MapGrid
 
@@ -84,7 +84,7 @@ def look_through(
             how = EventReading.of_plain(reading), grid_of_plain(grid)
             looked = _look_at_tile(Path(path), *how)
         else:
-            looked = _look_at_map(Path(path))
+            looked = _look_at_map(Path(path), EventReading.of_plain(reading).cuts.mission)
         write_plain(note_of(Path(folder), kind, number), asdict(looked))
     except (OSError, MemoryError) as error:
         return error
@@ -128,7 +128,7 @@ def _look_at_tile(path: Path, reading: EventReading, grid: MapGrid) -> Looked:
     """Read all events of a file for where they are, and which of them pass the cuts."""
     stamp, extent, counts = stamp_of(path), Extent(), EventCounts.of_no_cluster()
     try:
-        file = scanned(path)
+        file = scanned(path, reading.cuts.mission)
         min_pi_ev = reading.cuts.min_pi_ev(grid.bands, file.leaks)
         count_events(
             [file],
@@ -140,17 +140,17 @@ def _look_at_tile(path: Path, reading: EventReading, grid: MapGrid) -> Looked:
         if extent.box() is None:
             raise InputError("has no event with a position", file=path, field="EVENTS")
     except InputError as error:
-        box = extent.box() or box_of_name(path)
+        box = extent.box() or box_of_name(path, reading.cuts.mission)
         return Looked(str(path), stamp, box, error=plain_error(error))
     return Looked(str(path), stamp, extent.box(), counts.outcomes.tolist(), file.notes)
 
 
-def _look_at_map(path: Path) -> Looked:
+def _look_at_map(path: Path, mission: str) -> Looked:
     """Read where an exposure map lies; what is wrong with its pixels shows when it is used."""
     stamp = stamp_of(path)
     try:
         image = read_plane(path, without_pixels=True)
-        check_mission(image.keys, path)
+        check_mission(image.keys, path, mission)
     except InputError as error:
         return Looked(str(path), stamp, error=plain_error(error))
     return Looked(str(path), stamp, box_of_plane(image))

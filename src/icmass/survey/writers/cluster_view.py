@@ -14,7 +14,11 @@ import xarray as xr
 from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.missions.event_writing import Card as Card
+from icmass.missions.event_writing import EventWriting, MockObservation
+from icmass.missions.registry import DEFAULT_MISSION, event_format, mission_of_instrument
 from icmass.survey.catalog import survey_bands, survey_config
+from icmass.survey.config import ObserveConfig
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
 if TYPE_CHECKING:
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
 
 DEFAULT_POSITION = (150.0, 2.0)
 """Where clusters of a mock without positions are put: RA, Dec, ICRS [deg]."""
-Card = tuple[str, str | float | int | bool, str]
 
 
 @dataclass(frozen=True)
@@ -101,22 +104,31 @@ class ClusterView:
         """Whether the exposure is the same in all bands."""
         return bool((self.band_exposure == self.band_exposure[0]).all())
 
+    @cached_property
+    def observation(self) -> MockObservation:
+        """How the survey saw it."""
+        observe = survey_config(self.survey).get("observe", {})
+        name = Path(observe.get("instrument", ObserveConfig().instrument)).stem
+        area = str(observe.get("vignetting", ObserveConfig().vignetting))
+        return MockObservation(name, self.exposure, area, self.ra, self.dec)
+
+    @property
+    def writing(self) -> EventWriting:
+        """How the mission of the survey's instrument writes files; of others, as the default's."""
+        mission = mission_of_instrument(self.observation.instrument)
+        return event_format(mission.name if mission else DEFAULT_MISSION).writing
+
     def cards(self) -> list[Card]:
         """Return the keywords that say what was observed, only those that the survey knows."""
-        config = survey_config(self.survey)
-        name = Path(config.get("observe", {}).get("instrument", "erosita")).stem
-        attrs = self.survey.attrs
+        writing, attrs = self.writing, self.survey.attrs
         names = json.loads(attrs.get("names", "[]"))
         called = str(names[self.cluster]) if names else f"cluster {self.cluster}"
         called = called.encode("ascii", "replace").decode()  # all that a FITS header can hold
         cards: list[Card] = [
-            ("MISSION", "SRG", "mission"),
-            ("TELESCOP", "eROSITA" if name == "erosita" else name, "telescope"),
-            ("INSTRUME", "merged", "all modules together"),
+            *writing.telescope_cards(self.observation.instrument),
             ("OBJECT", called, "the cluster"),
             ("CREATOR", f"icmass {__version__}", "program that wrote this file"),
-            ("EXPOSURE", self.exposure, "[s] all modules, survey-average area"),
-            ("AREATYPE", "SURVEY", "exposure is at the survey-average area"),
+            *writing.exposure_cards(self.observation),
             ("RA_OBJ", self.ra, "[deg] right ascension of the cluster"),
             ("DEC_OBJ", self.dec, "[deg] declination of the cluster"),
             ("ICM_Z", self.redshift, "redshift of the cluster"),
