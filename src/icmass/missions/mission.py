@@ -17,6 +17,11 @@ Keys = Mapping[str, Any]
 Columns = dict[str, tuple[str, float]]
 """Column that holds each of what is read, and the factor to our unit."""
 AreaType = Literal["survey", "onaxis"]
+AREA_WORDS: dict[AreaType, str] = {
+    "survey": "at the survey-average area",
+    "onaxis": "at the area on axis",
+}
+"""The area that an exposure is at, in words."""
 
 
 class HasUnit(Protocol):
@@ -197,24 +202,23 @@ class ExposureRule:
     Attributes
     ----------
     area : {"survey", "onaxis"}
-        The area that it is at: averaged over the field of view by a scan, or on axis.
-    words : str
-        The same in words, after "at".
+        The area that it is at, unless a file says otherwise (AREATYPE): averaged over the field
+        of view by a scan, or on axis.
     of_good_time : str
         How the good times of the modules make an exposure.
     share : str
         What they are a part of, after "of the modules used".
-    caveat : str
-        What to say where it is assumed that the source is seen so.
+    caveat, caveat_of_pointing : str
+        What to say where it is assumed that the source is seen so: of good time, of a keyword.
     stated : callable
         Returns the keyword that states the exposure, and its value.
     """
 
     area: AreaType
-    words: str
     of_good_time: str
     share: str
     caveat: str
+    caveat_of_pointing: str
     stated: Callable[[Keys], tuple[str, Any]] = stated_exposure
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from icmass import missions
 from icmass.errors import InputError
-from icmass.missions.mission import EventFormat, EventTable, Mission
+from icmass.missions.mission import AREA_WORDS, AreaType, EventFormat, EventTable, Mission
 from icmass.telescope.instrument import load_instrument
 
 DEFAULT_MISSION = "erosita"
@@ -86,6 +86,11 @@ def mission_of_instrument(name: str) -> Mission | None:
     return next((mission for mission in _with_event_files() if mission.instrument == name), None)
 
 
+def known_instruments() -> list[str]:
+    """Return the instruments whose event files are known."""
+    return [str(mission.instrument) for mission in _with_event_files()]
+
+
 @dataclass(frozen=True)
 class Telescope:
     """What files are read as: a mission's, seen with an instrument.
@@ -95,10 +100,23 @@ class Telescope:
     mission : str
     instrument : str
         A name or a path, for `icmass.telescope.instrument.load_instrument`.
+    stated_area : {"survey", "onaxis"} or None
+        The area that files say their exposure is at; None: that of the mission's rule.
     """
 
     mission: str
     instrument: str
+    stated_area: AreaType | None = None
+
+    @property
+    def area(self) -> AreaType:
+        """The area of reference, which exposures are at."""
+        return self.stated_area or event_format(self.mission).exposure.area
+
+    @property
+    def area_words(self) -> str:
+        """The same in words."""
+        return AREA_WORDS[self.area]
 
 
 def telescope_of(instrument: str | Path | None = None) -> Telescope:

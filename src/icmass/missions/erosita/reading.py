@@ -72,10 +72,10 @@ MODULES = Modules(numbers=(1, 2, 3, 4, 5, 6, 7), word=re.compile(r"[TF]M([1-7])"
 CUTS = Cuts(flag=0xE000F000, pattern=15, light_leak=LightLeak((5, 7), 0.8, "LIGHTLEA"))
 EXPOSURE = ExposureRule(
     area="survey",
-    words="at the survey-average area",
     of_good_time="good time intervals of the modules used over seven",
     share="over seven",
     caveat="a source near the axis is seen with up to twice of it",
+    caveat_of_pointing="a source near the axis of a pointing is seen with up to twice of it",
 )
 EVENTS = EventFormat(
     names=NAMES,

@@ -26,6 +26,7 @@ from icmass.survey.readers.exposure import (
     known_exposure,
     longer_than_good_time,
     read_exposure_maps,
+    stated_area,
 )
 from icmass.survey.readers.fits_images import Plane
 from icmass.survey.readers.masks import Masks
@@ -320,6 +321,7 @@ def open_events(
     event_files = [
         f if isinstance(f, EventFile) else scan_event_file(f, telescope.mission) for f in files
     ]
+    telescope = replace(telescope, stated_area=stated_area(event_files))
     share = module_share(event_files, cuts, grid.bands)
     if exposure_maps:
         exposure = read_exposure_maps(exposure_maps, exposure_kind, share, telescope)

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.missions.registry import Telescope, check_mission, event_format, telescope_of
+from icmass.missions.mission import AREA_WORDS, AreaType
+from icmass.missions.registry import Telescope, check_mission, telescope_of
 from icmass.survey.readers.event_cuts import EventCuts
 from icmass.survey.readers.events import EventFile
 from icmass.survey.readers.fits_images import Plane, band_of, read_plane, refuse_no_exposure
@@ -93,10 +94,9 @@ def survey_factor(band: Band, telescope: Telescope | None = None) -> float:
         Default: that of the default mission, whose area of reference is the survey average.
     """
     telescope = telescope or telescope_of()
-    area = event_format(telescope.mission).exposure.area
     energy = np.linspace(*band, 200)
     onaxis = load_instrument(telescope.instrument, vignetting="onaxis").area_cm2(energy)
-    reference = load_instrument(telescope.instrument, vignetting=area).area_cm2(energy)
+    reference = load_instrument(telescope.instrument, vignetting=telescope.area).area_cm2(energy)
     weight = onaxis / energy**2
     return float((reference / energy**2).sum() / weight.sum()) if weight.any() else 1.0
 
@@ -156,13 +156,13 @@ def describe_exposure(
     kind: Kind, factors: Sequence[float], telescope: Telescope | None = None
 ) -> str:
     """Return in plain words how exposure maps were taken."""
-    rule = event_format((telescope or telescope_of()).mission).exposure
+    telescope = telescope or telescope_of()
     over = f" over {np.mean(factors):.3f}, the survey-average area over that on axis"
     return {
-        "vignetted": "vignetted exposure maps" + (over if rule.area == "survey" else ""),
+        "vignetted": "vignetted exposure maps" + (over if telescope.area == "survey" else ""),
         "unvignetted": "unvignetted exposure maps: each position spends its time all over the "
         "field of view, as in a scan",
-        "survey": f"exposure maps, in seconds {rule.words}",
+        "survey": f"exposure maps, in seconds {telescope.area_words}",
     }[kind]
 
 
@@ -209,6 +209,16 @@ def _good_and_span(file: EventFile) -> tuple[float, float]:
     return good, stop - start
 
 
+def stated_area(files: Sequence[EventFile]) -> AreaType | None:
+    """Return the area that files say their exposure is at (AREATYPE), if all say the same."""
+    stated = {str(file.keys.get("AREATYPE", "")).strip().lower() for file in files}
+    return next((area for area in AREA_WORDS if stated == {area}), None)
+
+
+def _area_words(files: Sequence[EventFile]) -> str:
+    return AREA_WORDS[stated_area(files) or files[0].format.exposure.area]
+
+
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
     """Return the exposure that the headers of mocks and of single pointings state, if they do.
 
@@ -232,11 +242,9 @@ def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None
         modules = file.format.modules
         part = len(modules_of([file])) / len(modules.numbers) if modules.are_telescopes else 1.0
         seconds.append(float(value) * part)
-    rule = files[0].format.exposure
-    area = {str(file.keys.get("AREATYPE", "")).strip().upper() for file in files}
-    how = f"keyword {key}, {rule.words}"
-    if area != {rule.area.upper()}:
-        how += f" (assumed: {rule.caveat.replace('the axis', 'the axis of a pointing')})"
+    how = f"keyword {key}, {_area_words(files)}"
+    if stated_area(files) is None:
+        how += f" (assumed: {files[0].format.exposure.caveat_of_pointing})"
     return Exposure([], sum(seconds) * share, how + ", the same all over the map")
 
 
@@ -263,7 +271,8 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
         what = "--no-gti counts events at other times too, whose exposure is not known"
         notes = (f"{_named(files)}: {what}: --exposure SECONDS gives it",)
     rule = files[0].format.exposure
-    how = f"{rule.of_good_time}, the same all over the map {rule.words} (assumed: {rule.caveat})"
+    how = f"{rule.of_good_time}, the same all over the map {_area_words(files)}"
+    how += f" (assumed: {rule.caveat})"
     return Exposure([], _good_exposure(files, cuts, bands), how, notes)
 
 
@@ -326,8 +335,8 @@ def longer_than_good_time(
     longest = exposure.longest
     if longest <= most * (1 + CONTRADICTION):
         return ()
-    rule = files[0].format.exposure
-    what = f"the good time intervals leave at most {most:.4g} s {rule.words}"
+    area = (telescope or telescope_of()).area_words
+    what = f"the good time intervals leave at most {most:.4g} s {area}"
     return (f"{_named(files)}: {what}, the exposure given is {longest:.4g} s",)
 
 
@@ -350,6 +359,6 @@ def given_exposure(
     """Return the exposure that the user states, of all modules of the files."""
     if not np.isfinite(seconds) or seconds <= 0:
         raise InputError(f"is {seconds:g}", field="--exposure", hint="give seconds above 0")
-    rule = event_format((telescope or telescope_of()).mission).exposure
-    how = f"as given, {rule.words}, the same all over the {where}" + _share_words(share)
+    area = (telescope or telescope_of()).area_words
+    how = f"as given, {area}, the same all over the {where}" + _share_words(share)
     return Exposure([], seconds * share, how)

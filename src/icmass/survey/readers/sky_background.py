@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.missions.registry import Telescope, event_format, telescope_of
+from icmass.missions.registry import Telescope, telescope_of
 from icmass.survey.readers.exposure import Exposure, read_exposure_maps
 from icmass.survey.readers.fits_images import Plane, check_exposure, read_plane
 from icmass.survey.readers.sky_grid import FineGrid
@@ -82,9 +82,9 @@ class Backgrounds:
         if self.maps:
             found = [fine.binned(fine.sample(m.values, m.wcs) * used) * area for m in self.maps]
             return np.stack(found).astype("f4")
-        rule = event_format(self.telescope.mission).exposure
-        of_instrument = load_instrument(self.telescope.instrument, vignetting=rule.area)
-        background = of_instrument.background
+        seen_with = self.telescope
+        instrument = load_instrument(seen_with.instrument, vignetting=seen_with.area)
+        background = instrument.background
         sky = fine.binned(seconds)
         particles = sky
         if self.unvignetted is not None:

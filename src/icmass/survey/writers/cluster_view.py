@@ -16,7 +16,12 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.missions.event_writing import Card as Card
 from icmass.missions.event_writing import EventWriting, MockObservation
-from icmass.missions.registry import DEFAULT_MISSION, event_format, mission_of_instrument
+from icmass.missions.registry import (
+    DEFAULT_MISSION,
+    event_format,
+    known_instruments,
+    mission_of_instrument,
+)
 from icmass.survey.catalog import survey_bands, survey_config
 from icmass.survey.config import ObserveConfig
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
@@ -42,6 +47,8 @@ class ClusterView:
         Bands, geometry and cosmology of its maps.
     ra, dec : float
         Centre of the map, ICRS [deg].
+    instrument : str or None
+        Whose mission's files are written; None: the survey's.
     """
 
     survey: xr.Dataset
@@ -49,6 +56,7 @@ class ClusterView:
     grid: MapGrid
     ra: float
     dec: float
+    instrument: str | None = None
 
     def known(self, name: str) -> float | None:
         """Return a variable of the cluster in the survey's unit; None where it is unknown."""
@@ -108,7 +116,7 @@ class ClusterView:
     def observation(self) -> MockObservation:
         """How the survey saw it."""
         observe = survey_config(self.survey).get("observe", {})
-        name = Path(observe.get("instrument", ObserveConfig().instrument)).stem
+        name = Path(self.instrument or observe.get("instrument", ObserveConfig().instrument)).stem
         area = str(observe.get("vignetting", ObserveConfig().vignetting))
         return MockObservation(name, self.exposure, area, self.ra, self.dec)
 
@@ -145,7 +153,12 @@ class ClusterView:
 
 
 def cluster_view(
-    survey: xr.Dataset, cluster: int, *, ra: float | None = None, dec: float | None = None
+    survey: xr.Dataset,
+    cluster: int,
+    *,
+    ra: float | None = None,
+    dec: float | None = None,
+    instrument: str | None = None,
 ) -> ClusterView:
     """Return a cluster of a survey with its place on the sky.
 
@@ -153,12 +166,16 @@ def cluster_view(
     ----------
     ra, dec : float, optional
         Where to put it, ICRS [deg]; default: where the survey has it, else `DEFAULT_POSITION`.
+    instrument : str, optional
+        Whose mission's files are to be written, of a survey whose instrument is none that we know.
 
     Raises
     ------
     InputError
-        If there is no such cluster, or no such place.
+        If there is no such cluster, no such place, or the survey has another instrument.
     """
+    if instrument is not None:
+        _check_instrument(survey, instrument)
     n = survey.sizes["cluster"]
     if not 0 <= cluster < n:
         raise InputError(f"{cluster}: the survey has clusters 0 to {n - 1}", field="--index")
@@ -171,7 +188,24 @@ def cluster_view(
         raise InputError(
             f"is {ra}, {dec}", field="ra, dec", hint="give -180 to 360 and -90 to 90 deg, or none"
         )
-    return ClusterView(survey, int(cluster), view.grid, float(ra), float(dec))
+    return ClusterView(survey, int(cluster), view.grid, float(ra), float(dec), instrument)
+
+
+def _check_instrument(survey: xr.Dataset, instrument: str) -> None:
+    """Refuse an instrument of no mission, and one that the survey was not seen with."""
+    if mission_of_instrument(instrument) is None:
+        known = ", ".join(known_instruments())
+        raise InputError(
+            f"is of no mission: {instrument!r}", field="--instrument", hint=f"give one of {known}"
+        )
+    seen = survey_config(survey).get("observe", {}).get("instrument")
+    name = None if seen is None else Path(seen).stem
+    if name not in (None, instrument) and mission_of_instrument(str(name)) is not None:
+        raise InputError(
+            f"is {instrument}, the survey was seen with {name}",
+            field="--instrument",
+            hint="leave it out",
+        )
 
 
 def map_grid(survey: xr.Dataset) -> MapGrid:

@@ -32,6 +32,7 @@ def write_events(
     seed: int = 0,
     ra: float | None = None,
     dec: float | None = None,
+    instrument: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the photons of a cluster's maps, all components together, as an event file.
@@ -51,6 +52,8 @@ def write_events(
         Seed of what is drawn; other clusters draw from other streams.
     ra, dec : float, optional
         Where to put the cluster, ICRS [deg]; default: where the survey has it, else RA 150, Dec 2.
+    instrument : str, optional
+        Whose mission's file to write, of a survey whose instrument is of none.
     overwrite : bool
         Replace a file of that name.
 
@@ -66,7 +69,7 @@ def write_events(
     """
     from astropy.io import fits
 
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
+    view = cluster_view(survey, cluster, ra=ra, dec=dec, instrument=instrument)
     events = draw_events(
         view, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(cluster,)))
     )
