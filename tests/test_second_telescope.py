@@ -1,0 +1,350 @@
+"""A second telescope end to end, XMM-Newton's EPIC-pn: mock, event files, survey, masses."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from conftest import RunCli, beta_model_survey
+from event_files import good, write
+from icmass.errors import InputError
+from icmass.missions.registry import (
+    Telescope,
+    event_format,
+    get_mission,
+    known_missions,
+    mission_of,
+)
+from icmass.missions.xmm_pn.reading import live_fractions, pixels_of_patterns, stated_exposure
+from icmass.survey.catalog import counts, open_survey
+from icmass.survey.readers.esass import open_events
+from icmass.survey.readers.event_binning import OUTCOMES
+from icmass.survey.readers.event_cuts import EventCuts, cuts_of
+from icmass.survey.readers.events import scan_event_file
+from icmass.survey.readers.observed import Target
+from icmass.survey.readers.sky_pixels import SkyPixels
+from icmass.survey.writers.cluster_view import map_grid
+from icmass.survey.writers.events import write_events
+
+PIXELS, N = 32, 24
+PN = Telescope("xmm_pn", "erosita")
+"""Read as pn's; the instrument gives the background alone, which nothing here looks at."""
+PLACE = ("--ra", 150, "--dec", 2, "--redshift", 0.2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("xmm")
+
+
+@pytest.fixture(scope="module")
+def instrument(folder: Path) -> str:
+    """A file of an instrument called xmm_pn; its numbers are another's, which nothing here asks."""
+    data = resources.files("icmass.telescope") / "data" / "erosita.json"
+    facts = json.loads(data.read_text(encoding="utf-8")) | {"name": "xmm_pn"}
+    file = folder / "xmm_pn.json"
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def mock(folder: Path, instrument: str) -> Path:
+    import icmass
+
+    keys = [f"observe.instrument={instrument}", f"observe.n_pixels={PIXELS}"]
+    icmass.simulate("demo", n=N, seed=2, out=folder / "mock.zarr", assignments=keys)
+    return folder / "mock.zarr"
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path, mock: Path) -> list[Path]:
+    import icmass
+
+    return icmass.export(mock, "events", folder / "events", index=[0, 1, 2], seed=4).files
+
+
+def events_of(file: Path) -> tuple[fits.Header, np.ndarray]:
+    with fits.open(file) as hdus:
+        return hdus["EVENTS"].header.copy(), hdus["EVENTS"].data.copy()
+
+
+def changed(file: Path, out: Path, column: str, rows: slice, value: Any) -> Path:
+    """Write a file again with other values of a column."""
+    with fits.open(file) as hdus:
+        hdus["EVENTS"].data[column][rows] = value
+        hdus.writeto(out, overwrite=True)
+    return out
+
+
+# ---------------------------------------------------------------- end to end
+
+
+def test_a_mock_is_written_as_sas_writes_it(mock: Path, exported: list[Path]) -> None:
+    survey = open_survey(mock)
+    with fits.open(exported[1]) as hdus:
+        names = [hdu.name for hdu in hdus]
+        assert names == ["PRIMARY", "EVENTS", *[f"STDGTI{i:02d}" for i in range(1, 13)]]
+        for hdu in hdus[:2]:
+            keys = [hdu.header[key] for key in ("TELESCOP", "INSTRUME", "DATAMODE", "MJDREF")]
+            assert keys == ["XMM", "EPN", "IMAGING", 50814.0]
+            assert hdu.header["EXPOSU04"] == hdu.header["EXPOSURE"] == survey["exposure"][1]
+        table = hdus["EVENTS"].data
+        assert table["X"].dtype.kind == table["PI"].dtype.kind == "i"
+        assert set(table["CCDNR"]) == set(range(1, 13)) and set(table["PATTERN"]) == {0}
+        assert "RA" not in table.names and hdus["EVENTS"].header["REFXCTYP"] == "RA---TAN"
+    assert len(table) == survey["n_phot"][1]
+
+
+def test_ingested_counts_are_the_mocks(
+    folder: Path, mock: Path, exported: list[Path], instrument: str, run_cli: RunCli
+) -> None:
+    survey = open_survey(mock)
+    for i, file in enumerate(exported):
+        out = folder / f"back-{i}.zarr"
+        how = ("--instrument", instrument, "--pixels", PIXELS)
+        done = run_cli("ingest", "esass", file, *how, "--out", out)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        n = int(survey["n_phot"][i])
+        assert done.stdout == f"{out}: 1 clusters; events: {n:,} counted\n"
+        found = open_survey(out)
+        np.testing.assert_array_equal(counts(found)[0], counts(survey, np.array([i]))[0])
+        for name in ("exposure", "redshift", "nh"):
+            assert float(found[name][0]) == pytest.approx(float(survey[name][i]), rel=1e-6)
+        facts = json.loads(found.attrs["observed"])
+        assert (facts["flag"], facts["pattern"]) == ("0xffffffff", 3)
+        assert facts["exposure"].startswith("keyword EXPOSUnn, at the survey-average area")
+
+
+def test_masses_of_event_files_are_those_of_the_mock(
+    folder: Path, mock: Path, exported: list[Path], instrument: str, run_cli: RunCli
+) -> None:
+    model = folder / "model"
+    done = run_cli(
+        "train", mock, "--model", "icm-1band", "--out", model, "--max-epochs", 3, "--device", "cpu"
+    )
+    assert done.returncode == 0, done.stderr
+    of_mock = run_cli("predict", model, mock, "--index", 1, "--json", "--device", "cpu")
+    assert of_mock.returncode == 0, of_mock.stderr
+    options = ("--instrument", instrument, "--json", "--device", "cpu")
+    of_events = run_cli("predict", model, exported[1], *options)
+    assert of_events.returncode == 0, of_events.stderr
+    masses = [json.loads(done.stdout)["clusters"][0] for done in (of_mock, of_events)]
+    assert masses[0]["photons"] == masses[1]["photons"] == int(open_survey(mock)["n_phot"][1])
+    assert masses[0]["ln_m500c"] == pytest.approx(masses[1]["ln_m500c"], abs=1e-4)
+    assert 0 < masses[0]["ln_m500c_std"] < 5
+
+
+def test_events_that_are_no_good_are_dropped(
+    folder: Path, mock: Path, exported: list[Path]
+) -> None:
+    """Ten each: triples, flagged ones, another chip's, out of good time, outside of the sky."""
+    file, grid = exported[2], map_grid(open_survey(mock))
+    header, table = events_of(file)
+    bad = folder / "bad.fits"
+    changed(file, bad, "PATTERN", slice(0, 10), 5)
+    changed(bad, bad, "PATTERN", slice(10, 20), 4)
+    changed(bad, bad, "FLAG", slice(20, 30), 1)
+    changed(bad, bad, "FLAG", slice(30, 40), 0x10000)
+    changed(bad, bad, "CCDNR", slice(40, 50), 13)
+    changed(bad, bad, "TIME", slice(50, 60), header["TSTOP"] + 1)
+    target = Target("it", header["RA_OBJ"], header["DEC_OBJ"], header["ICM_Z"])
+
+    def outcomes(**cuts: Any) -> dict[str, int]:
+        source = open_events([bad], grid, telescope=PN, cuts=cuts_of("xmm_pn", **cuts))
+        [(_, found)] = source.read([target])
+        assert not isinstance(found, InputError) and found["n_phot"] == source.tally[0]
+        return {k: int(n) for k, n in zip(OUTCOMES, source.tally, strict=True) if n}
+
+    n = len(table)
+    lost = {"flagged": 20, "bad pattern": 10, "other module": 10, "outside the GTIs": 10}
+    assert outcomes() == {"counted": n - 50, **lost}
+    assert outcomes(pattern=15) == {"counted": n - 40} | {
+        key: number for key, number in lost.items() if key != "bad pattern"
+    }
+    assert outcomes(flag=1)["flagged"] == 10
+    assert outcomes(pattern=1)["bad pattern"] == 20
+
+
+# ---------------------------------------------------------------- who is who
+
+
+def test_pn_is_refused_where_erosita_is_asked_for(
+    exported: list[Path], tmp_path: Path, run_cli: RunCli
+) -> None:
+    for command in (["ingest", "esass", exported[0], "--out", tmp_path / "x.zarr"], ["predict"]):
+        done = run_cli(*command, *([exported[0]] if len(command) == 1 else []), *PLACE)
+        assert (done.returncode, done.stdout) == (2, "")
+        [line] = done.stderr.splitlines()
+        assert "keyword TELESCOP: is XMM: icmass reads eROSITA" in line
+        assert line.endswith("give files of eROSITA, or --instrument xmm_pn")
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_erosita_is_refused_where_pn_is_asked_for(
+    instrument: str, tmp_path: Path, run_cli: RunCli
+) -> None:
+    file = write(tmp_path / "e.fits", good(20))
+    how = ("--instrument", instrument, "--out", tmp_path / "x.zarr")
+    done = run_cli("ingest", "esass", file, *PLACE, *how)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "keyword TELESCOP: is eROSITA: icmass reads XMM-Newton EPIC-pn" in line
+    assert "or --instrument erosita" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("INSTRUME", "EMOS1", "keyword INSTRUME: is EMOS1"),
+        ("DATAMODE", "TIMING", "keyword DATAMODE: is TIMING: its events have no place on the sky"),
+        ("FILTER", "CalClosed", "keyword FILTER: is CALCLOSED"),
+        ("RADECSYS", "FK4", "keyword RADECSYS: is FK4"),
+        ("TCTYP4", "GLON-CAR", "columns X, Y are GLON-CAR, DEC--TAN; give RA---TAN"),
+        ("TCDLT5", 0.0, "TCRVL, TCDLT: makes no sense"),
+        ("TCRVL4", "here", "TCRVL4 or REFXCRVL: is here"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    exported: list[Path], tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    with fits.open(exported[0]) as hdus:
+        for hdu in hdus[:2]:
+            if key == "RADECSYS":
+                del hdu.header["RADESYS"]
+            hdu.header[key] = value
+        hdus.writeto(tmp_path / "a.fits")
+    with pytest.raises(InputError, match=re.escape(message)):
+        scan_event_file(tmp_path / "a.fits", "xmm_pn")
+
+
+def test_missions_are_told_by_their_headers() -> None:
+    assert {"erosita", "magneticum", "sixte", "xmm_pn"} <= set(known_missions())
+    names = {"XMM": ("XMM", "EPN"), "SRG": ("eROSITA", "TM1"), "other": ("XMM", "EMOS2")}
+    found = {
+        name: mission_of({"TELESCOP": telescope, "INSTRUME": of})
+        for name, (telescope, of) in names.items()
+    }
+    assert found["XMM"] is get_mission("xmm_pn") and found["SRG"] is get_mission("erosita")
+    assert found["other"] is None and mission_of({}) is None
+    with pytest.raises(InputError, match="no such mission: 'rosat'"):
+        get_mission("rosat")
+    with pytest.raises(InputError, match="magneticum has no event files"):
+        event_format("magneticum")
+
+
+def test_each_mission_has_its_own_cuts() -> None:
+    assert cuts_of("erosita") == EventCuts() == EventCuts(0xE000F000, 15, (1, 2, 3, 4, 5, 6, 7))
+    with pytest.raises(InputError, match="give some of 1 to 12"):
+        cuts_of("xmm_pn", modules=(0,))
+    with pytest.raises(InputError, match="give some of 1 to 7"):
+        cuts_of("erosita", modules=(12,))
+
+
+def test_a_survey_is_written_as_what_it_was_seen_with(tmp_path: Path, run_cli: RunCli) -> None:
+    """The toy survey names no instrument: --instrument does; one that names another is refused."""
+    survey: xr.Dataset = beta_model_survey(2)
+    survey.to_zarr(tmp_path / "toy.zarr", consolidated=True)
+    out = ("--format", "events", "--index", 0, "--out", tmp_path / "e.fits")
+    done = run_cli("export", tmp_path / "toy.zarr", *out, "--instrument", "xmm_pn")
+    assert done.returncode == 0, done.stderr
+    assert fits.getheader(tmp_path / "e.fits")["INSTRUME"] == "EPN"
+    done = run_cli("export", tmp_path / "toy.zarr", *out, "--instrument", "xmm", "--overwrite")
+    assert done.returncode == 2 and "is of no mission: 'xmm'; give one of" in done.stderr
+    seen = json.loads(survey.attrs["config"]) | {"observe": {"instrument": "erosita"}}
+    survey.attrs["config"] = json.dumps(seen)
+    with pytest.raises(InputError, match="is xmm_pn, the survey was seen with erosita"):
+        write_events(survey, 0, tmp_path / "f.fits", instrument="xmm_pn")
+
+
+# ---------------------------------------------------------------- what files say
+
+
+def test_patterns_by_hand() -> None:
+    """XMM-Newton Users Handbook: 0 singles, 1-4 doubles, 5-8 triples, 9-12 quadruples."""
+    pattern = np.array([0, 1, 4, 5, 8, 9, 12, 13, 29, -1])
+    expected = [1, 2, 2, 3, 3, 4, 4, 0, 0, 0]
+    np.testing.assert_array_equal(pixels_of_patterns({"PATTERN": pattern}), expected)
+
+
+def test_exposures_of_chips() -> None:
+    keys = {"ONTIME04": 1000.0, "LIVETI04": 900.0, "ONTIME05": 500.0, "LIVETI05": 600.0}
+    assert live_fractions(keys) == {4: 0.9}
+    assert stated_exposure(keys) == ("LIVETInn", 750.0)
+    assert stated_exposure(keys | {"EXPOSU04": 800.0, "EXPOSU01": 0.0}) == ("EXPOSUnn", 800.0)
+    assert stated_exposure({"LIVETIME": 77.0}) == ("LIVETIME", 77.0)
+    assert stated_exposure({})[1] is None
+
+
+def test_the_exposure_is_the_chips_mean_and_not_their_sum(
+    exported: list[Path], tmp_path: Path, mock: Path
+) -> None:
+    """No keyword but of dead time: half of the good time in two chips of twelve, 0.9 live."""
+    grid = map_grid(open_survey(mock))
+    with fits.open(exported[0]) as hdus:
+        total = float(hdus["EVENTS"].header["EXPOSURE"])
+        for hdu in hdus[:2]:
+            for key in [key for key in hdu.header if key.startswith(("EXPOSU", "LIVET", "AREAT"))]:
+                del hdu.header[key]
+        for chip in range(1, 13):
+            hdus[1].header[f"LIVETI{chip:02d}"] = 0.9 * total
+        for chip in (1, 2):
+            hdus[f"STDGTI{chip:02d}"].data["STOP"] /= 2
+        hdus.writeto(tmp_path / "a.fits")
+    header, table = events_of(exported[0])
+    target = Target("it", header["RA_OBJ"], header["DEC_OBJ"], header["ICM_Z"])
+    late = (table["TIME"] > total / 2) & np.isin(table["CCDNR"], (1, 2))
+    source = open_events([tmp_path / "a.fits"], grid, telescope=PN)
+    [(_, found)] = source.read([target])
+    assert not isinstance(found, InputError)
+    mean = 0.9 * total * (10 + 2 * 0.5) / 12
+    assert found["exposure"] == pytest.approx(mean, rel=1e-6)
+    assert found["n_phot"] == len(table) - late.sum() < len(table)
+    [note] = source.notes
+    assert "keyword LIVETInn makes" in note and "the smaller is used" in note
+    assert "at the area on axis (assumed: the cluster is on the axis" in source.facts["exposure"]
+    few = open_events([tmp_path / "a.fits"], grid, telescope=PN, cuts=EventCuts(
+        0xFFFFFFFF, 3, (1, 2), mission="xmm_pn"))  # fmt: skip
+    assert few.exposure.seconds == pytest.approx(0.45 * total, rel=1e-6)
+
+
+@pytest.mark.parametrize("projection", ["TAN", "SIN"])
+@pytest.mark.parametrize(("ra", "dec"), [(150.1, 2.2), (0.01, -60.0), (83.0, -89.9)])
+def test_sky_pixels_are_where_astropy_has_them(projection: str, ra: float, dec: float) -> None:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [25921.0, 25920.5]
+    wcs.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
+    x, y = np.random.default_rng(0).uniform(0, 52000, (2, 500))
+    expected = wcs.wcs_pix2world(x, y, 1)
+    pixels = SkyPixels(ra, dec, (25921.0, 25920.5), (-0.05 / 3600, 0.05 / 3600), projection)
+    found = pixels.to_sky(x, y)
+    away = np.mod(found[0] - expected[0] + 180, 360) - 180
+    assert np.abs(away * np.cos(np.radians(expected[1]))).max() * 3600 < 1e-5
+    assert np.abs(found[1] - expected[1]).max() * 3600 < 1e-5
+    assert np.isnan(pixels.to_sky(np.array([np.nan]), np.array([1.0]))[0]).all()
+
+
+def test_positions_of_old_keywords_are_the_same(exported: list[Path], tmp_path: Path) -> None:
+    with fits.open(exported[0]) as hdus:
+        for key in [key for key in hdus["EVENTS"].header if re.match(r"TC(TYP|RPX|RVL|DLT)", key)]:
+            del hdus["EVENTS"].header[key]
+        hdus.writeto(tmp_path / "a.fits")
+    new, old = (scan_event_file(f, "xmm_pn") for f in (exported[0], tmp_path / "a.fits"))
+    assert new.sky == old.sky is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "chip"), [("STDGTI04", 4), ("GTI00012", 12), ("GTI", 0), ("STDGTI", 0)]
+)
+def test_names_of_good_time_extensions(name: str, chip: int) -> None:
+    match = event_format("xmm_pn").good_times.extension.fullmatch(name)
+    assert match is not None and int(match[1] or 0) == chip
