@@ -127,6 +127,8 @@ def test_ingested_counts_are_the_mocks(
 def test_masses_of_event_files_are_those_of_the_mock(
     folder: Path, mock: Path, exported: list[Path], instrument: str, run_cli: RunCli
 ) -> None:
+    import icmass
+
     model = folder / "model"
     done = run_cli(
         "train", mock, "--model", "icm-1band", "--out", model, "--max-epochs", 3, "--device", "cpu"
@@ -134,13 +136,32 @@ def test_masses_of_event_files_are_those_of_the_mock(
     assert done.returncode == 0, done.stderr
     of_mock = run_cli("predict", model, mock, "--index", 1, "--json", "--device", "cpu")
     assert of_mock.returncode == 0, of_mock.stderr
-    options = ("--instrument", instrument, "--json", "--device", "cpu")
+    options = ("--json", "--device", "cpu")  # the model knows its telescope
     of_events = run_cli("predict", model, exported[1], *options)
     assert of_events.returncode == 0, of_events.stderr
-    masses = [json.loads(done.stdout)["clusters"][0] for done in (of_mock, of_events)]
+    same = run_cli("predict", model, exported[1], "--instrument", instrument, *options)
+    assert same.stdout == of_events.stdout
+    document = json.loads(of_events.stdout)
+    masses = [found["clusters"][0] for found in (json.loads(of_mock.stdout), document)]
     assert masses[0]["photons"] == masses[1]["photons"] == int(open_survey(mock)["n_phot"][1])
     assert masses[0]["ln_m500c"] == pytest.approx(masses[1]["ln_m500c"], abs=1e-4)
     assert 0 < masses[0]["ln_m500c_std"] < 5
+    other = run_cli("predict", model, exported[1], "--instrument", "erosita", *options)
+    assert (other.returncode, other.stdout) == (2, "")
+    [line] = other.stderr.splitlines()
+    assert "is erosita, the model was trained on photons of XMM-Newton EPIC-pn" in line
+    survey = open_survey(mock)
+    config = json.loads(survey.attrs["config"])
+    config["observe"]["instrument"] = "erosita"
+    told_masses = icmass.predict(
+        survey.assign_attrs(config=json.dumps(config)), model=model, index=[1], device="cpu"
+    )
+    [told] = [line for line in told_masses.warnings() if "photons of" in line]
+    assert told == (
+        "These are photons of eROSITA, the model was trained on those of XMM-Newton EPIC-pn: the "
+        "masses do not hold."
+    )
+    assert not any("photons of" in line for line in document["warnings"])
 
 
 def test_events_that_are_no_good_are_dropped(

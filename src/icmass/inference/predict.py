@@ -15,7 +15,7 @@ from icmass.inference.bundled import model_folder
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.masses import Masses
-from icmass.missions.registry import telescope_of
+from icmass.inference.trained_on import telescope_for
 from icmass.survey.catalog import checked_index, is_store, open_survey
 from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
@@ -145,7 +145,8 @@ def predict(
         clusters = _of_survey(inputs, index)
     else:
         files = [] if inputs is None else as_paths(inputs)
-        telescope = telescope_of(reading.get("instrument"))
+        telescope = telescope_for(ensemble.training.survey, reading.get("instrument"))
+        reading["instrument"] = telescope.instrument
         targets = read_targets(
             None if table is None else Path(table),
             ra,
@@ -158,7 +159,7 @@ def predict(
             notes=notes,
         )
         if images is not None:
-            sky = _sky_of_images(reading, seed)
+            sky = _sky_of_images(reading, seed) | {"telescope": telescope}
             clusters = of_images(
                 ensemble, as_paths(images), sky.pop("expmap"), targets[0], image_bands, **sky
             )
@@ -201,7 +202,6 @@ def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
         "exposure_kind": reading.get("expmap_kind") or "survey",
         "seconds": reading.get("exposure"),
         "mask": reading.get("mask"),
-        "telescope": telescope_of(reading.get("instrument")),
         "seed": seed,
     }
     if "min_visible" in reading:

@@ -109,6 +109,8 @@ class EventSource:
         return {
             "kind": "events",
             "files": [file.file.name for file in self.files],
+            "mission": self.backgrounds.telescope.mission,
+            "exposure_area": self.backgrounds.telescope.area,
             "exposure": self.exposure.assumption,
             "flag": f"{self.cuts.flag:#010x}",
             "pattern": self.cuts.pattern,

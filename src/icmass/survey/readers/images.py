@@ -179,6 +179,7 @@ def survey_from_images(
         told = given_exposure(seconds, 1.0, where="images", telescope=telescope).assumption
     facts |= {"exposure": told or describe_exposure(kind, factor, telescope)}
     facts |= {"masked": mask is not None, "min_visible": min_visible}
+    facts |= {"mission": telescope.mission, "exposure_area": telescope.area}
     attrs = survey_attrs(grid, preset="images", seed=seed, facts=facts)
     return survey_in_memory([cluster_values(target, maps, view)], grid, attrs)
 
