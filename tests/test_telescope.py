@@ -12,7 +12,7 @@ from scipy import stats
 from icmass.errors import InputError
 from icmass.telescope.instrument import load_instrument
 from icmass.telescope.ogip import read_arf, read_matrix, read_rmf
-from icmass.telescope.psf import PSF
+from icmass.telescope.psf import PSF, KingPSF
 from icmass.telescope.response import redistribution_from_matrix
 
 ARF_NAME = "erosita/onaxis_tm0_arf_filter_2023-01-17.fits.gz"
@@ -351,11 +351,11 @@ class TestPSF:
     def test_bad_parameters_are_refused(self):
         one = np.array([1.0])
         with pytest.raises(InputError):
-            PSF(one, -one, 1.5, 100.0)
+            KingPSF(one, -one, 1.5, 100.0)
         with pytest.raises(InputError):
-            PSF(one, one, 1.0, 100.0)
+            KingPSF(one, one, 1.0, 100.0)
         with pytest.raises(InputError):
-            PSF(one, 200 * one, 1.5, 100.0)
+            KingPSF(one, 200 * one, 1.5, 100.0)
 
 
 MEASURED = {

@@ -6,15 +6,25 @@ import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from typing import Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from icmass.errors import InputError
 from icmass.telescope.background import Background
 from icmass.telescope.ogip import read_arf, read_rmf
-from icmass.telescope.psf import PSF
+from icmass.telescope.psf import PSF, KingPSF, TabulatedPSF
+from icmass.telescope.psf_file import read_psf
 from icmass.telescope.response import Area, Redistribution, redistribution_from_facts
 
 Vignetting = Literal["survey", "onaxis"]
@@ -40,6 +50,9 @@ class Instrument:
         Whether area and sky background are averaged over a scanned field of view or on axis.
     sources : dict
         Where the numbers come from, by part.
+    field_radius_arcmin : float or None
+        Radius of the field of view of one pointing [arcmin]; None for a scanning telescope, which
+        sees all of a map.
     """
 
     name: str
@@ -49,6 +62,7 @@ class Instrument:
     background: Background
     vignetting: Vignetting
     sources: dict[str, str]
+    field_radius_arcmin: float | None = None
 
     def __post_init__(self) -> None:
         low, high = self.energy_range_kev
@@ -84,6 +98,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+_OTHER_AXES = ("probability", "radius_arcsec")
+"""Lists of a table that do not go with its energies."""
+
+
 class _Table(_Part):
     """Columns of equal length beside an increasing energy."""
 
@@ -96,7 +114,7 @@ class _Table(_Part):
             raise ValueError("energy_kev must increase over two values or more")
         for name in type(self).model_fields:
             column = getattr(self, name)
-            if isinstance(column, list) and name != "probability" and len(column) != n:
+            if isinstance(column, list) and name not in _OTHER_AXES and len(column) != n:
                 raise ValueError(f"{name} has {len(column)} values, energy_kev has {n}")
         return self
 
@@ -124,10 +142,38 @@ class _RedistributionFacts(_Table):
         return self
 
 
-class _PSFFacts(_Table):
+class _KingFacts(_Table):
+    kind: Literal["king"] = "king"
     core_arcsec: list[float]
-    slope: float
+    slope: float | list[float]
     max_radius_arcsec: float
+
+
+class _EncircledFacts(_Table):
+    kind: Literal["table"]
+    radius_arcsec: list[float]
+    encircled: list[list[float]]
+
+
+class _PSFFile(_Part):
+    kind: Literal["file"]
+    file: str
+
+
+def _psf_kind(facts: Any) -> str | None:
+    return facts.get("kind", "king") if isinstance(facts, dict) else None
+
+
+_PSFFacts = Annotated[
+    Annotated[_KingFacts, Tag("king")]
+    | Annotated[_EncircledFacts, Tag("table")]
+    | Annotated[_PSFFile, Tag("file")],
+    Discriminator(
+        _psf_kind,
+        custom_error_type="psf_kind",
+        custom_error_message="kind must be king, table or file",
+    ),
+]
 
 
 class _BackgroundFacts(_Table):
@@ -148,6 +194,7 @@ class _Facts(_Part):
     redistribution: _RedistributionFacts
     psf: _PSFFacts
     background: _BackgroundFacts
+    field_radius_arcmin: float | None = Field(None, gt=0)
 
 
 def load_instrument(
@@ -162,7 +209,8 @@ def load_instrument(
     Parameters
     ----------
     name : str
-        A built-in instrument (``"erosita"``), or the path of a JSON file of the same form.
+        A built-in instrument (``"erosita"``, ``"xmm_pn"``), or the path of a JSON file
+        of the same form.
     vignetting : {"survey", "onaxis"}
         Average over the scanned field of view, or on axis.
     arf, rmf : path, optional
@@ -177,7 +225,7 @@ def load_instrument(
     if vignetting not in ("survey", "onaxis"):
         raise InputError(f"{vignetting!r} is not survey or onaxis", field="vignetting")
     if name.endswith(".json"):
-        instrument = _from_facts(_read_file(name), vignetting)
+        instrument = _from_facts(_read_file(name), vignetting, Path(name).parent)
     else:
         instrument = _built_in(name, vignetting)
     if arf is None and rmf is None:
@@ -201,7 +249,7 @@ def _built_in(name: str, vignetting: Vignetting) -> Instrument:
     return _from_facts(_Facts.model_validate_json(text), vignetting)
 
 
-def _from_facts(facts: _Facts, vignetting: Vignetting) -> Instrument:
+def _from_facts(facts: _Facts, vignetting: Vignetting, folder: Path | None = None) -> Instrument:
     factor_energy = np.array(facts.vignetting.energy_kev)
     factor = np.array(facts.vignetting.survey)
     area = Area(np.array(facts.area.energy_kev), np.array(facts.area.onaxis_cm2))
@@ -218,16 +266,24 @@ def _from_facts(facts: _Facts, vignetting: Vignetting) -> Instrument:
             np.array(table.offset_ev),
             range_kev=table.channel_range_kev,
         ),
-        psf=PSF(
-            np.array(facts.psf.energy_kev),
-            np.array(facts.psf.core_arcsec),
-            facts.psf.slope,
-            facts.psf.max_radius_arcsec,
-        ),
+        psf=_psf(facts.psf, folder),
         background=_background(facts.background, vignetting, factor_energy, factor),
         vignetting=vignetting,
         sources=facts.sources,
+        field_radius_arcmin=facts.field_radius_arcmin,
     )
+
+
+def _psf(facts: _KingFacts | _EncircledFacts | _PSFFile, folder: Path | None) -> PSF:
+    if isinstance(facts, _PSFFile):
+        return read_psf(facts.file if folder is None else folder / facts.file)
+    energy = np.array(facts.energy_kev)
+    if isinstance(facts, _EncircledFacts):
+        if len({len(row) for row in facts.encircled} | {len(facts.radius_arcsec)}) > 1:
+            raise InputError("every row must have one value a radius", field="psf.encircled")
+        return TabulatedPSF(energy, np.array(facts.radius_arcsec), np.array(facts.encircled))
+    slope = np.array(facts.slope) if isinstance(facts.slope, list) else facts.slope
+    return KingPSF(energy, np.array(facts.core_arcsec), slope, facts.max_radius_arcsec)
 
 
 def _background(
@@ -255,5 +311,8 @@ def _read_file(name: str) -> _Facts:
         return _Facts.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "JSON"
+        path = [str(part) for part in first["loc"]]
+        if path[:1] == ["psf"]:
+            del path[1:2]  # the kind, which pydantic names too
+        field = ".".join(path) or "JSON"
         raise InputError(first["msg"], file=name, field=field) from None

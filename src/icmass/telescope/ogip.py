@@ -39,9 +39,9 @@ def read_arf(file: FilePath) -> Area:
     Area
         Nodes at the centres of the bins, and at the outer edges.
     """
-    with _open(file) as hdus:
+    with open_fits(file) as hdus:
         table = _find(hdus, file, name="SPECRESP", classes=("SPECRESP",))
-        area = _column(table, "SPECRESP", file, unit="cm2")
+        area = read_column(table, "SPECRESP", file, unit="cm2")
         low, high = _energy_bins(table, file)
     if (area < 0).any():
         raise InputError("the area is negative", file=file, field="SPECRESP")
@@ -89,7 +89,7 @@ def read_matrix(
     channel_edges_kev : ndarray, shape (c + 1,)
     matrix : ndarray, shape (n, c)
     """
-    with _open(file) as hdus:
+    with open_fits(file) as hdus:
         bounds = _find(hdus, file, name="EBOUNDS", classes=("EBOUNDS",))
         table = _find(
             hdus,
@@ -137,12 +137,12 @@ def _fill(table: fits.BinTableHDU, n_channels: int, file: FilePath) -> np.ndarra
 
 
 def _channel_edges(table: fits.BinTableHDU, file: FilePath) -> np.ndarray:
-    low, high = (_column(table, name, file, unit="keV") for name in ("E_MIN", "E_MAX"))
+    low, high = (read_column(table, name, file, unit="keV") for name in ("E_MIN", "E_MAX"))
     return _increasing(low, high, file, "E_MIN")
 
 
 def _energy_bins(table: fits.BinTableHDU, file: FilePath) -> tuple[np.ndarray, np.ndarray]:
-    low, high = (_column(table, name, file, unit="keV") for name in ("ENERG_LO", "ENERG_HI"))
+    low, high = (read_column(table, name, file, unit="keV") for name in ("ENERG_LO", "ENERG_HI"))
     _increasing(low, high, file, "ENERG_LO")
     return low, high
 
@@ -154,7 +154,7 @@ def _increasing(low: np.ndarray, high: np.ndarray, file: FilePath, field: str) -
     return edges
 
 
-def _column(table: fits.BinTableHDU, name: str, file: FilePath, *, unit: str) -> np.ndarray:
+def read_column(table: fits.BinTableHDU, name: str, file: FilePath, *, unit: str) -> np.ndarray:
     """Return a column in the unit wanted; a column without unit has it already."""
     from astropy import units as u
 
@@ -193,7 +193,7 @@ def _find(
 
 
 @contextmanager
-def _open(file: FilePath) -> Iterator[fits.HDUList]:
+def open_fits(file: FilePath) -> Iterator[fits.HDUList]:
     """Open a FITS file whole; whatever is wrong with it is an `InputError`."""
     from astropy.io import fits
 
