@@ -12,7 +12,7 @@ from scipy import stats
 from icmass.errors import InputError
 from icmass.telescope.instrument import load_instrument
 from icmass.telescope.ogip import read_arf, read_matrix, read_rmf
-from icmass.telescope.psf import PSF, KingPSF
+from icmass.telescope.psf import KingPSF
 from icmass.telescope.response import redistribution_from_matrix
 
 ARF_NAME = "erosita/onaxis_tm0_arf_filter_2023-01-17.fits.gz"

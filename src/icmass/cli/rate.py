@@ -30,20 +30,34 @@ def rate(
         Path | None, typer.Option(help="OGIP RMF in place of the built-in redistribution.")
     ] = None,
     survey_average: Annotated[
-        bool, typer.Option("--survey-average", help="Area averaged over the scanned field of view.")
+        bool, typer.Option("--survey-average", help="Area averaged over the field of view.")
     ] = False,
+    instrument: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE", help="Telescope: erosita, xmm_pn, or a JSON file of one."
+        ),
+    ] = "erosita",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show eROSITA count rates (seven telescopes) per unit XSPEC apec norm, and the fluxes."""
+    """Show count rates per unit XSPEC apec norm, and the fluxes; of eROSITA (seven telescopes)."""
     import icmass
 
     rates = icmass.rate(
-        kt, redshift, abundance=abundance, nh=nh, arf=arf, rmf=rmf, survey_average=survey_average
+        kt,
+        redshift,
+        abundance=abundance,
+        nh=nh,
+        arf=arf,
+        rmf=rmf,
+        survey_average=survey_average,
+        instrument=instrument,
     )
     if as_json:
         typer.echo(json.dumps(_document(rates), indent=1))
         return
     area = "user's ARF" if arf else ("survey average" if survey_average else "on axis")
+    area += "" if instrument == "erosita" else f", {Path(instrument).stem}"
     _print(rates, f"apec kT {kt:g} keV, Z {abundance:g}, z {redshift:g}, N_H {nh:g}e20; {area}")
 
 

@@ -28,6 +28,12 @@ def simulate(
     preset: Annotated[
         str, typer.Option(help="erosita, phox, demo, efeds, or erass1 to erass8.")
     ] = "erosita",
+    instrument: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Telescope: erosita, xmm_pn, or a JSON file of one."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the survey.")] = 1,
     workers: options.Workers = 1,
     scheduler: options.Scheduler = None,
@@ -66,6 +72,7 @@ def simulate(
         made = icmass.simulate(
             preset,
             n=n,
+            instrument=instrument,
             seed=seed,
             out=out,
             catalogue=catalogue,

@@ -24,8 +24,9 @@ def rate(
     arf: str | Path | None = None,
     rmf: str | Path | None = None,
     survey_average: bool = False,
+    instrument: str | Path = "erosita",
 ) -> Rates:
-    """Return eROSITA's count rates (seven telescopes) of a hot plasma, and its fluxes.
+    """Return the count rates that a telescope has of a hot plasma, and its fluxes.
 
     Parameters
     ----------
@@ -41,7 +42,10 @@ def rate(
     arf, rmf : path, optional
         OGIP files in place of the built-in area and redistribution.
     survey_average : bool
-        Area averaged over the scanned field of view; default: on axis.
+        Area averaged over the field of view; default: on axis.
+    instrument : str or path
+        A built-in instrument, ``"erosita"`` (seven telescopes) or ``"xmm_pn"`` (EPIC-pn, medium
+        filter), or a JSON file of the same form.
 
     Returns
     -------
@@ -65,11 +69,12 @@ def rate(
     if survey_average and arf is not None:
         why = "an ARF is taken as it is"
         raise InputError(why, field="--survey-average", hint="leave one of the two out")
-    instrument = load_instrument(
+    telescope = load_instrument(
+        str(instrument),
         vignetting="survey" if survey_average else "onaxis",
         arf=None if arf is None else Path(arf),
         rmf=None if rmf is None else Path(rmf),
     )
     kev = float(u.Quantity(kt, u.keV).value)
     column = float(u.Quantity(nh, 1e20 * u.cm**-2).value)
-    return count_rates(kev, abundance, redshift, column, instrument, tuple(bands))
+    return count_rates(kev, abundance, redshift, column, telescope, tuple(bands))

@@ -29,7 +29,8 @@ class ObserveConfig(BaseModel):
     Parameters
     ----------
     instrument : str
-        Name of a built-in instrument.
+        A built-in instrument (``erosita``, ``xmm_pn``) or a JSON file of the same form. One that
+        points, as ``xmm_pn``, sees a disc about the cluster; the rest of the map has coverage 0.
     vignetting : {"survey", "onaxis"}
         Effective area averaged over the field of view by the scan, or on axis.
     arf, rmf : str or None

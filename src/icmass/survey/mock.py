@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,12 +16,14 @@ from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
 from icmass.survey.twin_report import honoured
 from icmass.survey.write import Progress, simulate_survey
+from icmass.telescope.instrument import load_instrument
 
 
 def simulate(
     preset: str = "erosita",
     *,
     n: int | None = None,
+    instrument: str | Path | None = None,
     seed: int = 1,
     out: str | Path | None = None,
     catalogue: str | Path | None = None,
@@ -48,6 +51,9 @@ def simulate(
         ``"erosita"``, ``"phox"``, ``"demo"``, ``"efeds"``, or ``"erass1"`` to ``"erass8"``.
     n : int, optional
         Number of clusters; of a catalogue, its first rows (default: all).
+    instrument : str or path, optional
+        The telescope: ``"erosita"``, ``"xmm_pn"``, or a JSON file of the same form; the same as
+        ``observe.instrument`` among the `assignments`. Default: the preset's.
     seed : int
         Seed of the survey.
     out : path, optional
@@ -98,6 +104,9 @@ def simulate(
     """
     if n is None and catalogue is None:
         raise InputError("is missing", field="--n", hint="give it, or a --catalogue")
+    if instrument is not None:
+        load_instrument(str(instrument))  # what is wrong with it shows before anything is written
+        assignments = (*assignments, f"observe.instrument={json.dumps(str(instrument))}")
     resolved = resolve_config(
         preset,
         None if config is None else Path(config),

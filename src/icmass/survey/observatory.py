@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from icmass.observe.coverage import draw_coverage
+from icmass.observe.coverage import draw_coverage, field_of_view
 from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.spectra import FoldedSpectra
@@ -30,6 +30,8 @@ class Observatory:
     table : PlasmaTable
     instrument : Instrument
     grid : Grid
+    hides : bool
+        Whether maps have a coverage: that of the configuration, or the telescope's field of view.
     """
 
     def __init__(self, config: SurveyConfig) -> None:
@@ -41,6 +43,8 @@ class Observatory:
             observe.instrument, vignetting=observe.vignetting, arf=observe.arf, rmf=observe.rmf
         )
         self.grid = Grid(observe.n_pixels, observe.half_width_mpc_h, observe.bands)
+        points = self.instrument.field_radius_arcmin is not None
+        self.hides = points or observe.coverage is not None
         self.folder = lru_cache(maxsize=64)(self._folder)
         self.unresolved_rates = lru_cache(maxsize=64)(self._unresolved_rates)
 
@@ -112,10 +116,11 @@ class Observatory:
         arcmin: float,
         rng: np.random.Generator,
     ) -> np.ndarray | None:
+        field = self._field_of_view(arcmin)
         if self.config.coverage is None:
-            return None
+            return field
         rate = folder.agn[1][folder.agn_row(sources.photon_index, sources.absorbed)]
-        return draw_coverage(
+        drawn = draw_coverage(
             self.config.coverage,
             sources,
             rate * sources.flux * exposure,
@@ -123,4 +128,14 @@ class Observatory:
             half_width=self.grid.half_width,
             arcsec_per_mpc_h=60 * arcmin,
             rng=rng,
+        )
+        return drawn if field is None else drawn * field
+
+    def _field_of_view(self, arcmin: float) -> np.ndarray | None:
+        """Return 1 within the field of view of a pointing at the cluster, 0 beyond, (y, x)."""
+        radius = self.instrument.field_radius_arcmin
+        if radius is None:
+            return None
+        return field_of_view(
+            radius / arcmin, n_pixels=self.grid.n_pixels, half_width=self.grid.half_width
         )

@@ -125,7 +125,7 @@ class Simulator:
         names += [] if self.universes is None else ["universe"]
         names += [] if self.twins is None else ["L_X_emitted_ce", "L_X_soft_ce"]
         names += ["ra", "dec"] if self.config.observe.sky else []
-        names += ["coverage"] if self.config.observe.coverage else []
+        names += ["coverage"] if self.observatory.hides else []
         return names
 
     def universe(self, cluster: int) -> int:
