@@ -6,7 +6,7 @@ that the aperture that the file is for drops out. Vignetting: the calibration fi
 the field of view. Redistribution: quantiles of an rmfgen matrix. Sky background: the same spectrum
 of local bubble, Galactic halo and unresolved cosmic background as eROSITA's, which fits eFEDS,
 through this area. Particles: observations with the filter wheel closed. Point spread function: the
-King profile of the calibration files.
+King profile of the calibration files, whose half-energy width is 21 arcsec.
 
 What is approximate: the effective area is known to 5 per cent (EPIC calibration status,
 XMM-SOC-CAL-TN-0018), and the point spread function on axis is used for all of the field. Gaps
@@ -201,7 +201,8 @@ SOURCES = {
     "vignetting": "XRT1_XAREAEF_0010.CCF, mirrors alone, mean over a disc of 14 arcmin",
     "redistribution": "rmfgen matrix, patterns 0-4: quantiles rounded to eV",
     "psf": "King profile on axis of XRT3_XPSF (Ghizzardi 2002, XMM-SOC-CAL-TN-0029), wings end at "
-    "5 arcmin as in the calibration; off axis the same",
+    "5 arcmin as in the calibration; half-energy width 21 arcsec (the mirrors alone 15, Aschenbach "
+    "et al. 2000, astro-ph/0007256); off axis the same",
     "background": "sky: local bubble, Galactic halo and 0.82 of the cosmic background of De Luca & "
     "Molendi 2004 (A&A 419, 837), as for eROSITA, through this area, 10 per cent; particles: "
     "filter wheel closed, two public stacks, 17 per cent; scatter from pointing to pointing 8 per "
