@@ -32,6 +32,21 @@ def test_keys_are_those_of_set():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("observe.exposure=20000", "observe.exposure_s"),
+        ("observe.sky.n_survey=2", "observe.sky.n_surveys"),
+        ("nonsense=1", None),
+    ],
+)
+def test_an_unknown_key_is_refused_with_what_it_may_stand_for(text: str, meant: str | None):
+    with pytest.raises(InputError) as caught:
+        resolve_config("erass1", None, (text,))
+    assert caught.value.field == text.split("=")[0]
+    assert caught.value.hint == (meant and f"is it {meant}?")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_is_printed_is_read_back(preset: str, tmp_path: Path):
     config = resolve_config(preset, None, ("gas.t_kev=4.5",), ("tng", "more-agn"))

@@ -73,16 +73,10 @@ def draw_coverage(
     return coverage.astype(np.float16)
 
 
-def field_of_view(radius: float, *, n_pixels: int, half_width: float) -> np.ndarray:
-    """Return the coverage of a pointing at the map's centre, float16 (y, x): 1 within a disc.
-
-    Parameters
-    ----------
-    radius : float
-        Radius of the field of view [comoving Mpc/h], as `half_width`.
-    """
+def off_axis_angle(n_pixels: int, half_width: float, arcmin_per_mpc_h: float) -> np.ndarray:
+    """Return how far each pixel is from the map's centre [arcmin], (y, x)."""
     centre = (np.arange(n_pixels) + 0.5) * (2 * half_width / n_pixels) - half_width
-    return (np.hypot(centre, centre[:, None]) <= radius).astype(np.float16)
+    return np.hypot(centre, centre[:, None]) * arcmin_per_mpc_h
 
 
 def _near(centre: np.ndarray, at: float, radius: float) -> slice:

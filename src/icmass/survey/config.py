@@ -31,6 +31,7 @@ class ObserveConfig(BaseModel):
     instrument : str
         A built-in instrument (``erosita``, ``xmm_pn``) or a JSON file of the same form. One that
         points, as ``xmm_pn``, sees a disc about the cluster; the rest of the map has coverage 0.
+        With ``vignetting: onaxis`` the coverage falls off axis as the effective area does.
     vignetting : {"survey", "onaxis"}
         Effective area averaged over the field of view by the scan, or on axis.
     arf, rmf : str or None

@@ -6,12 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from icmass.observe.coverage import draw_coverage, field_of_view
+from icmass.observe.coverage import draw_coverage, off_axis_angle
 from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.spectra import FoldedSpectra
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import SurveyConfig
+from icmass.telescope.background import Background
 from icmass.telescope.instrument import load_instrument
 from icmass.universe.agn import Sources, unresolved_field_flux
 from icmass.universe.fluctuations import BrightnessField
@@ -43,7 +44,7 @@ class Observatory:
             observe.instrument, vignetting=observe.vignetting, arf=observe.arf, rmf=observe.rmf
         )
         self.grid = Grid(observe.n_pixels, observe.half_width_mpc_h, observe.bands)
-        points = self.instrument.field_radius_arcmin is not None
+        points = self.instrument.field_of_view is not None
         self.hides = points or observe.coverage is not None
         self.folder = lru_cache(maxsize=64)(self._folder)
         self.unresolved_rates = lru_cache(maxsize=64)(self._unresolved_rates)
@@ -88,15 +89,7 @@ class Observatory:
             seen = self._detected(photons, arcmin, of_photons)
             maps[component] = bin_photons(seen, grid, coverage, of_photons)
         if config.background:
-            maps[2] = background_map(
-                self.instrument.background,
-                grid,
-                exposure=exposure,
-                arcmin_per_mpc_h=arcmin,
-                coverage=coverage,
-                rng=of_background,
-                resolved_rate=self.unresolved_rates(nh_1e20) if config.agn else 0.0,
-            )
+            maps[2] = self._background(coverage, exposure, nh_1e20, arcmin, of_background)
         return maps, coverage
 
     def _detected(self, photons: Photons, arcmin: float, rng: np.random.Generator) -> Photons:
@@ -116,9 +109,9 @@ class Observatory:
         arcmin: float,
         rng: np.random.Generator,
     ) -> np.ndarray | None:
-        field = self._field_of_view(arcmin)
+        field = self._field(arcmin)
         if self.config.coverage is None:
-            return field
+            return None if field is None else field.astype(np.float16)
         rate = folder.agn[1][folder.agn_row(sources.photon_index, sources.absorbed)]
         drawn = draw_coverage(
             self.config.coverage,
@@ -129,13 +122,47 @@ class Observatory:
             arcsec_per_mpc_h=60 * arcmin,
             rng=rng,
         )
-        return drawn if field is None else drawn * field
+        return drawn if field is None else (drawn * field).astype(np.float16)
 
-    def _field_of_view(self, arcmin: float) -> np.ndarray | None:
-        """Return 1 within the field of view of a pointing at the cluster, 0 beyond, (y, x)."""
-        radius = self.instrument.field_radius_arcmin
-        if radius is None:
+    def _field(self, arcmin: float) -> np.ndarray | None:
+        """Return the exposure in the field of view of a pointing at the cluster, (y, x), or None.
+
+        With an area that is the mean of the field it is the same everywhere in it.
+        """
+        field = self.instrument.field_of_view
+        if field is None:
             return None
-        return field_of_view(
-            radius / arcmin, n_pixels=self.grid.n_pixels, half_width=self.grid.half_width
-        )
+        theta = off_axis_angle(self.grid.n_pixels, self.grid.half_width, arcmin)
+        onaxis = self.config.vignetting == "onaxis"
+        return field.vignetting(theta) if onaxis else field.sees(theta).astype(float)
+
+    def _background(
+        self,
+        coverage: np.ndarray | None,
+        exposure: float,
+        nh_1e20: float,
+        arcmin: float,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Return counts of sky and particles; off axis, particles are not vignetted."""
+
+        def drawn(
+            background: Background, seen: np.ndarray | None, resolved: np.ndarray | float
+        ) -> np.ndarray:
+            return background_map(
+                background,
+                self.grid,
+                exposure=exposure,
+                arcmin_per_mpc_h=arcmin,
+                coverage=seen,
+                rng=rng,
+                resolved_rate=resolved,
+            )
+
+        resolved = self.unresolved_rates(nh_1e20) if self.config.agn else 0.0
+        field = self._field(arcmin)
+        if coverage is None or field is None:
+            return drawn(self.instrument.background, coverage, resolved)
+        sky, particles = self.instrument.background.parts()
+        unvignetted = np.divide(coverage, field, out=np.zeros(field.shape), where=field > 0)
+        return drawn(sky, coverage, resolved) + drawn(particles, unvignetted, 0.0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from icmass.errors import InputError
 from icmass.survey.config import EFEDS_GAS, SurveyConfig
@@ -139,7 +140,19 @@ def resolve_config(
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
         given = f" (given {first['input']!r})" if not isinstance(first["input"], dict) else ""
-        raise InputError(first["msg"] + given, file=file, field=field) from None
+        hint = _similar(first["loc"]) if first["type"] == "extra_forbidden" else None
+        raise InputError(first["msg"] + given, file=file, field=field, hint=hint) from None
+
+
+def _similar(path: tuple[int | str, ...]) -> str | None:
+    """Return a hint at the parameter that an unknown one may stand for."""
+    model: type[BaseModel] = SurveyConfig
+    for part in path[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        model = next(kind for kind in kinds if issubclass(kind, BaseModel))
+    found = get_close_matches(str(path[-1]), model.model_fields, n=1)
+    return f"is it {'.'.join(map(str, (*path[:-1], *found)))}?" if found else None
 
 
 def _set_universes(tree: dict[str, Any], universes: int) -> None:

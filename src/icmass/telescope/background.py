@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class Background:
                 raise InputError("must increase", field=f"background.{name}")
         if not 0 <= self.excess_fraction < 1 or not self.cell_arcmin > 0:
             raise InputError("not a fraction of a cell", field="background.excess_fraction")
+
+    def parts(self) -> tuple[Self, Self]:
+        """Return the sky alone, and the particles alone."""
+        nothing = np.zeros_like(self.sky)
+        return replace(self, particles=nothing), replace(self, sky=nothing)
 
     def rate(self, lo_kev: float, hi_kev: float) -> tuple[float, float]:
         """Return the rates in a PI band.

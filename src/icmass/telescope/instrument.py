@@ -14,7 +14,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
-    Field,
     Tag,
     ValidationError,
     model_validator,
@@ -22,6 +21,7 @@ from pydantic import (
 
 from icmass.errors import InputError
 from icmass.telescope.background import Background
+from icmass.telescope.field import FieldOfView
 from icmass.telescope.ogip import read_arf, read_rmf
 from icmass.telescope.psf import PSF, KingPSF, TabulatedPSF
 from icmass.telescope.psf_file import read_psf
@@ -50,9 +50,8 @@ class Instrument:
         Whether area and sky background are averaged over a scanned field of view or on axis.
     sources : dict
         Where the numbers come from, by part.
-    field_radius_arcmin : float or None
-        Radius of the field of view of one pointing [arcmin]; None for a scanning telescope, which
-        sees all of a map.
+    field_of_view : FieldOfView or None
+        What one pointing sees; None for a scanning telescope, which sees all of a map.
     """
 
     name: str
@@ -62,7 +61,7 @@ class Instrument:
     background: Background
     vignetting: Vignetting
     sources: dict[str, str]
-    field_radius_arcmin: float | None = None
+    field_of_view: FieldOfView | None = None
 
     def __post_init__(self) -> None:
         low, high = self.energy_range_kev
@@ -183,6 +182,12 @@ class _BackgroundFacts(_Table):
     cell_arcmin: float
 
 
+class _FieldFacts(_Part):
+    radius_arcmin: float
+    theta_arcmin: list[float]
+    factor: list[float]
+
+
 class _Facts(_Part):
     """The file of an instrument."""
 
@@ -194,7 +199,7 @@ class _Facts(_Part):
     redistribution: _RedistributionFacts
     psf: _PSFFacts
     background: _BackgroundFacts
-    field_radius_arcmin: float | None = Field(None, gt=0)
+    field_of_view: _FieldFacts | None = None
 
 
 def load_instrument(
@@ -270,8 +275,15 @@ def _from_facts(facts: _Facts, vignetting: Vignetting, folder: Path | None = Non
         background=_background(facts.background, vignetting, factor_energy, factor),
         vignetting=vignetting,
         sources=facts.sources,
-        field_radius_arcmin=facts.field_radius_arcmin,
+        field_of_view=_field(facts.field_of_view),
     )
+
+
+def _field(facts: _FieldFacts | None) -> FieldOfView | None:
+    if facts is None:
+        return None
+    theta, factor = np.array(facts.theta_arcmin), np.array(facts.factor)
+    return FieldOfView(facts.radius_arcmin, theta, factor)
 
 
 def _psf(facts: _KingFacts | _EncircledFacts | _PSFFile, folder: Path | None) -> PSF:
