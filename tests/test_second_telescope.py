@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from conftest import RunCli, beta_model_survey
 from event_files import good, write
 from icmass.errors import InputError
 from icmass.missions.registry import (
-    Telescope,
     event_format,
     get_mission,
     known_missions,
     mission_of,
+    telescope_of,
 )
 from icmass.missions.xmm_pn.reading import live_fractions, pixels_of_patterns, stated_exposure
 from icmass.survey.catalog import counts, open_survey
@@ -36,8 +35,7 @@ from icmass.survey.writers.cluster_view import map_grid
 from icmass.survey.writers.events import write_events
 
 PIXELS, N = 32, 24
-PN = Telescope("xmm_pn", "erosita")
-"""Read as pn's; the instrument gives the background alone, which nothing here looks at."""
+PN = telescope_of("xmm_pn")
 PLACE = ("--ra", 150, "--dec", 2, "--redshift", 0.2)
 
 
@@ -47,29 +45,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def instrument(folder: Path) -> str:
-    """A file of an instrument called xmm_pn; its numbers are another's, which nothing here asks."""
-    data = resources.files("icmass.telescope") / "data" / "erosita.json"
-    facts = json.loads(data.read_text(encoding="utf-8")) | {"name": "xmm_pn"}
-    file = folder / "xmm_pn.json"
-    file.write_text(json.dumps(facts), encoding="utf-8")
-    return str(file)
-
-
-@pytest.fixture(scope="module")
-def mock(folder: Path, instrument: str) -> Path:
+def mock(folder: Path) -> Path:
     import icmass
 
-    keys = [f"observe.instrument={instrument}", f"observe.n_pixels={PIXELS}"]
-    icmass.simulate("demo", n=N, seed=2, out=folder / "mock.zarr", assignments=keys)
-    return folder / "mock.zarr"
+    keys = ["observe.vignetting=onaxis", f"observe.n_pixels={PIXELS}"]
+    out = folder / "mock.zarr"
+    icmass.simulate("demo", n=N, seed=2, out=out, instrument="xmm_pn", assignments=keys)
+    return out
 
 
 @pytest.fixture(scope="module")
 def exported(folder: Path, mock: Path) -> list[Path]:
     import icmass
 
-    return icmass.export(mock, "events", folder / "events", index=[0, 1, 2], seed=4).files
+    files = icmass.export(mock, "events", folder / "events", index=[0, 1, 2], seed=4).files
+    assert [file.name[14:] for file in files] == ["events.fits", "expmap.fits"] * 3
+    return files[::2]
+
+
+def expmap_of(file: Path) -> Path:
+    return file.with_name(file.name.replace("_events", "_expmap"))
 
 
 def events_of(file: Path) -> tuple[fits.Header, np.ndarray]:
@@ -105,27 +100,36 @@ def test_a_mock_is_written_as_sas_writes_it(mock: Path, exported: list[Path]) ->
 
 
 def test_ingested_counts_are_the_mocks(
-    folder: Path, mock: Path, exported: list[Path], instrument: str, run_cli: RunCli
+    folder: Path, mock: Path, exported: list[Path], run_cli: RunCli
 ) -> None:
     survey = open_survey(mock)
     for i, file in enumerate(exported):
         out = folder / f"back-{i}.zarr"
-        how = ("--instrument", instrument, "--pixels", PIXELS)
+        how = ("--instrument", "xmm_pn", "--pixels", PIXELS)
+        how += ("--expmap", expmap_of(file), "--expmap-kind", "survey")
         done = run_cli("ingest", "esass", file, *how, "--out", out)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         n = int(survey["n_phot"][i])
         assert done.stdout == f"{out}: 1 clusters; events: {n:,} counted\n"
         found = open_survey(out)
         np.testing.assert_array_equal(counts(found)[0], counts(survey, np.array([i]))[0])
-        for name in ("exposure", "redshift", "nh"):
+        for name in ("redshift", "nh"):
             assert float(found[name][0]) == pytest.approx(float(survey[name][i]), rel=1e-6)
+        coverage = survey["coverage"][i].values
+        assert 0 < coverage[coverage > 0].min() < 0.5 and (coverage == 0).any()
+        # a mock's exposure is that on the axis, real data's the largest of a pixel
+        seconds = [
+            float(of["exposure"][k]) * of["coverage"][k].values.astype(float)
+            for of, k in ((survey, i), (found, 0))
+        ]
+        np.testing.assert_allclose(seconds[1], seconds[0], rtol=2e-3)
         facts = json.loads(found.attrs["observed"])
         assert (facts["flag"], facts["pattern"]) == ("0xffffffff", 3)
-        assert facts["exposure"].startswith("keyword EXPOSUnn, at the survey-average area")
+        assert facts["exposure"] == "exposure maps, in seconds at the area on axis"
 
 
 def test_masses_of_event_files_are_those_of_the_mock(
-    folder: Path, mock: Path, exported: list[Path], instrument: str, run_cli: RunCli
+    folder: Path, mock: Path, exported: list[Path], run_cli: RunCli
 ) -> None:
     import icmass
 
@@ -136,16 +140,18 @@ def test_masses_of_event_files_are_those_of_the_mock(
     assert done.returncode == 0, done.stderr
     of_mock = run_cli("predict", model, mock, "--index", 1, "--json", "--device", "cpu")
     assert of_mock.returncode == 0, of_mock.stderr
-    options = ("--json", "--device", "cpu")  # the model knows its telescope
+    sky = ("--expmap", expmap_of(exported[1]), "--expmap-kind", "survey")
+    options = (*sky, "--json", "--device", "cpu")  # the model knows its telescope
     of_events = run_cli("predict", model, exported[1], *options)
     assert of_events.returncode == 0, of_events.stderr
-    same = run_cli("predict", model, exported[1], "--instrument", instrument, *options)
+    same = run_cli("predict", model, exported[1], "--instrument", "xmm_pn", *options)
     assert same.stdout == of_events.stdout
     document = json.loads(of_events.stdout)
     masses = [found["clusters"][0] for found in (json.loads(of_mock.stdout), document)]
     assert masses[0]["photons"] == masses[1]["photons"] == int(open_survey(mock)["n_phot"][1])
-    assert masses[0]["ln_m500c"] == pytest.approx(masses[1]["ln_m500c"], abs=1e-4)
-    assert 0 < masses[0]["ln_m500c_std"] < 5
+    # the same seconds a pixel, of which 2 per cent are now in the exposure, now in the coverage
+    assert masses[0]["ln_m500c"] == pytest.approx(masses[1]["ln_m500c"], abs=0.02)
+    assert 0.1 < masses[0]["ln_m500c_std"] < 5
     other = run_cli("predict", model, exported[1], "--instrument", "erosita", *options)
     assert (other.returncode, other.stdout) == (2, "")
     [line] = other.stderr.splitlines()
@@ -156,7 +162,7 @@ def test_masses_of_event_files_are_those_of_the_mock(
     told_masses = icmass.predict(
         survey.assign_attrs(config=json.dumps(config)), model=model, index=[1], device="cpu"
     )
-    [told] = [line for line in told_masses.warnings() if "photons of" in line]
+    [told] = [line for line in told_masses.warnings if "photons of" in line]
     assert told == (
         "These are photons of eROSITA, the model was trained on those of XMM-Newton EPIC-pn: the "
         "masses do not hold."
@@ -210,11 +216,9 @@ def test_pn_is_refused_where_erosita_is_asked_for(
     assert not (tmp_path / "x.zarr").exists()
 
 
-def test_erosita_is_refused_where_pn_is_asked_for(
-    instrument: str, tmp_path: Path, run_cli: RunCli
-) -> None:
+def test_erosita_is_refused_where_pn_is_asked_for(tmp_path: Path, run_cli: RunCli) -> None:
     file = write(tmp_path / "e.fits", good(20))
-    how = ("--instrument", instrument, "--out", tmp_path / "x.zarr")
+    how = ("--instrument", "xmm_pn", "--out", tmp_path / "x.zarr")
     done = run_cli("ingest", "esass", file, *PLACE, *how)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
