@@ -59,7 +59,7 @@ def esass(
     resume: options.Resume = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a survey.")] = False,
 ) -> None:
-    """Make a survey of clusters in eROSITA event files: maps in each cluster's comoving frame.
+    """Make a survey of clusters in event files: maps in each cluster's comoving frame.
 
     Of many files, up to a whole sky, each cluster is read from those that its map reaches into; a
     photon that is in two is counted once. Files and clusters that cannot be read are listed, and

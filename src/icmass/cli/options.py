@@ -84,8 +84,8 @@ Instrument = Annotated[
     str | None,
     Option(
         metavar="NAME",
-        help="What telescope the files are of: erosita (default), another known one, or a JSON "
-        "file of one.",
+        help="Telescope that the files are of: erosita, xmm_pn, or a JSON file of one; default: "
+        "erosita, or what the model was trained for.",
     ),
 ]
 Flag = Annotated[

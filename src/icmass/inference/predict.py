@@ -81,7 +81,8 @@ def predict(
     Parameters
     ----------
     inputs : path, sequence of path, or Dataset
-        A survey (a Zarr store or an open one) or eSASS event files; none with `images`.
+        A survey (a Zarr store or an open one) or event files of the telescope that the model was
+        trained for; none with `images`.
     model : Ensemble, str or path, optional
         What `load_model` returned or takes; default: ``"erosita-v1"``.
     ra, dec : float or Quantity, optional
