@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,13 @@ from icmass.survey.readers.esass import open_events
 from icmass.survey.readers.event_binning import OUTCOMES
 from icmass.survey.readers.event_cuts import EventCuts, cuts_of
 from icmass.survey.readers.events import scan_event_file
+from icmass.survey.readers.exposure import exposure_factors
+from icmass.survey.readers.images import survey_from_images
 from icmass.survey.readers.observed import Target
 from icmass.survey.readers.sky_pixels import SkyPixels
 from icmass.survey.writers.cluster_view import map_grid
 from icmass.survey.writers.events import write_events
+from icmass.telescope.instrument import load_instrument
 
 PIXELS, N = 32, 24
 PN = telescope_of("xmm_pn")
@@ -207,8 +212,9 @@ def test_events_that_are_no_good_are_dropped(
 def test_pn_is_refused_where_erosita_is_asked_for(
     exported: list[Path], tmp_path: Path, run_cli: RunCli
 ) -> None:
-    for command in (["ingest", "esass", exported[0], "--out", tmp_path / "x.zarr"], ["predict"]):
-        done = run_cli(*command, *([exported[0]] if len(command) == 1 else []), *PLACE)
+    file, out = exported[0], tmp_path / "x.zarr"
+    for command in (["ingest", "esass", file, "--out", out], ["predict", file]):
+        done = run_cli(*command, *PLACE)
         assert (done.returncode, done.stdout) == (2, "")
         [line] = done.stderr.splitlines()
         assert "keyword TELESCOP: is XMM: icmass reads eROSITA" in line
@@ -373,3 +379,50 @@ def test_positions_of_old_keywords_are_the_same(exported: list[Path], tmp_path: 
 def test_names_of_good_time_extensions(name: str, chip: int) -> None:
     match = event_format("xmm_pn").good_times.extension.fullmatch(name)
     assert match is not None and int(match[1] or 0) == chip
+
+
+# ---------------------------------------------------------------- images, instruments of files
+
+
+def test_images_of_pn_are_the_maps(mock: Path, tmp_path: Path) -> None:
+    import icmass
+
+    images = icmass.export(mock, "images", tmp_path, index=[1]).files
+    expmap, mask = (next(f for f in images if name in f.name) for name in ("expmap", "mask"))
+    assert fits.getheader(images[0])["INSTRUME"] == "EPN"
+    survey = open_survey(mock)
+    bands = images[: survey.sizes["band"]]
+    place = {"ra": 150.0, "dec": 2.0, "redshift": float(survey["redshift"][1])}
+    how = {**place, "grid": map_grid(survey), "mask": mask}
+    found = survey_from_images(bands, [expmap], telescope=PN, **how)
+    np.testing.assert_array_equal(counts(found)[0], counts(survey, np.array([1]))[0])
+    facts = json.loads(found.attrs["observed"])
+    assert (facts["mission"], facts["exposure_area"]) == ("xmm_pn", "onaxis")
+    assert facts["exposure"] == "exposure maps, in seconds at the area on axis"
+    with pytest.raises(InputError, match="TELESCOP: is XMM: icmass reads eROSITA"):
+        survey_from_images(bands, [expmap], **how)
+
+
+def test_an_instrument_of_a_file_is_its_missions_by_name(tmp_path: Path) -> None:
+    data = resources.files("icmass.telescope") / "data" / "xmm_pn.json"
+    facts = json.loads(data.read_text(encoding="utf-8"))
+    for name, mission in (("xmm_pn", "xmm_pn"), ("mine", "erosita")):
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(facts | {"name": name}), encoding="utf-8")
+        telescope = telescope_of(file)
+        assert (telescope.mission, telescope.instrument) == (mission, str(file))
+    assert telescope_of() == telescope_of("erosita")
+    with pytest.raises(InputError, match="no such instrument: 'rosat'"):
+        telescope_of("rosat")
+
+
+@pytest.mark.parametrize("kind", ["vignetted", "survey"])
+def test_seconds_of_pn_are_on_axis(kind: Any) -> None:
+    """A vignetted map has seconds at the area on axis, which is the area of reference."""
+    assert exposure_factors([(0.5, 2.0), (2.0, 7.0)], kind, PN) == [1.0, 1.0]
+    stated = replace(PN, stated_area="survey")
+    onaxis, survey = (
+        load_instrument("xmm_pn", vignetting=v).area_cm2(1.0) for v in ("onaxis", "survey")
+    )
+    [factor] = exposure_factors([(0.999, 1.001)], "vignetted", stated)
+    assert factor == pytest.approx(float(survey / onaxis), rel=1e-3)
