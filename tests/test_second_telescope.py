@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy import ndimage
 
 from conftest import RunCli, beta_model_survey
 from event_files import good, write
@@ -206,6 +207,39 @@ def test_events_that_are_no_good_are_dropped(
     assert outcomes(pattern=1)["bad pattern"] == 20
 
 
+def test_without_a_map_the_field_of_view_is_the_instruments(
+    mock: Path, exported: list[Path], tmp_path: Path
+) -> None:
+    """Seconds and expected background of a pointing are those of the mock, which draws them."""
+    survey = open_survey(mock)
+    header, _ = events_of(exported[1])
+    target = Target("it", header["RA_OBJ"], header["DEC_OBJ"], header["ICM_Z"], header["ICM_NH"])
+    source = open_events([exported[1]], map_grid(survey), telescope=PN)
+    [(_, found)] = source.read([target])
+    assert not isinstance(found, InputError) and source.notes == []
+    assert "area on axis, falling off the axis (RA_PNT" in source.facts["exposure"]
+    np.testing.assert_array_equal(found["maps"][0], counts(survey, np.array([1]))[0])
+    coverage = survey["coverage"][1].values.astype(float)
+    inside = ndimage.minimum_filter(coverage, 3) > 0  # the edge of the field cuts through pixels
+    seconds = found["exposure"] * found["coverage"]
+    np.testing.assert_allclose(seconds[inside], 2000 * coverage[inside], rtol=0.01)
+    assert (seconds[ndimage.maximum_filter(coverage, 3) == 0] == 0).all()
+    drawn = survey["maps"][1].sel(component="background").values.sum((1, 2))
+    expected = found["background"].sum((1, 2))
+    # the mock's background is scattered by 8 per cent from pointing to pointing; of the sky it has
+    # the sources that it draws as AGN apart
+    assert (drawn / expected > 0.7).all() and (drawn / expected < 1.25).all()
+    with fits.open(exported[1]) as hdus:
+        for hdu in hdus[:2]:
+            del hdu.header["RA_PNT"]
+        hdus.writeto(tmp_path / "a.fits")
+    source = open_events([tmp_path / "a.fits"], map_grid(survey), telescope=PN)
+    [note] = source.notes
+    assert "RA_PNT and DEC_PNT tell no single pointing" in note
+    [(_, found)] = source.read([target])
+    assert (found["coverage"] == 1).all()
+
+
 # ---------------------------------------------------------------- who is who
 
 
@@ -337,7 +371,8 @@ def test_the_exposure_is_the_chips_mean_and_not_their_sum(
     [(_, found)] = source.read([target])
     assert not isinstance(found, InputError)
     mean = 0.9 * total * (10 + 2 * 0.5) / 12
-    assert found["exposure"] == pytest.approx(mean, rel=1e-6)
+    assert source.exposure.seconds == pytest.approx(mean, rel=1e-6)
+    assert found["exposure"] == pytest.approx(mean, rel=0.01)  # of the point nearest to the axis
     assert found["n_phot"] == len(table) - late.sum() < len(table)
     [note] = source.notes
     assert "keyword LIVETInn makes" in note and "the smaller is used" in note

@@ -25,6 +25,7 @@ from icmass.survey.readers.exposure import (
     given_exposure,
     known_exposure,
     longer_than_good_time,
+    pointed,
     read_exposure_maps,
     stated_area,
 )
@@ -196,7 +197,10 @@ class EventSource:
         if self.backgrounds.unvignetted is not None:
             unvignetted = self.backgrounds.unvignetted.sample(fine)
             values["exposure_unvignetted"] = fine.binned(unvignetted * used)
-        values["background"] = self.backgrounds.expected(fine, seconds * used, used, relative)
+        particles = self.exposure.of_particles(fine)
+        values["background"] = self.backgrounds.expected(
+            fine, seconds * used, used, relative, particle_seconds=particles
+        )
         return values
 
     def _no_photon(
@@ -331,6 +335,7 @@ def open_events(
         exposure = given_exposure(seconds, share, telescope=telescope)
     else:
         exposure = known_exposure(event_files, cuts, grid.bands, share)
+    exposure = pointed(exposure, event_files, telescope)
     notes = longer_than_good_time(exposure, event_files, cuts, grid.bands, telescope)
     backgrounds = Backgrounds.read(background_maps, unvignetted_maps, grid.bands, share, telescope)
     return EventSource(

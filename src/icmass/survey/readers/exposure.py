@@ -21,6 +21,7 @@ from icmass.survey.readers.modules import (
     know_good_times,
     modules_of,
 )
+from icmass.survey.readers.pointing import Pointing, pointing_of
 from icmass.survey.readers.sky_grid import FineGrid
 from icmass.telescope.instrument import load_instrument
 
@@ -55,6 +56,8 @@ class Exposure:
         What contradicts it, a sentence each.
     factors : tuple of float
         What makes these seconds of each map's.
+    pointing : Pointing or None
+        Where `seconds` are those on the axis of a pointing.
     """
 
     maps: list[Plane] = field(default_factory=list)
@@ -62,16 +65,24 @@ class Exposure:
     assumption: str = ""
     notes: tuple[str, ...] = ()
     factors: tuple[float, ...] = ()
+    pointing: Pointing | None = None
 
     def sample(self, fine: FineGrid) -> np.ndarray:
         """Return the seconds at the points of a cluster's grid, (y, x)."""
         n = len(fine.pixel)
         if self.seconds is not None:
-            return np.full((n, n), self.seconds)
+            share = np.ones((n, n)) if self.pointing is None else self.pointing.share(fine)
+            return self.seconds * share
         found = np.zeros((n, n))
         for plane, factor in zip(self.maps, self.factors, strict=True):
             np.maximum(found, factor * fine.sample(plane.values, plane.wcs), out=found)
         return found
+
+    def of_particles(self, fine: FineGrid) -> np.ndarray | None:
+        """Return the seconds that no mirror vignettes; None where they are not known apart."""
+        if self.pointing is None or self.seconds is None:
+            return None
+        return self.seconds * self.pointing.sees(fine)
 
     @property
     def longest(self) -> float:
@@ -316,6 +327,18 @@ def _of_pointing(
         return Exposure([], stated.seconds, stated.assumption, (note,))
     of_gtis = gti_exposure(files, cuts, bands)
     return Exposure([], good, of_gtis.assumption, (note,))
+
+
+def pointed(exposure: Exposure, files: Sequence[EventFile], telescope: Telescope) -> Exposure:
+    """Return an exposure in seconds as that of a pointing, if the telescope points."""
+    if exposure.seconds is None:
+        return exposure
+    pointing, notes = pointing_of(files, telescope)
+    how = exposure.assumption
+    if pointing is not None:
+        off = "falling off" if pointing.is_vignetted else "the same all over the field about"
+        how = how.replace("the same all over the map", f"{off} the axis (RA_PNT, DEC_PNT)")
+    return replace(exposure, pointing=pointing, assumption=how, notes=exposure.notes + notes)
 
 
 def longer_than_good_time(

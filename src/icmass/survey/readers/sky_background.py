@@ -64,7 +64,13 @@ class Backgrounds:
         return cls(planes, seconds, telescope)
 
     def expected(
-        self, fine: FineGrid, seconds: np.ndarray, used: np.ndarray, relative: np.ndarray
+        self,
+        fine: FineGrid,
+        seconds: np.ndarray,
+        used: np.ndarray,
+        relative: np.ndarray,
+        *,
+        particle_seconds: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the expected counts of each pixel of a cluster's grid, float32 (band, y, x).
 
@@ -77,6 +83,9 @@ class Backgrounds:
             Points that are not masked.
         relative : ndarray, shape (band,)
             Exposure of each band over that of all modules used.
+        particle_seconds : ndarray, shape (y, x) of the points, optional
+            Exposure that no mirror vignettes [s], where there are no maps of it; default:
+            `seconds`.
         """
         area = (60 * float(fine.frame.wcs.cdelt[1])) ** 2
         if self.maps:
@@ -89,6 +98,8 @@ class Backgrounds:
         particles = sky
         if self.unvignetted is not None:
             particles = fine.binned(self.unvignetted.sample(fine) * used)
+        elif particle_seconds is not None:
+            particles = fine.binned(particle_seconds * used)
         out = []
         for (lo, hi), share in zip(fine.grid.bands, relative, strict=True):
             of_sky, of_particles = background.rate(lo, hi)
