@@ -119,7 +119,7 @@ class TestBackground:
         assert sky == pytest.approx(0.002 * np.sum(photons * seen), rel=0.1)
 
     def test_lines_of_the_camera_stand_out(self):
-        """Copper at 8.05 keV and aluminium at 1.49 keV (Freyberg et al. 2004)."""
+        """Copper K alpha at 8.05 keV, aluminium K alpha at 1.49 keV."""
         rate = partial(_particles_per_kev, FIELD.background)
         assert rate(7.95, 8.15) > 4 * rate(9.5, 10.0)
         assert rate(1.45, 1.55) > 2 * rate(1.7, 1.9)

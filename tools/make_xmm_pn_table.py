@@ -179,9 +179,8 @@ CONVERSION_BANDS_KEV = [(0.5, 1.0), (1.0, 2.0), (2.0, 4.5), (4.5, 12.0)]
 CONVERSION_FACTORS = [7.9163, 5.7973, 1.9297, 0.5709]
 CONVERSION_INDEX, CONVERSION_NH_1E20 = 1.7, 3.1623
 """Counts per flux as it arrives [1e11 cm^2/erg] in the same band, of a power law with that photon
-index and column density; full frame, medium filter, 2007 to 2014: package ecfxa 1.0 (Ruiz et al.,
-XMM2ATHENA; files of the XMM-Newton SOC). Mateos et al. 2009 (A&A 496, 879, table 1) have 7.995,
-5.779, 1.927 and 0.554."""
+index and column density; full frame, medium filter, 2007 to 2014: package ecfxa 1.0 (A. Ruiz
+2024). Mateos et al. 2009 (A&A 496, 879, table 1) have 7.995, 5.779, 1.927 and 0.554."""
 
 CLOSED_LEVEL = 0.86
 """Level of the particles over CLOSED_1E4. A second stack, of events with FLAG 0 over the whole
