@@ -21,7 +21,7 @@ from icmass.errors import InputError
 from icmass.survey.catalog import counts, galaxies, open_survey
 from icmass.survey.folds import octant_folds
 from icmass.survey.presets import resolve_config
-from icmass.survey.readers.magneticum import find_jobs, magneticum_targets, read_parameters
+from icmass.survey.readers.photon_jobs import find_jobs, job_layout, job_targets, read_parameters
 from icmass.survey.readers.photon_lists import read_photon_list
 from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable, read_table
 from icmass.survey.readers.tangent import deproject
@@ -34,6 +34,7 @@ from icmass.universe.velocity_field import hubble_flow
 MODES = {"icm": 1, "agn": 2, "observed": 3}
 SNAPSHOT, REDSHIFT = 128, 0.137
 COSMOLOGY = Cosmology()
+LAYOUT = job_layout("magneticum")
 
 
 @pytest.fixture
@@ -148,8 +149,8 @@ def test_runs_that_do_not_belong_together(tmp_path: Path, ingest: RunCli):
     assert "REDSHIFT: is 0.137, that of another run 0.2" in done.stderr
     for name in ("a", "b"):
         write_job(tmp_path / "twice" / name, 1, "icm")
-    jobs, _ = find_jobs(tmp_path / "twice")
-    _, failures = magneticum_targets(jobs, cosmology=COSMOLOGY, half_width=2.3)
+    jobs, _ = find_jobs(tmp_path / "twice", LAYOUT)
+    _, failures = job_targets(jobs, cosmology=COSMOLOGY, half_width=2.3)
     assert "another run of the same kind" in str(failures[0][1])
 
 
@@ -171,14 +172,14 @@ def test_the_cluster_is_known_by_job_or_folder(tmp_path: Path):
     write_job(tmp_path, 3, "icm", par={"ihal": 77})
     bare = write_job(tmp_path, 4, "icm", primary={"SNAPNUM": "snap_128"})
     (bare / "job.par").unlink()
-    jobs, failures = find_jobs(tmp_path)
+    jobs, failures = find_jobs(tmp_path, LAYOUT)
     assert not failures and [(job.cluster, job.snapshot) for job in jobs] == [(77, 128), (4, 128)]
     bare.rename(bare.parent / "nameless")
-    assert "has no cluster id" in str(find_jobs(tmp_path)[1][0][1])
+    assert "has no cluster id" in str(find_jobs(tmp_path, LAYOUT)[1][0][1])
     (tmp_path / "void").mkdir()
     for name, message in (("void", r"holds no phlist\.fits"), ("absent", "no such folder")):
         with pytest.raises(InputError, match=message):
-            find_jobs(tmp_path / name)
+            find_jobs(tmp_path / name, LAYOUT)
 
 
 def cluster_table(file: Path, **columns: Any) -> Path:

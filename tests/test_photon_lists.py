@@ -14,6 +14,7 @@ from astropy.io import fits
 from conftest import RunCli
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.missions.sixte.reading import is_sixte, sixte_columns
 from icmass.observe.spectra import KEV_ERG
 from icmass.plasma.absorption import transmission
 from icmass.survey.catalog import open_survey
@@ -26,7 +27,6 @@ from icmass.survey.readers.photon_lists import (
     read_photon_list,
 )
 from icmass.survey.readers.simput import parse_reference, read_catalogue, read_simput
-from icmass.survey.readers.sixte import is_sixte, sixte_columns
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 from icmass.survey.readers.tangent import deproject, project, shift
 from icmass.survey.writers.photon_list import write_photon_list
@@ -331,11 +331,11 @@ def test_events_of_sixte(tmp_path: Path):
             assert is_sixte(hdu) == ("SIGNAL" in more)
             return sixte_columns(hdu)
 
-    ra_dec = {"ra": ("RA", 1.0), "dec": ("DEC", 1.0), "time": ("TIME", 1.0)}
+    ra_dec = {"RA": ("RA", 1.0), "DEC": ("DEC", 1.0), "TIME": ("TIME", 1.0)}
     both = {"SIGNAL": ("E", "keV", [1.0]), "PI": ("J", "ADU", [70])}
-    assert columns(**both) == ra_dec | {"pi": ("SIGNAL", 1000.0)}
-    assert columns(ENERGY=("E", "eV", [900.0]))["pi"] == ("ENERGY", 1.0)
-    assert columns(PI=("E", "eV", [900.0]))["pi"] == ("PI", 1.0)
+    assert columns(**both) == ra_dec | {"PI": ("SIGNAL", 1000.0)}
+    assert columns(ENERGY=("E", "eV", [900.0]))["PI"] == ("ENERGY", 1.0)
+    assert columns(PI=("E", "eV", [900.0]))["PI"] == ("PI", 1.0)
     with pytest.raises(InputError, match="PI of channels alone"):
         columns(PI=("J", "ADU", [70]))
     del sky["DEC"]

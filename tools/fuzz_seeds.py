@@ -287,7 +287,8 @@ def _tables(folder: Path) -> list[Seed]:
 def _photons(folder: Path) -> list[Seed]:
     lists = importlib.import_module("icmass.survey.readers.photon_lists")
     simput = importlib.import_module("icmass.survey.readers.simput")
-    magneticum = importlib.import_module("icmass.survey.readers.magneticum")
+    photon_jobs = importlib.import_module("icmass.survey.readers.photon_jobs")
+    layout = photon_jobs.job_layout("magneticum")
     writer = importlib.import_module("icmass.survey.writers.photon_list")
     rng = np.random.default_rng(4)
     n = 60
@@ -311,7 +312,7 @@ def _photons(folder: Path) -> list[Seed]:
     return [
         phlist,
         Seed("simput", folder / "list.fits", simput.read_simput),
-        Seed("jobs", folder / "jobs", lambda path: magneticum.find_jobs(path), text=True),
+        Seed("jobs", folder / "jobs", lambda path: photon_jobs.find_jobs(path, layout), text=True),
         _gzipped(phlist),
     ]
 

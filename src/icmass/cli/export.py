@@ -27,8 +27,9 @@ As = Annotated[
     Format,
     Option(
         "--format",
-        help="events: eSASS-like event files; images: counts, exposure, mask; expmap: exposure "
-        "maps; simput: photons of the sky; table: truths and proxies.",
+        help="events: event files as the telescope's own, of eROSITA eSASS-like; images: counts, "
+        "exposure, mask; expmap: exposure maps; simput: photons of the sky; table: truths and "
+        "proxies.",
     ),
 ]
 Out = Annotated[
@@ -47,6 +48,14 @@ Seed = Annotated[
     int, Option(min=0, help="Seed of what maps do not keep: places in pixels, energies, times.")
 ]
 
+Instrument = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="Whose files to write, where the survey's own instrument is none that is known.",
+    ),
+]
+
 
 def export(
     survey: Survey,
@@ -55,13 +64,21 @@ def export(
     index: Index = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
+    instrument: Instrument = None,
 ) -> None:
     """Export a survey, or clusters of it, as event files, images, photon lists or a table."""
     import icmass
 
     rows = parse_indices(index) if index else None
     done = icmass.export(
-        survey, what.value, out, index=rows, seed=seed, overwrite=overwrite, written=typer.echo
+        survey,
+        what.value,
+        out,
+        index=rows,
+        seed=seed,
+        instrument=instrument,
+        overwrite=overwrite,
+        written=typer.echo,
     )
     for cluster, why in done.failed.items():
         typer.echo(f"icmass: cluster {cluster} left out: {why}", err=True)

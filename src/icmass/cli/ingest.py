@@ -43,11 +43,12 @@ def esass(
     skip_bad_regions: options.SkipBadRegions = False,
     sources: options.Sources = None,
     min_visible: options.MinVisible = 0.5,
-    flag: options.Flag = options.STANDARD_FLAG,
-    pattern: options.Pattern = 15,
-    modules: options.Modules = options.ALL_MODULES,
+    flag: options.Flag = None,
+    pattern: options.Pattern = None,
+    modules: options.Modules = None,
     light_leak: options.LightLeakOption = "exclude",
     gti: options.Gti = True,
+    instrument: options.Instrument = None,
     bands: Annotated[str, typer.Option(help="Bands, keV.")] = "0.5-1.2,1.2-2,2-7",
     pixels: Annotated[int, typer.Option(min=8, max=1024, help="Pixels along a side.")] = 128,
     half_width: Annotated[
@@ -58,7 +59,7 @@ def esass(
     resume: options.Resume = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a survey.")] = False,
 ) -> None:
-    """Make a survey of clusters in eROSITA event files: maps in each cluster's comoving frame.
+    """Make a survey of clusters in event files: maps in each cluster's comoving frame.
 
     Of many files, up to a whole sky, each cluster is read from those that its map reaches into; a
     photon that is in two is counted once. Files and clusters that cannot be read are listed, and

@@ -101,14 +101,15 @@ def magneticum(
     id; each photon is kept with the probability that our telescope collects it in the exposure.
     Bad clusters are left out and named at the end.
     """
-    from icmass.survey.readers.magneticum import BOX_MPC_H, find_jobs, magneticum_targets
+    from icmass.survey.readers.photon_jobs import find_jobs, job_layout, job_targets
 
     telescope = _telescope(
         exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
         nh if absorb else None, absorb, h, om0,
     )  # fmt: skip
-    jobs, failures = find_jobs(folder)
-    targets, more = magneticum_targets(
+    layout = job_layout("magneticum")
+    jobs, failures = find_jobs(folder, layout)
+    targets, more = job_targets(
         jobs,
         cosmology=telescope.grid.cosmology,
         half_width=half_width,
@@ -119,7 +120,7 @@ def magneticum(
     )
     _build(
         targets, failures + more, telescope, out, seed, overwrite,
-        preset="magneticum", config={"box_mpc_h": BOX_MPC_H},
+        preset="magneticum", config={"box_mpc_h": layout.box_mpc_h},
     )  # fmt: skip
 
 

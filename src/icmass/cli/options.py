@@ -27,6 +27,8 @@ SEVERAL = (
     "--test",
 )
 Option = typer.Option
+STANDARD_FLAG = "0xE000F000"
+"""Of eROSITA, for the help text alone: missions say their own."""
 
 Ra = Annotated[float | None, Option(help="Right ascension, degrees.")]
 Dec = Annotated[float | None, Option(help="Declination, degrees.")]
@@ -86,11 +88,32 @@ Sources = Annotated[
     Option(metavar="CATALOGUE", help="eSASS source catalogue: its point sources are left out."),
 ]
 MinVisible = Annotated[float, Option(help="Least visible fraction within 0.5 comoving Mpc/h.")]
-Flag = Annotated[
-    str, Option(metavar="HEX", help="Events with any of these bits of FLAG are left out.")
+Instrument = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="Telescope that the files are of: erosita, xmm_pn, or a JSON file of one; default: "
+        "erosita, or what the model was trained for.",
+    ),
 ]
-Pattern = Annotated[int, Option(help="Patterns to use, as in evtool: 15 is all valid ones.")]
-Modules = Annotated[str, Option(help="Telescope modules to use, e.g. 1,2,3,4,6.")]
+Flag = Annotated[
+    str | None,
+    Option(
+        metavar="HEX",
+        help="Events with any of these bits of FLAG are left out; default: the mission's, of "
+        f"eROSITA {STANDARD_FLAG}.",
+    ),
+]
+Pattern = Annotated[
+    int | None,
+    Option(
+        help="Patterns to use, bit k - 1 for those of k pixels, as in evtool; default: the "
+        "mission's, of eROSITA 15, all valid ones."
+    ),
+]
+Modules = Annotated[
+    str | None, Option(help="Telescope modules or chips to use, e.g. 1,2,3,4,6; default: all.")
+]
 LightLeakOption = Annotated[
     str,
     Option(
@@ -103,8 +126,6 @@ Gti = Annotated[bool, Option("--gti/--no-gti", help="Leave out events outside th
 Workers = Annotated[int, Option(min=1, help="Processes on this machine.")]
 Scheduler = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with a killed run.")]
-ALL_MODULES = "1,2,3,4,5,6,7"
-STANDARD_FLAG = "0xE000F000"
 
 
 class SeveralValues(TyperCommand):
@@ -185,6 +206,7 @@ EVENT_OPTIONS = (
     "modules",
     "light_leak",
     "gti",
+    "instrument",
 )
 """Parameters of a command that say how event files are read."""
 

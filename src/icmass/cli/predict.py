@@ -15,7 +15,7 @@ from icmass.errors import InputError
 if TYPE_CHECKING:
     from icmass.inference.masses import Masses
 
-_OF_IMAGES = ("exposure", "expmap", "expmap_kind", "mask", "min_visible")
+_OF_IMAGES = ("exposure", "expmap", "expmap_kind", "mask", "min_visible", "instrument")
 
 Inputs = Annotated[
     list[Path] | None,
@@ -125,11 +125,12 @@ def predict(
     image_bands: ImageBands = None,
     nh: options.Nh = None,
     min_visible: options.MinVisible = 0.5,
-    flag: options.Flag = options.STANDARD_FLAG,
-    pattern: options.Pattern = 15,
-    modules: options.Modules = options.ALL_MODULES,
+    flag: options.Flag = None,
+    pattern: options.Pattern = None,
+    modules: options.Modules = None,
     light_leak: options.LightLeakOption = "exclude",
     gti: options.Gti = True,
+    instrument: options.Instrument = None,
     seed: Seed = 0,
     model_name: ModelName = None,
     index: Index = None,
@@ -251,7 +252,7 @@ def _checked_inputs(
         return {option[name]: given[name] for name in names}
 
     place = some("ra", "dec", "redshift", "table")
-    of_sky = some("exposure", "expmap", "expmap_kind", "mask")
+    of_sky = some("exposure", "expmap", "expmap_kind", "mask", "instrument")
     of_events = some("novig", "background", "regions", "sources")
     of_images = some("image_bands")
     if stores:

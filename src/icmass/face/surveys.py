@@ -62,6 +62,7 @@ def export(
     *,
     index: Sequence[int] | np.ndarray | None = None,
     seed: int = 0,
+    instrument: str | None = None,
     overwrite: bool = False,
     written: Callable[[Path], None] | None = None,
 ) -> Exported:
@@ -71,14 +72,17 @@ def export(
     ----------
     survey : path or Dataset
     format : {"events", "images", "expmap", "simput", "table"}
-        eSASS-like event files; counts, exposure and mask; exposure maps; photons of the sky;
-        truths and proxies.
+        Event files of the instrument's mission; counts, exposure and mask; exposure maps; photons
+        of the sky; truths and proxies.
     out : path
         A ``.fits`` file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml.
     index : sequence of int, optional
         Clusters of the survey; default: all.
     seed : int
         Seed of what maps do not keep: places in pixels, energies, times.
+    instrument : str, optional
+        Whose mission's event files and images to write, of a survey whose instrument is of none
+        that is known; default: of the survey's.
     overwrite : bool
         Replace files that are there.
     written : callable, optional
@@ -100,11 +104,13 @@ def export(
     called = "the survey" if isinstance(survey, xr.Dataset) else Path(survey).name
     rows = np.unique(checked_index(index, data.sizes["cluster"], called))
     told = written or (lambda file: None)
+    if instrument is not None and format in ("simput", "table"):
+        raise InputError(f"has no part in {format}", field="--instrument", hint="leave it out")
     if format == "table":
         table = write_table(survey_table(data, rows), out, overwrite=overwrite)
         told(table)
         return Exported([table])
-    write = _writer(format, data, seed=seed, overwrite=overwrite)
+    write = _writer(format, data, seed=seed, overwrite=overwrite, instrument=instrument)
     paths = _paths(format, out, rows)
     done = Exported()
     for cluster, path in paths.items():
@@ -149,18 +155,19 @@ def _paths(format: Format, out: Path, rows: np.ndarray) -> dict[int, Path]:
 def _writer(format: Format, survey: xr.Dataset, **how: Any) -> Callable[[int, Path], list[Path]]:
     """Return what writes a cluster to a path, and returns the files that it wrote."""
     seed, overwrite = how["seed"], how["overwrite"]
+    as_files = {"overwrite": overwrite, "instrument": how["instrument"]}
 
     def expmap(cluster: int, path: Path) -> list[Path]:
-        return [write_image("exposure", survey, cluster, path, overwrite=overwrite)]
+        return [write_image("exposure", survey, cluster, path, **as_files)]
 
     def events(cluster: int, path: Path) -> list[Path]:
-        files = [write_events(survey, cluster, path, seed=seed, overwrite=overwrite)]
+        files = [write_events(survey, cluster, path, seed=seed, **as_files)]
         if "coverage" not in survey and "mask" not in survey:
             return files
         return files + expmap(cluster, _beside(path))
 
     def images(cluster: int, folder: Path) -> list[Path]:
-        return write_images(survey, cluster, folder, overwrite=overwrite)
+        return write_images(survey, cluster, folder, **as_files)
 
     def simput(cluster: int, path: Path) -> list[Path]:
         with new_file(path, overwrite=overwrite) as unfinished:

@@ -19,6 +19,7 @@ from icmass.inference.quality_flags import (
     reasons,
     score_text,
 )
+from icmass.inference.trained_on import mission_of_attrs, mission_of_survey
 from icmass.survey.catalog import counts, survey_cosmology
 from icmass.survey.readers.observed import MIN_VISIBLE
 from icmass.survey.readers.sky_grid import APERTURE_MPC_H
@@ -196,13 +197,22 @@ def assumptions(
     return [
         f"Position and redshift are exact; cosmology of the training survey: flat, "
         f"h = {cosmology.h:g}, Om = {cosmology.om0:g}.",
-        f"Exposure: {facts['exposure']} (a vignetted map, relative to the on-axis area, is about "
-        "half of the seconds at the survey-average area).",
+        f"Exposure: {facts['exposure']}{_of_maps(facts)}.",
         "Background, point sources and PSF are as in the mock; no background is subtracted.",
         f"Hidden: {mask} left out, {visible} of the map is visible; the model {told}.",
         f"Galactic N_H is near the training survey's{_training_nh(ensemble)}.",
         *lines,
     ]
+
+
+def _of_maps(facts: dict[str, Any]) -> str:
+    """Return what to say of the seconds of exposure maps."""
+    if facts.get("exposure_area", "survey") != "survey":
+        return ""
+    return (
+        " (a vignetted map, relative to the on-axis area, is about half of the seconds at the "
+        "survey-average area)"
+    )
 
 
 def _whose(n: int) -> str:
@@ -238,6 +248,11 @@ def warnings(
             "masses are better than on new ones; results.json has the honest scores."
         )
     found += _flagged(index, prediction)
+    if (seen := mission_of_survey(survey)) != (learnt := mission_of_attrs(training.survey)):
+        found.append(
+            f"These are photons of {seen.title}, the model was trained on those of {learnt.title}: "
+            "the masses do not hold."
+        )
     found += _outside("mass", np.exp(prediction.mean) / 1e14, np.array(training.mass_range) / 1e14)
     if training.exposure_range is not None:
         exposure = survey["exposure"].isel(cluster=index).values

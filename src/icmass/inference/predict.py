@@ -17,6 +17,7 @@ from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration, check_model
 from icmass.inference.masses import Masses
+from icmass.inference.trained_on import telescope_for
 from icmass.survey.catalog import checked_index, is_store, open_survey
 from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
@@ -83,7 +84,8 @@ def predict(
     Parameters
     ----------
     inputs : path, sequence of path, or Dataset
-        A survey (a Zarr store or an open one) or eSASS event files; none with `images`.
+        A survey (a Zarr store or an open one) or event files of the telescope that the model was
+        trained for; none with `images`.
     model : Ensemble, str or path, optional
         What `load_model` returned or takes; default: ``"erosita-v1"``.
     ra, dec : float or Quantity, optional
@@ -125,7 +127,7 @@ def predict(
         As `icmass.ingest` has them.
     **reading
         How files are read, see `icmass.survey.readers.reading.event_reading`; of images
-        ``exposure``, ``expmap``, ``expmap_kind``, ``mask`` and ``min_visible``.
+        ``exposure``, ``expmap``, ``expmap_kind``, ``mask``, ``min_visible`` and ``instrument``.
 
     Raises
     ------
@@ -153,6 +155,8 @@ def predict(
         clusters = _of_survey(inputs, index)
     else:
         files = [] if inputs is None else as_paths(inputs)
+        telescope = telescope_for(ensemble.training.survey, reading.get("instrument"))
+        reading["instrument"] = telescope.instrument
         targets = read_targets(
             None if table is None else Path(table),
             ra,
@@ -161,10 +165,11 @@ def predict(
             _column(nh),
             name=name,
             events=files[0] if files else None,
+            mission=telescope.mission,
             notes=notes,
         )
         if images is not None:
-            sky = _sky_of_images(reading, seed)
+            sky = _sky_of_images(reading, seed) | {"telescope": telescope}
             clusters = of_images(
                 ensemble, as_paths(images), sky.pop("expmap"), targets[0], image_bands, **sky
             )
@@ -198,7 +203,7 @@ def _of_survey(inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | N
 
 def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return what `survey_from_images` takes of the options of reading."""
-    known = {"exposure", "expmap", "expmap_kind", "mask", "min_visible"}
+    known = {"exposure", "expmap", "expmap_kind", "mask", "min_visible", "instrument"}
     if unknown := sorted(set(reading) - known):
         field = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
         raise InputError("goes with event files, not with --images", field=field)

@@ -36,7 +36,7 @@ def ingest(
     notes: Notes | None = None,
     **reading: Any,
 ) -> Ingested:
-    """Make a survey of clusters in eROSITA event files: maps in each cluster's comoving frame.
+    """Make a survey of clusters in event files: maps in each cluster's comoving frame.
 
     Of many files, up to a whole sky, each cluster is read from those that its map reaches into; a
     photon that is in two is counted once. Files and clusters that cannot be read are named in what
@@ -45,7 +45,7 @@ def ingest(
     Parameters
     ----------
     files : path or sequence of path
-        eSASS event files.
+        Event files of one mission: eSASS' of eROSITA, or those of `instrument`.
     out : path
         The store to write, ``X.zarr``; `icmass.open_survey` opens it.
     ra, dec, redshift : float, optional
@@ -72,7 +72,8 @@ def ingest(
         Called with each line on what was assumed.
     **reading
         How the files are read, see `icmass.survey.readers.reading.event_reading`: ``exposure``,
-        ``expmap``, ``mask``, ``regions``, ``sources``, ``min_visible``, ``modules``, ...
+        ``expmap``, ``mask``, ``regions``, ``sources``, ``min_visible``, ``modules``,
+        ``instrument``, ...
 
     Returns
     -------
@@ -87,13 +88,17 @@ def ingest(
     paths = as_paths(files)
     check_new_store(Path(out), overwrite=overwrite or resume)
     table_path = None if table is None else Path(table)
-    targets = read_targets(table_path, ra, dec, redshift, nh, events=paths[0], notes=notes)
+    options = event_reading(**reading)
+    mission = options.cuts.mission
+    targets = read_targets(
+        table_path, ra, dec, redshift, nh, events=paths[0], mission=mission, notes=notes
+    )
     edges = parse_bands(bands) if isinstance(bands, str) else [(lo, hi) for lo, hi in bands]
     result = ingest_events(
         paths,
         targets,
         MapGrid(tuple(edges), pixels, half_width),
-        event_reading(**reading),
+        options,
         Path(out),
         workers=workers,
         scheduler=scheduler,

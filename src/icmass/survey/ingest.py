@@ -180,7 +180,7 @@ def _try_few(files: Sequence[Path], grid: MapGrid, reading: EventReading) -> Non
     readable, errors = [], []
     for file in files[:FEW]:
         try:
-            readable.append(scanned(file))
+            readable.append(scanned(file, reading.cuts.mission))
         except InputError as error:
             errors.append(error)
     if readable:

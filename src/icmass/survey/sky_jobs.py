@@ -239,8 +239,9 @@ def _do_unit(
 
 
 def _open(sky: Sky, unit: Unit) -> EventSource:
-    return EventReading.of_plain(sky.reading).open(
-        [scanned(sky.files[number]) for number in unit.tiles],
+    reading = EventReading.of_plain(sky.reading)
+    return reading.open(
+        [scanned(sky.files[number], reading.cuts.mission) for number in unit.tiles],
         grid_of_plain(sky.grid),
         exposure_maps=[sky.maps[number] for number in unit.maps],
         unvignetted_maps=[sky.unvignetted[number] for number in unit.unvignetted],

@@ -11,11 +11,11 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.files import whole_file
+from icmass.missions.registry import check_mission
 from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
 from icmass.survey.readers.events import count_events
 from icmass.survey.readers.fits_images import read_plane
 from icmass.survey.readers.footprint import Extent, SkyBox, box_of_name, box_of_plane
-from icmass.survey.readers.mission import check_mission
 from icmass.survey.readers.reading import EventReading, grid_of_plain, scanned
 from icmass.survey.readers.sky_grid import MapGrid
 
@@ -83,7 +83,7 @@ def scan_file(
             options = EventReading.of_plain(reading), grid_of_plain(grid)
             scan = _scan_tile(Path(path), *options)
         else:
-            scan = _scan_map(Path(path))
+            scan = _scan_map(Path(path), EventReading.of_plain(reading).cuts.mission)
         write_plain(note_of(Path(folder), kind, number), asdict(scan))
     except (OSError, MemoryError) as error:
         return error
@@ -125,7 +125,7 @@ def _scan_tile(path: Path, reading: EventReading, grid: MapGrid) -> FileScan:
     """Read all events of a file for where they are, and which of them pass the cuts."""
     stamp, extent, counts = stamp_of(path), Extent(), EventCounts.of_no_cluster()
     try:
-        file = scanned(path)
+        file = scanned(path, reading.cuts.mission)
         min_pi_ev = reading.cuts.min_pi_ev(grid.bands, file.leaks)
         count_events(
             [file],
@@ -137,17 +137,17 @@ def _scan_tile(path: Path, reading: EventReading, grid: MapGrid) -> FileScan:
         if extent.box() is None:
             raise InputError("has no event with a position", file=path, field="EVENTS")
     except InputError as error:
-        box = extent.box() or box_of_name(path)
+        box = extent.box() or box_of_name(path, reading.cuts.mission)
         return FileScan(str(path), stamp, box, error=plain_error(error))
     return FileScan(str(path), stamp, extent.box(), counts.outcomes.tolist(), file.notes)
 
 
-def _scan_map(path: Path) -> FileScan:
+def _scan_map(path: Path, mission: str) -> FileScan:
     """Read where an exposure map lies; what is wrong with its pixels shows when it is used."""
     stamp = stamp_of(path)
     try:
         image = read_plane(path, without_pixels=True)
-        check_mission(image.keys, path)
+        check_mission(image.keys, path, mission)
     except InputError as error:
         return FileScan(str(path), stamp, error=plain_error(error))
     return FileScan(str(path), stamp, box_of_plane(image))

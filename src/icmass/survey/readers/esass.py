@@ -1,4 +1,4 @@
-"""Clusters in eSASS event files, made into the same survey that the mock makes.
+"""Clusters in event files, made into the same survey that the mock makes.
 
 The photons of the files are laid on each cluster's comoving grid (East left, North up) through its
 tangent plane, from RA and DEC: no image is resampled. What only a mock knows is absent.
@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.missions.registry import Telescope, telescope_of
 from icmass.survey.readers.event_binning import IN_MAPS, OUTCOMES, EventCounts, Frames
-from icmass.survey.readers.events import EventCuts, EventFile, count_events, scan_event_file
+from icmass.survey.readers.event_cuts import EventCuts, cuts_of
+from icmass.survey.readers.events import EventFile, count_events, scan_event_file
 from icmass.survey.readers.exposure import (
     Exposure,
     Kind,
     given_exposure,
     known_exposure,
     longer_than_good_time,
+    pointed,
     read_exposure_maps,
+    stated_area,
 )
 from icmass.survey.readers.fits_images import Plane
 from icmass.survey.readers.masks import Masks
@@ -106,6 +110,8 @@ class EventSource:
         return {
             "kind": "events",
             "files": [file.file.name for file in self.files],
+            "mission": self.backgrounds.telescope.mission,
+            "exposure_area": self.backgrounds.telescope.area,
             "exposure": self.exposure.assumption,
             "flag": f"{self.cuts.flag:#010x}",
             "pattern": self.cuts.pattern,
@@ -191,7 +197,10 @@ class EventSource:
         if self.backgrounds.unvignetted is not None:
             unvignetted = self.backgrounds.unvignetted.sample(fine)
             values["exposure_unvignetted"] = fine.binned(unvignetted * used)
-        values["background"] = self.backgrounds.expected(fine, seconds * used, used, relative)
+        particles = self.exposure.of_particles(fine)
+        values["background"] = self.backgrounds.expected(
+            fine, seconds * used, used, relative, particle_seconds=particles
+        )
         return values
 
     def _no_photon(
@@ -275,19 +284,21 @@ def open_events(
     background_maps: Sequence[str | Path | Plane] = (),
     unvignetted_maps: Sequence[str | Path | Plane] = (),
     min_visible: float = MIN_VISIBLE,
+    telescope: Telescope | None = None,
 ) -> EventSource:
     """Open event files to make maps of clusters in them.
 
     Parameters
     ----------
     files : sequence of path or EventFile
-        eSASS event files (or SIXTE's); sky tiles may overlap.
+        Event files of one mission; sky tiles may overlap.
     grid : MapGrid
         The maps to make.
     cuts : EventCuts, optional
         Which events are used.
     seconds : float, optional
-        Exposure of all modules of the files at the survey-average area, the same everywhere [s].
+        Exposure of all modules of the files at the mission's area of reference, the same
+        everywhere [s].
     exposure_maps : sequence of path or Plane
         FITS exposure maps, of `exposure_kind` (`exposure.read_exposure_maps`). Without either, the
         exposure is that of the header or of the good time intervals of a pointing.
@@ -298,28 +309,35 @@ def open_events(
     unvignetted_maps : sequence of path or Plane
         Unvignetted exposure maps [s], for the particles, which come through no mirror.
     min_visible : float
+    telescope : Telescope, optional
+        What the files are read as; `cuts` are its mission's.
 
     Raises
     ------
     InputError
         If a file cannot be used, or the exposure isn't known.
     """
-    cuts = cuts or EventCuts()
+    telescope = telescope or telescope_of()
+    cuts = cuts or cuts_of(telescope.mission)
     if not files:
         raise InputError("no event file", field="FILE", hint="give at least one")
     if seconds is not None and exposure_maps:
         raise InputError("give one of them", field="--exposure, --expmap")
     _check_grid(grid)
-    event_files = [f if isinstance(f, EventFile) else scan_event_file(f) for f in files]
+    event_files = [
+        f if isinstance(f, EventFile) else scan_event_file(f, telescope.mission) for f in files
+    ]
+    telescope = replace(telescope, stated_area=stated_area(event_files))
     share = module_share(event_files, cuts, grid.bands)
     if exposure_maps:
-        exposure = read_exposure_maps(exposure_maps, exposure_kind, share)
+        exposure = read_exposure_maps(exposure_maps, exposure_kind, share, telescope)
     elif seconds is not None:
-        exposure = given_exposure(seconds, share)
+        exposure = given_exposure(seconds, share, telescope=telescope)
     else:
         exposure = known_exposure(event_files, cuts, grid.bands, share)
-    notes = longer_than_good_time(exposure, event_files, cuts, grid.bands)
-    backgrounds = Backgrounds.read(background_maps, unvignetted_maps, grid.bands, share)
+    exposure = pointed(exposure, event_files, telescope)
+    notes = longer_than_good_time(exposure, event_files, cuts, grid.bands, telescope)
+    backgrounds = Backgrounds.read(background_maps, unvignetted_maps, grid.bands, share, telescope)
     return EventSource(
         event_files,
         grid,

@@ -157,12 +157,12 @@ class EventCounts:
             Events with any of these bits set are left out.
         patterns : ndarray of bool, shape (8,)
             Which pattern types are used.
-        min_pi_ev : ndarray, shape (8,)
+        min_pi_ev : ndarray, shape (n_modules + 1,)
             Least energy of events of each module [eV]; infinite: the module is not used.
         gtis : (ndarray, ndarray)
             Edges of each module's good time intervals, start and stop in turn, one module after
-            the other, and where each module's edges begin, shape (9,); a module without any edges
-            is used at all times.
+            the other, and where each module's edges begin, (n_modules + 2,); a module without any
+            edges is used at all times.
         source : int
             Number of the file, from 1.
         has_times, has_modules : bool
@@ -257,7 +257,7 @@ def _count(  # type: ignore[no-untyped-def]
         if not (0 <= pattern[i] < 8 and patterns[pattern[i]]):
             outcomes[PATTERN] += 1
             continue
-        if not (0 <= tm < 8 and min_pi_ev[tm] < np.inf):
+        if not (0 <= tm < len(min_pi_ev) and min_pi_ev[tm] < np.inf):
             outcomes[MODULE] += 1
             continue
         energy, a, d, t = pi[i], ra[i], dec[i], time[i]

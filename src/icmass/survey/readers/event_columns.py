@@ -5,22 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.missions.mission import Columns, EventColumns
 from icmass.survey.readers.duplicates import TIME_S
 from icmass.survey.readers.fits_stream import Hdu
-from icmass.survey.readers.sixte import grade_columns, is_sixte, pattern_of_grade, sixte_columns
+from icmass.survey.readers.sky_pixels import SkyPixels
 
-Columns = dict[str, tuple[str, float]]
-ROLES = {
-    "RA": (("RA", 1.0),),
-    "DEC": (("DEC", 1.0),),
-    "PI": (("PI", 1.0), ("ENERGY", 1000.0), ("SIGNAL", 1000.0)),
-    "TM_NR": (("TM_NR", 1.0), ("CCDNR", 1.0)),
-    "FLAG": (("FLAG", 1.0),),
-    "PAT_TYP": (("PAT_TYP", 1.0),),
-    "TIME": (("TIME", 1.0),),
-}
-"""Columns that hold what is read, the first that is there, and the factor to our unit where they
-have no TUNIT."""
+ROLES = ("RA", "DEC", "PI", "TM_NR", "FLAG", "PAT_TYP", "TIME")
+"""What is read of an event, see `icmass.missions.mission.EventColumns`."""
 _UNITS = {
     "RA": {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi},
     "PI": {"ev": 1.0, "kev": 1000.0},
@@ -31,22 +22,26 @@ _INTEGERS = ("TM_NR", "FLAG", "PAT_TYP")
 _ABSENT = {"TM_NR": 1, "FLAG": 0, "PAT_TYP": 1, "TIME": 0.0}
 
 
-def event_columns(hdu: Hdu, *, is_erosita: bool) -> tuple[Columns, list[str]]:
+def event_columns(
+    hdu: Hdu, of_mission: EventColumns, *, names_mission: bool
+) -> tuple[Columns, list[str]]:
     """Return the columns of an event table, by role, and what is to be said of them.
 
     Parameters
     ----------
     hdu : Hdu
         The events.
-    is_erosita : bool
-        Whether the file says that it is eROSITA's, whose column PI is in eV by definition. There a
-        unit that no energy can have is ignored: evtool writes ``deg`` on all that has none.
+    of_mission : EventColumns
+        What the mission calls them.
+    names_mission : bool
+        Whether the file says that it is the mission's.
 
     Returns
     -------
     columns : dict of str to (str, float)
-        Name of the column that holds each role (`ROLES`; ``TYPE`` and ``NPIXELS`` where SIXTE's
-        grades take the place of patterns), and the factor to degrees, eV or seconds.
+        Name of the column that holds each role (`ROLES`; the mission's grades where they take the
+        place of patterns, and its sky pixels where they do of positions), and the factor to
+        degrees, eV or seconds.
     notes : list of str
         What was assumed, in a sentence each.
 
@@ -57,23 +52,34 @@ def event_columns(hdu: Hdu, *, is_erosita: bool) -> tuple[Columns, list[str]]:
     """
     columns: Columns = {}
     notes: list[str] = []
-    for role, choices in ROLES.items():
+    own = of_mission.own(hdu)
+    elsewhere = ("RA", "DEC") if of_mission.sky_pixels else ()
+    for role in (role for role in ROLES if role not in elsewhere):
+        choices = of_mission.choices.get(role, ())
         candidates = [(name, factor) for name, factor in choices if name in hdu.columns]
-        usable = [(name, _factor(hdu, role, name, factor)) for name, factor in candidates]
+        known = {**_UNITS.get(role, {}), **of_mission.units.get(role, {})}
+        usable = [(name, _factor(hdu, known, name, factor)) for name, factor in candidates]
         column = next(((name, factor) for name, factor in usable if factor is not None), None)
-        if column is None and role == "PI" and is_erosita and _has_impossible_unit(hdu):
-            column = "PI", 1.0
-            unit = hdu.columns["PI"].unit
-            notes.append(f"column PI has unit {unit!r}, which is no energy: taken as eV")
+        whatever = of_mission.energy_whatever_unit if role == "PI" and names_mission else None
+        if column is None and whatever and _has_impossible_unit(hdu, whatever):
+            column = whatever, 1.0
+            unit = hdu.columns[whatever].unit
+            notes.append(f"column {whatever} has unit {unit!r}, which is no energy: taken as eV")
         if column is not None:
             columns[role] = column
             hdu.check_numbers(column[0])
-        elif role not in _ABSENT and not is_sixte(hdu):
+        elif role not in _ABSENT and not own:
             raise _unusable(hdu, role, [name for name, _ in candidates])
-    if is_sixte(hdu):
-        columns |= {role.upper(): column for role, column in sixte_columns(hdu).items()}
+    columns |= own
+    for name in of_mission.sky_pixels or ():
+        if name not in hdu.columns:
+            raise _absent(hdu, f"has no column {name}")
+        hdu.check_numbers(name)
+        columns[name] = (name, 1.0)
     if "PAT_TYP" not in columns:
-        columns |= grade_columns(hdu)
+        grades = [name for name in of_mission.grades if name in hdu.columns]
+        hdu.check_numbers(*grades)
+        columns |= {name: (name, 1.0) for name in grades}
     return columns, notes
 
 
@@ -86,7 +92,11 @@ def has_precise_times(hdu: Hdu, columns: Columns) -> bool:
 
 
 def decode_events(
-    stored: dict[str, np.ndarray], columns: Columns, module: int
+    stored: dict[str, np.ndarray],
+    columns: Columns,
+    module: int,
+    of_mission: EventColumns,
+    sky: SkyPixels | None = None,
 ) -> dict[str, np.ndarray]:
     """Return events by role in degrees, eV and seconds.
 
@@ -98,10 +108,15 @@ def decode_events(
         See `event_columns`.
     module : int
         The module of events that do not say theirs.
+    of_mission : EventColumns
+    sky : SkyPixels, optional
+        Where on the sky the mission's pixels are.
     """
     n = len(next(iter(stored.values())))
-    events = {}
-    for role in ROLES:
+    events: dict[str, np.ndarray] = {}
+    if sky is not None and of_mission.sky_pixels:
+        events["RA"], events["DEC"] = sky.to_sky(*(stored[key] for key in of_mission.sky_pixels))
+    for role in (role for role in ROLES if role not in events):
         is_integer = role in _INTEGERS
         if role not in columns:
             value = module if role == "TM_NR" else _ABSENT[role]
@@ -111,9 +126,10 @@ def decode_events(
         values = _integers(stored[name]) if is_integer else stored[name].astype("f8", copy=False)
         with np.errstate(invalid="ignore", over="ignore"):
             events[role] = values if factor == 1 else values * factor
-    if "PAT_TYP" not in columns and ("TYPE" in columns or "NPIXELS" in columns):
-        grades = {key: _integers(stored[key]) for key in ("TYPE", "NPIXELS") if key in columns}
-        events["PAT_TYP"] = pattern_of_grade(grades.get("TYPE"), grades.get("NPIXELS"))
+    if "PAT_TYP" not in columns and of_mission.n_pixels is not None:
+        grades = {key: _integers(stored[key]) for key in of_mission.grades if key in columns}
+        if grades:
+            events["PAT_TYP"] = of_mission.n_pixels(grades)
     return events
 
 
@@ -124,24 +140,27 @@ def _integers(values: np.ndarray) -> np.ndarray:
         return values.astype("i8", copy=False)
 
 
-def _factor(hdu: Hdu, role: str, name: str, default: float) -> float | None:
+def _factor(hdu: Hdu, units: dict[str, float], name: str, default: float) -> float | None:
     """Return the factor of a column to our unit; None where its unit is no such one."""
     unit = hdu.columns[name].unit
-    units = _UNITS.get(role)
     return units.get(unit) if unit and units else default
 
 
-def _has_impossible_unit(hdu: Hdu) -> bool:
-    """Say whether PI has a unit that neither energies nor channels can have."""
-    return "PI" in hdu.columns and hdu.columns["PI"].unit not in _CHANNELS
+def _has_impossible_unit(hdu: Hdu, name: str) -> bool:
+    """Say whether a column has a unit that neither energies nor channels can have."""
+    return name in hdu.columns and hdu.columns[name].unit not in _CHANNELS
 
 
 def _unusable(hdu: Hdu, role: str, names: list[str]) -> InputError:
     units = " or ".join(list(_UNITS[role])[:2])
     if names:
         what = ", ".join(f"{name} is in {hdu.columns[name].unit!r}" for name in names)
-        problem, hint = f"has no column {role} in {units}: {what}", f"give it in {units}"
-    else:
-        problem = f"has no column {role} in {units}"
-        hint = f"it has {', '.join(list(hdu.columns)[:30])}"
-    return InputError(problem, file=hdu.stream.file, field=hdu.label, hint=hint)
+        problem = f"has no column {role} in {units}: {what}"
+        hint = f"give it in {units}"
+        return InputError(problem, file=hdu.file, field=hdu.label, hint=hint)
+    return _absent(hdu, f"has no column {role} in {units}")
+
+
+def _absent(hdu: Hdu, problem: str) -> InputError:
+    hint = f"it has {', '.join(list(hdu.columns)[:30])}"
+    return InputError(problem, file=hdu.file, field=hdu.label, hint=hint)

@@ -1,8 +1,6 @@
-"""eSASS event files as they are: which events count, and how long each module looked.
+"""Event files as they are: which events count, and how long each module looked.
 
-Formats: eROSITA EDR and DR1 calibrated event lists (erosita.mpe.mpg.de/dr1, "eROSITA standard FITS
-file extensions"): EVENTS with RA and DEC [deg], PI [eV], TM_NR, FLAG, PAT_TYP and TIME [s], a GTI
-extension per module; and what SIXTE writes.
+What they hold is the mission's to say: `icmass.missions`.
 """
 
 from __future__ import annotations
@@ -11,89 +9,30 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.missions.mission import Columns, EventFormat, Mission
+from icmass.missions.registry import (
+    DEFAULT_MISSION,
+    check_mission,
+    event_format,
+    get_mission,
+    mission_of_table,
+    unknown_note,
+)
 from icmass.survey.readers.event_binning import CUT, OUTCOMES, EventCounts
 from icmass.survey.readers.event_columns import (
-    Columns,
     decode_events,
     event_columns,
     has_precise_times,
 )
+from icmass.survey.readers.event_cuts import EventCuts as EventCuts
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
 from icmass.survey.readers.gunzip import Expansion
-from icmass.survey.readers.mission import UNKNOWN, check_mission
-
-MODULES = (1, 2, 3, 4, 5, 6, 7)
-LEAKY = (5, 7)
-LightLeak = Literal["exclude", "soft", "keep"]
-MODULE_NAME = re.compile(r"[TF]M([1-7])")
-"""What keywords call a module; FM1 in SIXTE's older files is TM1."""
-
-
-@dataclass(frozen=True)
-class EventCuts:
-    """Which events are used; the defaults are the standard of eROSITA's data release 1.
-
-    Parameters
-    ----------
-    flag : int
-        Events with any of these bits of FLAG set are left out (evtool's ``flag``): 0xE000F000
-        leaves out bad events and pixels and the corners of the field of view.
-    pattern : int
-        Bit k - 1 keeps patterns of k pixels (evtool's ``pattern``): 15 is singles to quadruples.
-    modules : tuple of int
-        Telescope modules to use, of 1 to 7.
-    light_leak : {"exclude", "soft", "keep"}
-        Sunlight leaks into TM5 and TM7, whose events at low energies are not to be trusted
-        (Predehl et al. 2021, A&A 647, A1, section 9). ``exclude``: they are not used if any band
-        begins below `leak_kev`, so that all bands have the same exposure. ``soft``: they are left
-        out of the bands that begin there only. ``keep``: they are used like the others. Files that
-        say that they have no leak (LIGHTLEA = F, as our mocks do) are kept whole.
-    leak_kev : float
-        Energy above which TM5 and TM7 are trusted [keV].
-    gti : bool
-        Whether events outside the good time intervals of their module are left out.
-    """
-
-    flag: int = 0xE000F000
-    pattern: int = 15
-    modules: tuple[int, ...] = MODULES
-    light_leak: LightLeak = "exclude"
-    leak_kev: float = 0.8
-    gti: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.flag < 2**32:
-            raise InputError(f"is {self.flag:#x}", field="--flag", hint="give 32 bits, 0xE000F000")
-        if not 1 <= self.pattern <= 15:
-            raise InputError(f"is {self.pattern}", field="--pattern", hint="give 1 to 15")
-        if not self.modules or not set(self.modules) <= set(MODULES):
-            raise InputError(f"are {self.modules}", field="--modules", hint="give some of 1 to 7")
-        if self.light_leak not in ("exclude", "soft", "keep"):
-            raise InputError(
-                f"is {self.light_leak!r}", field="--light-leak", hint="give exclude, soft or keep"
-            )
-
-    def min_pi_ev(self, bands: Sequence[tuple[float, float]], leaks: bool) -> np.ndarray:
-        """Return the least energy used of each module [eV], shape (8,); infinite: none."""
-        least = np.full(8, np.inf)
-        least[list(self.modules)] = 0.0
-        if leaks and self.light_leak != "keep" and min(lo for lo, _ in bands) < self.leak_kev:
-            beyond = np.inf
-            if self.light_leak == "soft":
-                beyond = 1000 * max(hi for lo, hi in bands if lo < self.leak_kev)
-            for module in set(LEAKY) & set(self.modules):
-                least[module] = beyond
-        return least
-
-    @property
-    def patterns(self) -> np.ndarray:
-        """Which pattern types are used, bool (8,)."""
-        return np.array([False, *(bool(self.pattern >> k & 1) for k in range(4)), *[False] * 3])
+from icmass.survey.readers.sky_pixels import SkyPixels, read_sky_pixels
 
 
 @dataclass(frozen=True)
@@ -108,6 +47,8 @@ class EventFile:
         Number of the HDU with the events.
     n_events : int
         Rows.
+    mission : Mission
+        Whose events they are, or who simulated them.
     columns : dict of str to (str, float)
         Column that holds each of what is read, and the factor to our unit.
     keys : dict
@@ -120,6 +61,8 @@ class EventFile:
         Whether the same photon in another file can be recognised by its TIME.
     notes : tuple of str
         What was assumed of the file, a sentence each.
+    sky : SkyPixels or None
+        Where on the sky the pixels of events are that have no right ascension and declination.
     expansion : Expansion
         What a gzipped file expands to, as far as there is room for it.
     """
@@ -127,18 +70,26 @@ class EventFile:
     file: Path
     hdu: int
     n_events: int
+    mission: Mission
     columns: Columns
     keys: dict[str, Any]
     gtis: dict[int, np.ndarray] = field(default_factory=dict)
     live: dict[int, float] = field(default_factory=dict)
     has_precise_times: bool = True
     notes: tuple[str, ...] = ()
+    sky: SkyPixels | None = None
     expansion: Expansion = field(default_factory=Expansion, repr=False, compare=False)
 
     @property
+    def format(self) -> EventFormat:
+        """What the mission's event files are like."""
+        return event_format(self.mission.name)
+
+    @property
     def leaks(self) -> bool:
-        """Whether light leaks into TM5 and TM7."""
-        return self.keys.get("LIGHTLEA", True) is not False
+        """Whether light leaks into some modules."""
+        leak = self.format.cuts.light_leak
+        return leak is not None and self.keys.get(leak.keyword, True) is not False
 
     @property
     def has_good_times(self) -> bool:
@@ -156,7 +107,9 @@ class EventFile:
             for hdu in stream.hdus():
                 if hdu.index == self.hdu:
                     for stored in hdu.chunks(names):
-                        yield decode_events(stored, self.columns, self.module)
+                        yield decode_events(
+                            stored, self.columns, self.module, self.format.columns, self.sky
+                        )
                     return
 
     @property
@@ -172,17 +125,18 @@ class EventFile:
     @property
     def module(self) -> int:
         """The module of events that don't tell theirs: that of the header, else 1."""
-        return int(self._named_module[1]) if self._named_module else 1
+        return self._named_module or 1
 
     @property
-    def _named_module(self) -> re.Match[str] | None:
-        return MODULE_NAME.fullmatch(str(self.keys.get("INSTRUME", "")).strip().upper())
+    def _named_module(self) -> int | None:
+        return self.format.modules.named(self.keys.get("INSTRUME", ""))
 
 
 @dataclass
 class _Scan:
-    """What was met so far in a file."""
+    """What was met so far in a file, looked at as a mission's."""
 
+    format: EventFormat
     keys: dict[str, Any] = field(default_factory=dict)
     named: list[Hdu] = field(default_factory=list)
     of_class: list[Hdu] = field(default_factory=list)
@@ -199,20 +153,26 @@ class _Scan:
             if len(hdu.shape) == 2 and all(hdu.shape):
                 self.image = self.image or hdu.shape
             return
+        good = self.format.good_times
         if hdu.name == "EVENTS":
             self.named.append(hdu)
-        elif match := re.fullmatch(r"(?:STD)?GTI([1-7])?", hdu.name):
-            self.gtis[int(match[1] or 0)] = _intervals(hdu)
-        elif match := re.fullmatch(r"DEADCOR([1-7])", hdu.name):
-            self.live |= _live(hdu, int(match[1]))
+        elif match := good.extension.fullmatch(hdu.name):
+            self.gtis[_module_of(match)] = _intervals(hdu)
+        elif good.dead_time and (match := good.dead_time.fullmatch(hdu.name)):
+            self.live |= _live(hdu, _module_of(match))
         elif (words := str(hdu.header.get("HDUCLAS1", "")).strip().upper()) == "PHOTONS":
             self.photons = True
         elif words == "EVENTS" and {"RA", "DEC"} <= set(hdu.columns):
             self.of_class.append(hdu)
 
 
-def scan_event_file(file: str | Path) -> EventFile:
-    """Look through an event file without reading its events.
+def _module_of(match: re.Match[str]) -> int:
+    """Return the number that an extension's name has; 0 where it has none."""
+    return next((int(group) for group in match.groups() if group), 0)
+
+
+def scan_event_file(file: str | Path, mission: str = DEFAULT_MISSION) -> EventFile:
+    """Look through an event file of a mission without reading its events.
 
     The events are those of the extension EVENTS; where none has that name, of the first table of
     class EVENTS with positions: evtool writes that class into its GTIs and images too.
@@ -220,39 +180,47 @@ def scan_event_file(file: str | Path) -> EventFile:
     Raises
     ------
     InputError
-        If the file is missing, damaged or truncated, of another telescope, or has no events.
+        If the file is missing, damaged or truncated, of another telescope or of a mode that cannot
+        be used, or has no events.
     """
-    scan, expansion = _Scan(), Expansion()
+    scan, expansion = _Scan(event_format(mission)), Expansion()
     with FitsStream(file, expansion) as stream:
         for hdu in stream.hdus():
             scan.add(hdu)
     tables = scan.named or scan.of_class
     if not tables:
-        raise _no_events(scan, file)
+        raise _no_events(scan, file, get_mission(mission))
     hdu = tables[0]
     keys = scan.keys | _keys(hdu)
-    is_erosita = check_mission(keys, file)
-    columns, notes = event_columns(hdu, is_erosita=is_erosita)
-    if not is_erosita:
-        notes.append(UNKNOWN)
+    names_mission = check_mission(keys, file, mission)
+    of_table = mission_of_table(mission, hdu)
+    of_mission = event_format(of_table.name)
+    if refused := of_mission.refused(keys):
+        key, problem, hint = refused
+        raise InputError(problem, file=file, field=f"keyword {key}", hint=hint)
+    columns, notes = event_columns(hdu, of_mission.columns, names_mission=names_mission)
+    if not names_mission:
+        notes.append(unknown_note(mission))
     if not hdu.n_rows:
         raise InputError("holds no event", file=file, field=hdu.label)
     if len(tables) > 1:
         notes.append(f"has {len(tables)} event tables: only {hdu.label} is read")
     precise = has_precise_times(hdu, columns)
-    gtis, live = scan.gtis, scan.live
+    gtis, live = scan.gtis, of_mission.good_times.live(keys) | scan.live
     if gtis and "TIME" not in columns:
         notes.append("has no column TIME: events are not cut by the good time intervals")
     scanned = EventFile(
         Path(file),
         hdu.index,
         hdu.n_rows,
+        of_table,
         columns,
         keys,
         gtis,
         live,
         precise,
         tuple(notes),
+        read_sky_pixels(hdu, pixels) if (pixels := of_mission.columns.sky_pixels) else None,
         expansion,
     )
     if 0 in gtis and scanned.is_of_one_module:
@@ -260,7 +228,7 @@ def scan_event_file(file: str | Path) -> EventFile:
     return scanned
 
 
-def _no_events(scan: _Scan, file: str | Path) -> InputError:
+def _no_events(scan: _Scan, file: str | Path, mission: Mission) -> InputError:
     if scan.photons:
         return InputError(
             "has no extension EVENTS",
@@ -273,7 +241,8 @@ def _no_events(scan: _Scan, file: str | Path) -> InputError:
             file=file,
             hint="images go with --images of `icmass predict`",
         )
-    return InputError("has no extension EVENTS", file=file, hint="give an eSASS event file")
+    hint = f"give an event file of {mission.title}"
+    return InputError("has no extension EVENTS", file=file, hint=hint)
 
 
 def _keys(hdu: Hdu) -> dict[str, Any]:
@@ -336,7 +305,7 @@ def count_events(
     """
     for number, file in enumerate(files, 1):
         before = counts.outcomes.copy()
-        gtis = _edges(file) if cuts.gti else (np.zeros(0), np.zeros(9, int))
+        gtis = _edges(file, with_gtis=cuts.gti)
         for events in file.chunks():
             counts.add(
                 events,
@@ -353,11 +322,12 @@ def count_events(
         _check_some_left(file, counts.outcomes - before)
 
 
-def _edges(file: EventFile) -> tuple[np.ndarray, np.ndarray]:
+def _edges(file: EventFile, *, with_gtis: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the edges of good times, see `EventCounts.add`; a module without any has none."""
-    if not file.has_good_times:
-        return np.zeros(0), np.zeros(9, int)
-    parts = [file.gti_of(module).ravel() for module in range(8)]
+    size = file.format.modules.size
+    if not (with_gtis and file.has_good_times):
+        return np.zeros(0), np.zeros(size + 1, int)
+    parts = [file.gti_of(module).ravel() for module in range(size)]
     parts = [part if len(part) else np.full(2, np.inf) for part in parts]
     return np.concatenate(parts), np.concatenate([[0], np.cumsum([len(p) for p in parts])])
 

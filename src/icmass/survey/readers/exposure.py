@@ -10,15 +10,18 @@ from typing import Literal
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.events import MODULES, EventCuts, EventFile
+from icmass.missions.mission import AREA_WORDS, AreaType
+from icmass.missions.registry import Telescope, check_mission, telescope_of
+from icmass.survey.readers.event_cuts import EventCuts
+from icmass.survey.readers.events import EventFile
 from icmass.survey.readers.fits_images import Plane, band_of, read_plane, refuse_no_exposure
-from icmass.survey.readers.mission import check_mission
 from icmass.survey.readers.modules import (
+    good_exposure,
     good_seconds,
     know_good_times,
     modules_of,
-    modules_used,
 )
+from icmass.survey.readers.pointing import Pointing, pointing_of
 from icmass.survey.readers.sky_grid import FineGrid
 from icmass.telescope.instrument import load_instrument
 
@@ -26,7 +29,7 @@ Kind = Literal["vignetted", "unvignetted", "survey"]
 Band = tuple[float, float]
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
 _NO_MODE = ("", "STRING", "NONE", "UNKNOWN", "UNDEFINED", "NOTSET", "N/A")
-"""What stands for OBS_MODE where it is not stated; ``String`` is SIXTE's."""
+"""What stands for OBS_MODE where it is not stated; ``String`` is a template's."""
 _LEAST_DUTY = 0.1
 """A scan passes a place for less than a minute every four hours, a pointing stays."""
 _DEFAULT_BAND: Band = (0.5, 2.0)
@@ -37,7 +40,9 @@ _MEND = "give --expmap MAP or --exposure SECONDS"
 
 @dataclass(frozen=True)
 class Exposure:
-    """Seconds of all seven modules at the survey-average effective area, at any place on the sky.
+    """Seconds of all modules at the mission's area of reference, at any place on the sky.
+
+    That area is its `icmass.missions.mission.ExposureRule`'s: for a scan, the survey average.
 
     Attributes
     ----------
@@ -51,6 +56,8 @@ class Exposure:
         What contradicts it, a sentence each.
     factors : tuple of float
         What makes these seconds of each map's.
+    pointing : Pointing or None
+        Where `seconds` are those on the axis of a pointing.
     """
 
     maps: list[Plane] = field(default_factory=list)
@@ -58,16 +65,24 @@ class Exposure:
     assumption: str = ""
     notes: tuple[str, ...] = ()
     factors: tuple[float, ...] = ()
+    pointing: Pointing | None = None
 
     def sample(self, fine: FineGrid) -> np.ndarray:
         """Return the seconds at the points of a cluster's grid, (y, x)."""
         n = len(fine.pixel)
         if self.seconds is not None:
-            return np.full((n, n), self.seconds)
+            share = np.ones((n, n)) if self.pointing is None else self.pointing.share(fine)
+            return self.seconds * share
         found = np.zeros((n, n))
         for plane, factor in zip(self.maps, self.factors, strict=True):
             np.maximum(found, factor * fine.sample(plane.values, plane.wcs), out=found)
         return found
+
+    def of_particles(self, fine: FineGrid) -> np.ndarray | None:
+        """Return the seconds that no mirror vignettes; None where they are not known apart."""
+        if self.pointing is None or self.seconds is None:
+            return None
+        return self.seconds * self.pointing.sees(fine)
 
     @property
     def longest(self) -> float:
@@ -79,44 +94,61 @@ class Exposure:
         return max([*of_maps, self.seconds or 0.0])
 
 
-def survey_factor(band: Band) -> float:
-    """Return the survey-average area over that on axis, for a source of index 2 in a band [keV]."""
+def survey_factor(band: Band, telescope: Telescope | None = None) -> float:
+    """Return the mission's area of reference over that on axis, for a source of index 2.
+
+    Parameters
+    ----------
+    band : (float, float)
+        Measured energy [keV].
+    telescope : Telescope, optional
+        Default: that of the default mission, whose area of reference is the survey average.
+    """
+    telescope = telescope or telescope_of()
     energy = np.linspace(*band, 200)
-    onaxis = load_instrument("erosita", vignetting="onaxis").area_cm2(energy)
-    survey = load_instrument("erosita", vignetting="survey").area_cm2(energy)
+    onaxis = load_instrument(telescope.instrument, vignetting="onaxis").area_cm2(energy)
+    reference = load_instrument(telescope.instrument, vignetting=telescope.area).area_cm2(energy)
     weight = onaxis / energy**2
-    return float((survey / energy**2).sum() / weight.sum()) if weight.any() else 1.0
+    return float((reference / energy**2).sum() / weight.sum()) if weight.any() else 1.0
 
 
 def read_exposure_maps(
-    files: Sequence[str | Path | Plane], kind: Kind, share: float = 1.0
+    files: Sequence[str | Path | Plane],
+    kind: Kind,
+    share: float = 1.0,
+    telescope: Telescope | None = None,
 ) -> Exposure:
     """Read exposure maps.
 
     Parameters
     ----------
     files : sequence of path or Plane
-        FITS images [s, as if of seven modules, which is what eSASS' expmap writes].
+        FITS images [s, as if of all modules, which is what eSASS' expmap writes].
     kind : {"vignetted", "unvignetted", "survey"}
-        ``vignetted``: relative to the area on axis; divided by the survey-average over it at the
+        ``vignetted``: relative to the area on axis; divided by the area of reference over it at the
         map's band. ``unvignetted``: seconds within the field of view, which a scanned position
-        spends all over it. ``survey``: at the survey-average area already.
+        spends all over it. ``survey``: at the area of reference already.
     share : float
         Of the map's modules, the fraction whose events are used.
+    telescope : Telescope, optional
+        Whose maps they are.
     """
+    telescope = telescope or telescope_of()
     planes, bands = [], []
     for file in files:
         plane = file if isinstance(file, Plane) else read_plane(file)
-        check_mission(plane.keys, plane.file)
+        check_mission(plane.keys, plane.file, telescope.mission)
         refuse_no_exposure(plane)
         planes.append(plane)
         bands.append(_band_of(planes[-1]))
-    factors = exposure_factors(bands, kind)
-    how = describe_exposure(kind, factors) + _share_words(share)
+    factors = exposure_factors(bands, kind, telescope)
+    how = describe_exposure(kind, factors, telescope) + _share_words(share)
     return Exposure(planes, None, how, factors=tuple(share / factor for factor in factors))
 
 
-def exposure_factors(bands: Sequence[Band], kind: Kind) -> list[float]:
+def exposure_factors(
+    bands: Sequence[Band], kind: Kind, telescope: Telescope | None = None
+) -> list[float]:
     """Return what the seconds of exposure maps of each band are divided by.
 
     Raises
@@ -128,17 +160,20 @@ def exposure_factors(bands: Sequence[Band], kind: Kind) -> list[float]:
         raise InputError(
             f"is {kind!r}", field="--expmap-kind", hint="give vignetted, unvignetted or survey"
         )
-    return [survey_factor(band) if kind == "vignetted" else 1.0 for band in bands]
+    return [survey_factor(band, telescope) if kind == "vignetted" else 1.0 for band in bands]
 
 
-def describe_exposure(kind: Kind, factors: Sequence[float]) -> str:
+def describe_exposure(
+    kind: Kind, factors: Sequence[float], telescope: Telescope | None = None
+) -> str:
     """Return in plain words how exposure maps were taken."""
+    telescope = telescope or telescope_of()
+    over = f" over {np.mean(factors):.3f}, the survey-average area over that on axis"
     return {
-        "vignetted": f"vignetted exposure maps over {np.mean(factors):.3f}, the survey-average "
-        "area over that on axis",
+        "vignetted": "vignetted exposure maps" + (over if telescope.area == "survey" else ""),
         "unvignetted": "unvignetted exposure maps: each position spends its time all over the "
         "field of view, as in a scan",
-        "survey": "exposure maps, in seconds at the survey-average area",
+        "survey": f"exposure maps, in seconds {telescope.area_words}",
     }[kind]
 
 
@@ -185,6 +220,16 @@ def _good_and_span(file: EventFile) -> tuple[float, float]:
     return good, stop - start
 
 
+def stated_area(files: Sequence[EventFile]) -> AreaType | None:
+    """Return the area that files say their exposure is at (AREATYPE), if all say the same."""
+    stated = {str(file.keys.get("AREATYPE", "")).strip().lower() for file in files}
+    return next((area for area in AREA_WORDS if stated == {area}), None)
+
+
+def _area_words(files: Sequence[EventFile]) -> str:
+    return AREA_WORDS[stated_area(files) or files[0].format.exposure.area]
+
+
 def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None:
     """Return the exposure that the headers of mocks and of single pointings state, if they do.
 
@@ -195,21 +240,22 @@ def header_exposure(files: Sequence[EventFile], share: float) -> Exposure | None
         return None
     seconds = []
     for file in files:
-        value = file.keys.get("EXPOSURE")
+        key, value = file.format.exposure.stated(file.keys)
         if sign_of_scan(file) or isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if not 0 < value < np.inf:
             raise InputError(
                 f"is {value:g} s",
                 file=file.file,
-                field="keyword EXPOSURE",
+                field=f"keyword {key}",
                 hint="give --exposure SECONDS or --expmap MAP",
             )
-        seconds.append(float(value) * len(modules_of([file])) / len(MODULES))
-    area = {str(file.keys.get("AREATYPE", "")).strip().upper() for file in files}
-    how = "keyword EXPOSURE, at the survey-average area"
-    if area != {"SURVEY"}:
-        how += " (assumed: a source near the axis of a pointing is seen with up to twice of it)"
+        modules = file.format.modules
+        part = len(modules_of([file])) / len(modules.numbers) if modules.are_telescopes else 1.0
+        seconds.append(float(value) * part)
+    how = f"keyword {key}, {_area_words(files)}"
+    if stated_area(files) is None:
+        how += f" (assumed: {files[0].format.exposure.caveat_of_pointing})"
     return Exposure([], sum(seconds) * share, how + ", the same all over the map")
 
 
@@ -235,13 +281,10 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
     if not cuts.gti:
         what = "--no-gti counts events at other times too, whose exposure is not known"
         notes = (f"{_named(files)}: {what}: --exposure SECONDS gives it",)
-    return Exposure(
-        [],
-        _good_exposure(files, cuts, bands),
-        "good time intervals of the modules used over seven, the same all over the map at the "
-        "survey-average area (assumed: a source near the axis is seen with up to twice of it)",
-        notes,
-    )
+    rule = files[0].format.exposure
+    how = f"{rule.of_good_time}, the same all over the map {_area_words(files)}"
+    how += f" (assumed: {rule.caveat})"
+    return Exposure([], _good_exposure(files, cuts, bands), how, notes)
 
 
 def known_exposure(
@@ -275,9 +318,10 @@ def _of_pointing(
     good = _good_exposure(files, cuts, bands)
     if abs(good - stated.seconds) <= CONTRADICTION * max(good, stated.seconds):
         return stated
+    key, rule = files[0].format.exposure.stated(files[0].keys)[0], files[0].format.exposure
     note = (
-        f"{_named(files)}: keyword EXPOSURE makes {stated.seconds:.4g} s of the modules used over "
-        f"seven, the good time intervals {good:.4g} s: the smaller is used"
+        f"{_named(files)}: keyword {key} makes {stated.seconds:.4g} s of the modules used "
+        f"{rule.share}, the good time intervals {good:.4g} s: the smaller is used"
     )
     if stated.seconds < good:
         return Exposure([], stated.seconds, stated.assumption, (note,))
@@ -285,8 +329,24 @@ def _of_pointing(
     return Exposure([], good, of_gtis.assumption, (note,))
 
 
+def pointed(exposure: Exposure, files: Sequence[EventFile], telescope: Telescope) -> Exposure:
+    """Return an exposure in seconds as that of a pointing, if the telescope points."""
+    if exposure.seconds is None:
+        return exposure
+    pointing, notes = pointing_of(files, telescope)
+    how = exposure.assumption
+    if pointing is not None:
+        off = "falling off" if pointing.is_vignetted else "the same all over the field about"
+        how = how.replace("the same all over the map", f"{off} the axis (RA_PNT, DEC_PNT)")
+    return replace(exposure, pointing=pointing, assumption=how, notes=exposure.notes + notes)
+
+
 def longer_than_good_time(
-    exposure: Exposure, files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]
+    exposure: Exposure,
+    files: Sequence[EventFile],
+    cuts: EventCuts,
+    bands: Sequence[Band],
+    telescope: Telescope | None = None,
 ) -> tuple[str, ...]:
     """Return what to say of an exposure that the good time intervals leave no room for.
 
@@ -294,20 +354,21 @@ def longer_than_good_time(
     """
     if not (cuts.gti and know_good_times(files)) or not good_seconds(files).any():
         return ()
-    most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND)
+    most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND, telescope)
     longest = exposure.longest
     if longest <= most * (1 + CONTRADICTION):
         return ()
-    what = f"the good time intervals leave at most {most:.4g} s at the survey-average area"
+    area = (telescope or telescope_of()).area_words
+    what = f"the good time intervals leave at most {most:.4g} s {area}"
     return (f"{_named(files)}: {what}, the exposure given is {longest:.4g} s",)
 
 
 def _good_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
-    """Return the good time of the modules used over seven [s]."""
-    total = float(good_seconds(files)[list(modules_used(files, cuts, bands))].sum())
-    if total <= 0:
+    """Return the exposure of the good time of the modules used [s], which is some."""
+    seconds = good_exposure(files, cuts, bands)
+    if seconds <= 0:
         raise InputError("add up to 0 s", file=files[0].file, field="GTI extensions", hint=_MEND)
-    return total / len(MODULES)
+    return seconds
 
 
 def _named(files: Sequence[EventFile]) -> str:
@@ -315,13 +376,12 @@ def _named(files: Sequence[EventFile]) -> str:
     return f"{files[0].file}{more}"
 
 
-def given_exposure(seconds: float, share: float, where: str = "map") -> Exposure:
+def given_exposure(
+    seconds: float, share: float, where: str = "map", telescope: Telescope | None = None
+) -> Exposure:
     """Return the exposure that the user states, of all modules of the files."""
     if not np.isfinite(seconds) or seconds <= 0:
         raise InputError(f"is {seconds:g}", field="--exposure", hint="give seconds above 0")
-    return Exposure(
-        [],
-        seconds * share,
-        f"as given, at the survey-average area, the same all over the {where}"
-        + _share_words(share),
-    )
+    area = (telescope or telescope_of()).area_words
+    how = f"as given, {area}, the same all over the {where}" + _share_words(share)
+    return Exposure([], seconds * share, how)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.missions.names import KEYWORDS
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
-from icmass.survey.readers.mission import KEYWORDS
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -57,7 +57,7 @@ class Plane:
     header_band : (float, float) or None
         Energy band that the header names (eSASS keywords EMIN1 and EMAX1) [keV].
     keys : dict
-        Keywords that name the telescope (`mission.KEYWORDS`).
+        Keywords that name the telescope (`icmass.missions.names.KEYWORDS`).
     """
 
     file: Path

@@ -22,7 +22,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_columns import TYPES, WIDTHS, Column
-from icmass.survey.readers.gunzip import Expansion, Gunzip
+from icmass.survey.readers.gunzip import Expansion, Gunzip, compression_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -37,21 +37,6 @@ MAX_TABLE_BYTES = 2**28
 MAX_HDUS = 10_000
 MAX_EXPANDED = 2**31, 200
 """A gzipped file may expand to so many bytes, or else to so many times its own size."""
-
-
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"PK\x03\x04": "zip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x1f\x9d": "compress (.Z)",
-}
-
-
-def compression_of(start: bytes) -> str | None:
-    """Return the name of the program that compressed a file, by its first bytes."""
-    return next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
 
 
 @dataclass(frozen=True)
@@ -79,6 +64,11 @@ class Hdu:
     def name(self) -> str:
         """EXTNAME in capitals; empty where there is none."""
         return str(self.header.get("EXTNAME", "")).strip().upper()
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return self.stream.file
 
     @property
     def kind(self) -> str:

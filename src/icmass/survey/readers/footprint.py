@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Self
 
 import numpy as np
 
+from icmass.missions.registry import DEFAULT_MISSION, event_format
 from icmass.survey.readers.event_binning import Frames
 from icmass.survey.readers.fits_images import Plane
 
 _BINS = 7200  # of right ascension, 0.05 deg
-_TILE_NAME = re.compile(r"e[a-z]\d\d_(\d{3})(\d{3})_")
-_TILE_REACH_DEG = 2.3
-"""From the centre in an eSASS name, which is in whole degrees, to the edge of a 3.6 deg tile."""
 _MAP_POINTS = 33
 
 
@@ -115,10 +112,8 @@ def _holds(plane: Plane, dec: float) -> bool:
     return bool(-1 <= x <= columns and -1 <= y <= rows)
 
 
-def box_of_name(file: Path) -> SkyBox | None:
-    """Return the box of a sky tile by its eSASS name, ``em01_RRRDDD_020_EventList_c010.fits``.
-
-    RRR is the right ascension of its centre, DDD the distance from the North pole [deg].
+def box_of_name(file: Path, mission: str = DEFAULT_MISSION) -> SkyBox | None:
+    """Return the box of a sky tile by the name that its mission gave it; None where it tells none.
 
     Examples
     --------
@@ -126,12 +121,12 @@ def box_of_name(file: Path) -> SkyBox | None:
     -68.3
     >>> box_of_name(Path("events.fits"))
     """
-    match = _TILE_NAME.match(file.name)
-    if match is None:
+    of_mission = event_format(mission)
+    centre = of_mission.tile_centre(file.name)
+    if centre is None:
         return None
-    ra, dec = float(match[1]), 90 - float(match[2])
-    margin = _TILE_REACH_DEG
-    return Extent().add(np.array([ra]), np.array([dec])).box(margin)
+    ra, dec = centre
+    return Extent().add(np.array([ra]), np.array([dec])).box(of_mission.tile_reach_deg)
 
 
 def any_reached(boxes: Sequence[SkyBox | None], frames: Frames) -> list[list[int]]:

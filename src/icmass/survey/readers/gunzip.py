@@ -11,6 +11,19 @@ from typing import BinaryIO, ClassVar
 MAX_KEPT_BYTES = 2**32
 """Of all expanded files that are kept at once, in temporary files."""
 _AT_ONCE = 2**18
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x9d": "compress (.Z)",
+}
+
+
+def compression_of(start: bytes) -> str | None:
+    """Return the name of the program that compressed a file, by its first bytes."""
+    return next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
 
 
 class Gunzip:

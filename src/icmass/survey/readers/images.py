@@ -15,6 +15,13 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.missions.registry import (
+    DEFAULT_MISSION,
+    Telescope,
+    check_mission,
+    telescope_of,
+    unknown_note,
+)
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.readers.exposure import (
     Kind,
@@ -31,7 +38,6 @@ from icmass.survey.readers.fits_images import (
     check_same_grid,
     read_plane,
 )
-from icmass.survey.readers.mission import UNKNOWN, check_mission
 from icmass.survey.readers.observed import (
     MIN_VISIBLE,
     Target,
@@ -93,6 +99,7 @@ def survey_from_images(
     min_visible: float = MIN_VISIBLE,
     exposure_kind: Kind = "survey",
     seconds: float | None = None,
+    telescope: Telescope | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Return a survey of one cluster, in memory, from FITS counts images.
@@ -124,6 +131,8 @@ def survey_from_images(
         What the exposure maps hold, see `exposure.read_exposure_maps`.
     seconds : float, optional
         Exposure in place of maps, the same all over the images, at the survey-average area [s].
+    telescope : Telescope, optional
+        What the images are read as.
     seed : int
         Seed of the photons' places within their pixels.
 
@@ -140,13 +149,21 @@ def survey_from_images(
     """
     target = check_target(Target("", degrees(ra), degrees(dec), redshift, nh))
     check_min_visible(min_visible)
-    loaded = read_images(images, exposure_maps, mask=mask, image_bands=image_bands, seconds=seconds)
+    telescope = telescope or telescope_of()
+    loaded = read_images(
+        images,
+        exposure_maps,
+        mask=mask,
+        image_bands=image_bands,
+        seconds=seconds,
+        mission=telescope.mission,
+    )
     tiles = {band: _tile(band, loaded.bands) for band in grid.bands}
     frame = cluster_frame(target.ra, target.dec, redshift=redshift, grid=grid)
     _check_inside(loaded, frame, file=images[0])
     used = sorted({i for parts in tiles.values() for i in parts})
     kind: Kind = "survey" if seconds is not None else exposure_kind
-    factor = exposure_factors([loaded.bands[i] for i in used], kind)
+    factor = exposure_factors([loaded.bands[i] for i in used], kind, telescope)
     each = [loaded.exposure[i] / f for i, f in zip(used, factor, strict=True)]
     exposed = loaded.mask * np.mean(each, axis=0)
     view = sample_exposure(exposed, loaded.wcs, frame, grid)
@@ -157,9 +174,12 @@ def survey_from_images(
         photons = (exposed > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
         band_map[:] = bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng)
     facts = _facts(images, loaded, each, used=used, visible=exposed > 0)
-    told = None if seconds is None else given_exposure(seconds, 1.0, where="images").assumption
-    facts |= {"exposure": told or describe_exposure(kind, factor)}
+    told = None
+    if seconds is not None:
+        told = given_exposure(seconds, 1.0, where="images", telescope=telescope).assumption
+    facts |= {"exposure": told or describe_exposure(kind, factor, telescope)}
     facts |= {"masked": mask is not None, "min_visible": min_visible}
+    facts |= {"mission": telescope.mission, "exposure_area": telescope.area}
     attrs = survey_attrs(grid, preset="images", seed=seed, facts=facts)
     return survey_in_memory([cluster_values(target, maps, view)], grid, attrs)
 
@@ -171,6 +191,7 @@ def read_images(
     mask: str | Path | None = None,
     image_bands: Sequence[Band] | None = None,
     seconds: float | None = None,
+    mission: str = DEFAULT_MISSION,
 ) -> Images:
     """Read and check counts images, their exposure maps and the mask (`survey_from_images`)."""
     _check_numbers(images, exposure_maps, image_bands, seconds)
@@ -178,8 +199,8 @@ def read_images(
     exposure_planes = [read_plane(file) for file in exposure_maps]
     mask_plane = read_plane(mask) if mask is not None else None
     for plane in exposure_planes:
-        check_mission(plane.keys, plane.file)
-    silent = [plane.file for plane in planes if not check_mission(plane.keys, plane.file)]
+        check_mission(plane.keys, plane.file, mission)
+    silent = [plane.file for plane in planes if not check_mission(plane.keys, plane.file, mission)]
     check_same_grid([*planes, *exposure_planes, *([mask_plane] if mask_plane else [])])
     bands = list(image_bands) if image_bands is not None else [band_of(p) for p in planes]
     for i, band in enumerate(bands):
@@ -199,7 +220,7 @@ def read_images(
         exposure=exposure * len(planes) if len(exposure) == 1 else exposure,
         mask=check_mask(mask_plane) if mask_plane else np.ones(shape, bool),
         wcs=planes[0].wcs,
-        notes=tuple(gather_notes((file, UNKNOWN) for file in silent)),
+        notes=tuple(gather_notes((file, unknown_note(mission)) for file in silent)),
     )
 
 

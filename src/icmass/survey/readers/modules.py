@@ -1,4 +1,4 @@
-"""Telescope modules: which ones files are of, which are used, and for how long each looked."""
+"""Telescope modules or chips: which ones files are of, which are used, how long each looked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.events import MODULE_NAME, MODULES, EventCuts, EventFile, merged
+from icmass.survey.readers.event_cuts import EventCuts
+from icmass.survey.readers.events import EventFile, merged
 
 Band = tuple[float, float]
 
@@ -15,11 +16,12 @@ Band = tuple[float, float]
 def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:
     """Return the modules that event files are of: by good times, else by their header, else all."""
     modules: set[int] = set()
+    known = files[0].format.modules
     for file in files:
-        words = [str(v).strip().upper() for k, v in file.keys.items() if k.startswith("INSTRUM")]
-        named = {int(match[1]) for match in map(MODULE_NAME.fullmatch, words) if match}
-        modules |= {m for m in MODULES if len(file.gtis.get(m, ()))} or named
-    return tuple(sorted(modules)) or MODULES
+        words = [value for key, value in file.keys.items() if key.startswith("INSTRUM")]
+        named = {module for module in map(known.named, words) if module is not None}
+        modules |= {m for m in known.numbers if len(file.gtis.get(m, ()))} or named
+    return tuple(sorted(modules)) or known.numbers
 
 
 def know_good_times(files: Sequence[EventFile]) -> bool:
@@ -28,9 +30,10 @@ def know_good_times(files: Sequence[EventFile]) -> bool:
 
 
 def good_seconds(files: Sequence[EventFile]) -> np.ndarray:
-    """Return the good time of each module less its dead time [s], shape (8,); 0 is no module."""
-    seconds = np.zeros(len(MODULES) + 1)
-    for module in MODULES:
+    """Return the good time of each module less its dead time [s], by number; 0 is no module."""
+    known = files[0].format.modules
+    seconds = np.zeros(known.size)
+    for module in known.numbers:
         times = merged(np.concatenate([file.gti_of(module) for file in files]))
         live = [file.live[module] for file in files if module in file.live]
         seconds[module] = (times[:, 1] - times[:, 0]).sum() * (np.mean(live) if live else 1.0)
@@ -38,9 +41,9 @@ def good_seconds(files: Sequence[EventFile]) -> np.ndarray:
 
 
 def _weights(files: Sequence[EventFile], cuts: EventCuts) -> np.ndarray:
-    """Return how long each module looked, shape (8,): its good time if known, else all alike."""
+    """Return how long each module looked, by number: its good time if known, else all alike."""
     present = list(modules_of(files))
-    weights = np.zeros(len(MODULES) + 1)
+    weights = np.zeros(files[0].format.modules.size)
     if cuts.gti and know_good_times(files):
         weights[present] = good_seconds(files)[present]
     if not weights.any():
@@ -49,9 +52,28 @@ def _weights(files: Sequence[EventFile], cuts: EventCuts) -> np.ndarray:
 
 
 def module_share(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
-    """Return the fraction of the modules' time whose events are used in the highest band."""
+    """Return the fraction of the modules' time whose events are used in the highest band.
+
+    It is 1 of chips, of which each place on the sky is on one.
+    """
+    used = list(modules_used(files, cuts, bands))
+    if not files[0].format.modules.are_telescopes:
+        return 1.0
     weights = _weights(files, cuts)
-    return float(weights[list(modules_used(files, cuts, bands))].sum() / weights.sum())
+    return float(weights[used].sum() / weights.sum())
+
+
+def good_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Band]) -> float:
+    """Return the exposure that the good time of the modules used makes [s].
+
+    Of telescopes, their sum over the number of all that the mission has; of chips, the mean of
+    those that looked at all.
+    """
+    modules = files[0].format.modules
+    seconds = good_seconds(files)[list(modules_used(files, cuts, bands))]
+    if modules.are_telescopes:
+        return float(seconds.sum()) / len(modules.numbers)
+    return float(seconds[seconds > 0].mean()) if seconds.any() else 0.0
 
 
 def modules_used(
@@ -82,6 +104,8 @@ def exposure_of_bands(
         If a band has no module.
     """
     used = modules_used(files, cuts, bands)
+    if not files[0].format.modules.are_telescopes:
+        return np.ones(len(bands))
     least = cuts.min_pi_ev(bands, any(file.leaks for file in files)) / 1000
     weights = _weights(files, cuts)
     time = np.array([sum(weights[m] for m in used if least[m] <= lo) for lo, _ in bands], float)

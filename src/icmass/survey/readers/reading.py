@@ -11,8 +11,10 @@ from typing import Any
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.missions.registry import DEFAULT_MISSION, Telescope, get_mission, telescope_of
 from icmass.survey.readers.esass import EventSource, open_events
-from icmass.survey.readers.events import EventCuts, EventFile, LightLeak, scan_event_file
+from icmass.survey.readers.event_cuts import EventCuts, LightLeak, cuts_of
+from icmass.survey.readers.events import EventFile, scan_event_file
 from icmass.survey.readers.exposure import Kind
 from icmass.survey.readers.fits_images import Plane, read_plane
 from icmass.survey.readers.masks import Masks, read_masks
@@ -40,6 +42,8 @@ class EventReading:
         Paths, see `icmass.survey.readers.masks.read_masks`.
     skip_bad_regions : bool
     min_visible : float
+    instrument : str
+        Name or path; the mission is that of `cuts`.
     """
 
     cuts: EventCuts = field(default_factory=EventCuts)
@@ -53,6 +57,12 @@ class EventReading:
     background_maps: tuple[str, ...] = ()
     unvignetted_maps: tuple[str, ...] = ()
     min_visible: float = MIN_VISIBLE
+    instrument: str = str(get_mission().instrument)
+
+    @property
+    def telescope(self) -> Telescope:
+        """What files are read as."""
+        return Telescope(self.cuts.mission, self.instrument)
 
     def open(
         self,
@@ -76,6 +86,7 @@ class EventReading:
             background_maps=[plane(path) for path in self.background_maps],
             unvignetted_maps=[plane(path) for path in of_particles],
             min_visible=self.min_visible,
+            telescope=self.telescope,
         )
 
     def masks(self) -> Masks:
@@ -90,6 +101,8 @@ class EventReading:
             values[name] = [str(Path(path).resolve()) for path in values[name]]
         for name in ("mask", "regions", "sources"):
             values[name] = values[name] and str(Path(values[name]).resolve())
+        if self.instrument.endswith(".json"):
+            values["instrument"] = str(Path(self.instrument).resolve())
         return EventReading.of_plain(values)
 
     def to_plain(self) -> dict[str, Any]:
@@ -123,9 +136,9 @@ def grid_of_plain(values: dict[str, Any]) -> MapGrid:
     return MapGrid(bands, values["n_pixels"], values["half_width"], cosmology)
 
 
-def scanned(path: str | Path) -> EventFile:
+def scanned(path: str | Path, mission: str = DEFAULT_MISSION) -> EventFile:
     """Return what an event file holds beside its events; the last few are cached."""
-    return _scanned(Path(path), _stamp(Path(path)))
+    return _scanned(Path(path), mission, _stamp(Path(path)))
 
 
 def plane(path: str | Path) -> Plane:
@@ -143,8 +156,8 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=TILES_HELD)
-def _scanned(file: Path, stamp: object) -> EventFile:
-    return scan_event_file(file)
+def _scanned(file: Path, mission: str, stamp: object) -> EventFile:
+    return scan_event_file(file, mission)
 
 
 @lru_cache(maxsize=PLANES_HELD)
@@ -171,11 +184,12 @@ def event_reading(
     skip_bad_regions: bool = False,
     sources: str | Path | None = None,
     min_visible: float = MIN_VISIBLE,
-    flag: str | int = EventCuts.flag,
-    pattern: int = EventCuts.pattern,
-    modules: str | Sequence[int] = EventCuts.modules,
+    flag: str | int | None = None,
+    pattern: int | None = None,
+    modules: str | Sequence[int] | None = None,
     light_leak: LightLeak = "exclude",
     gti: bool = True,
+    instrument: str | Path | None = None,
 ) -> EventReading:
     """Return how event files are read.
 
@@ -198,20 +212,26 @@ def event_reading(
     min_visible : float
         Least visible fraction within 0.5 comoving Mpc/h.
     flag : str or int
-        Events with any of these bits of FLAG are left out.
+        Events with any of these bits of FLAG are left out; default: the mission's standard.
     pattern : int
-        Patterns to use, as in evtool: 15 is all valid ones.
+        Patterns to use, as in evtool, bit k - 1 for those of k pixels; default: the mission's.
     modules : str or sequence of int
-        Telescope modules to use, e.g. ``"1,2,3,4,6"``.
+        Telescope modules or chips to use, e.g. ``"1,2,3,4,6"``; default: all.
     light_leak : {"exclude", "soft", "keep"}
         TM5 and TM7 where a band begins below 0.8 keV: not used, not in those bands, used.
     gti : bool
         Leave out events outside the good time intervals.
+    instrument : str or path, optional
+        The instrument that the files are of, by which their mission is known; default: eROSITA.
     """
-    cuts = EventCuts(
+    telescope = telescope_of(instrument)
+    if modules is not None:
+        modules = _parse_modules(modules) if isinstance(modules, str) else tuple(modules)
+    cuts = cuts_of(
+        telescope.mission,
         flag=_parse_flag(flag) if isinstance(flag, str) else flag,
         pattern=pattern,
-        modules=_parse_modules(modules) if isinstance(modules, str) else tuple(modules),
+        modules=modules,
         light_leak=light_leak,
         gti=gti,
     )
@@ -231,6 +251,7 @@ def event_reading(
         background_maps=paths(background),
         unvignetted_maps=paths(novig),
         min_visible=min_visible,
+        instrument=telescope.instrument,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.missions.registry import Telescope, telescope_of
 from icmass.survey.readers.exposure import Exposure, read_exposure_maps
 from icmass.survey.readers.fits_images import Plane, check_exposure, read_plane
 from icmass.survey.readers.sky_grid import FineGrid
@@ -27,10 +28,13 @@ class Backgrounds:
         Background maps [counts/arcmin^2], one for each band; none: the instrument's mean rates.
     unvignetted : Exposure or None
         Exposure that the particles see [s]; None: that of the sky.
+    telescope : Telescope
+        Whose mean rates are taken, at the area that its exposure is at.
     """
 
     maps: list[Plane] = field(default_factory=list)
     unvignetted: Exposure | None = None
+    telescope: Telescope = field(default_factory=telescope_of)
 
     @classmethod
     def read(
@@ -39,6 +43,7 @@ class Backgrounds:
         unvignetted: Sequence[str | Path | Plane],
         bands: Sequence[Band],
         share: float = 1.0,
+        telescope: Telescope | None = None,
     ) -> Backgrounds:
         """Read background maps [counts per pixel] and unvignetted exposure maps [s]."""
         if len(maps) not in (0, len(bands)):
@@ -52,11 +57,20 @@ class Backgrounds:
             plane = file if isinstance(file, Plane) else read_plane(file)
             values = check_exposure(plane) / _pixel_arcmin2(plane)
             planes.append(Plane(plane.file, values, plane.wcs, plane.header_band))
-        seconds = read_exposure_maps(unvignetted, "unvignetted", share) if unvignetted else None
-        return cls(planes, seconds)
+        telescope = telescope or telescope_of()
+        seconds = None
+        if unvignetted:
+            seconds = read_exposure_maps(unvignetted, "unvignetted", share, telescope)
+        return cls(planes, seconds, telescope)
 
     def expected(
-        self, fine: FineGrid, seconds: np.ndarray, used: np.ndarray, relative: np.ndarray
+        self,
+        fine: FineGrid,
+        seconds: np.ndarray,
+        used: np.ndarray,
+        relative: np.ndarray,
+        *,
+        particle_seconds: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the expected counts of each pixel of a cluster's grid, float32 (band, y, x).
 
@@ -69,16 +83,23 @@ class Backgrounds:
             Points that are not masked.
         relative : ndarray, shape (band,)
             Exposure of each band over that of all modules used.
+        particle_seconds : ndarray, shape (y, x) of the points, optional
+            Exposure that no mirror vignettes [s], where there are no maps of it; default:
+            `seconds`.
         """
         area = (60 * float(fine.frame.wcs.cdelt[1])) ** 2
         if self.maps:
             found = [fine.binned(fine.sample(m.values, m.wcs) * used) * area for m in self.maps]
             return np.stack(found).astype("f4")
-        background = load_instrument("erosita").background
+        seen_with = self.telescope
+        instrument = load_instrument(seen_with.instrument, vignetting=seen_with.area)
+        background = instrument.background
         sky = fine.binned(seconds)
         particles = sky
         if self.unvignetted is not None:
             particles = fine.binned(self.unvignetted.sample(fine) * used)
+        elif particle_seconds is not None:
+            particles = fine.binned(particle_seconds * used)
         out = []
         for (lo, hi), share in zip(fine.grid.bands, relative, strict=True):
             of_sky, of_particles = background.rate(lo, hi)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from icmass.errors import InputError
+from icmass.missions.registry import DEFAULT_MISSION
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 from icmass.survey.readers.cluster_table import read_cluster_table
 from icmass.survey.readers.events import scan_event_file
@@ -23,6 +24,7 @@ def read_targets(
     *,
     name: str | None = None,
     events: Path | None = None,
+    mission: str = DEFAULT_MISSION,
     notes: Notes | None = None,
 ) -> list[Target]:
     """Return the clusters to look at: one from its place, or those of a table.
@@ -38,6 +40,8 @@ def read_targets(
     events : path, optional
         Event files that `icmass export` wrote of a mock say where the cluster is, at what redshift
         and behind what column density, for what is left out.
+    mission : str
+        Whose event files they are.
     notes : callable, optional
         Called with a line on what the table does not say.
 
@@ -54,7 +58,7 @@ def read_targets(
             raise InputError(why, field=", ".join(given), hint="leave it out")
         return _of_table(Path(table), DEFAULT_NH_1E20 if nh is None else nh, notes)
     if events is not None:
-        told = _of_mock(events)
+        told = _of_mock(events, mission)
         place = {key: told.get(key) if value is None else value for key, value in place.items()}
         nh = told.get("--nh") if nh is None else nh
     if missing := [key for key, value in place.items() if value is None]:
@@ -75,9 +79,9 @@ def _of_table(table: Path, nh: float, notes: Notes | None) -> list[Target]:
     return targets
 
 
-def _of_mock(file: Path) -> dict[str, float]:
+def _of_mock(file: Path, mission: str) -> dict[str, float]:
     """Return what the header of a mock's event file says of its cluster, by option."""
-    keys = scan_event_file(file).keys
+    keys = scan_event_file(file, mission).keys
     names = {"--ra": "RA_PNT", "--dec": "DEC_PNT", "--redshift": "ICM_Z", "--nh": "ICM_NH"}
     if "ICM_Z" not in keys:
         return {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.readers.fits_stream import compression_of
+from icmass.survey.readers.gunzip import compression_of
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -13,7 +13,16 @@ import xarray as xr
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.missions.event_writing import Card as Card
+from icmass.missions.event_writing import EventWriting, MockObservation
+from icmass.missions.registry import (
+    DEFAULT_MISSION,
+    event_format,
+    known_instruments,
+    mission_of_instrument,
+)
 from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config, survey_cosmology
+from icmass.survey.config import ObserveConfig
 from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
 if TYPE_CHECKING:
@@ -21,7 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_POSITION = (150.0, 2.0)
 """Where clusters of a mock without positions are put: RA, Dec, ICRS [deg]."""
-Card = tuple[str, str | float | int | bool, str]
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class ClusterView:
         Bands, geometry and cosmology of its maps.
     ra, dec : float
         Centre of the map, ICRS [deg].
+    instrument : str or None
+        Whose mission's files are written; None: the survey's.
     """
 
     survey: xr.Dataset
@@ -45,6 +55,7 @@ class ClusterView:
     grid: MapGrid
     ra: float
     dec: float
+    instrument: str | None = None
 
     def known(self, name: str) -> float | None:
         """Return a variable of the cluster in the survey's unit; None where it is unknown."""
@@ -100,22 +111,31 @@ class ClusterView:
         """Whether the exposure is the same in all bands."""
         return bool((self.band_exposure == self.band_exposure[0]).all())
 
+    @cached_property
+    def observation(self) -> MockObservation:
+        """How the survey saw it."""
+        observe = survey_config(self.survey).get("observe", {})
+        name = Path(self.instrument or observe.get("instrument", ObserveConfig().instrument)).stem
+        area = str(observe.get("vignetting", ObserveConfig().vignetting))
+        return MockObservation(name, self.exposure, area, self.ra, self.dec)
+
+    @property
+    def writing(self) -> EventWriting:
+        """How the mission of the survey's instrument writes files; of others, as the default's."""
+        mission = mission_of_instrument(self.observation.instrument)
+        return event_format(mission.name if mission else DEFAULT_MISSION).writing
+
     def cards(self) -> list[Card]:
         """Return the keywords that say what was observed, only those that the survey knows."""
-        config = survey_config(self.survey)
-        name = Path(config.get("observe", {}).get("instrument", "erosita")).stem
-        attrs = self.survey.attrs
+        writing, attrs = self.writing, self.survey.attrs
         names = json.loads(attrs.get("names", "[]"))
         called = str(names[self.cluster]) if names else f"cluster {self.cluster}"
         called = called.encode("ascii", "replace").decode()  # all that a FITS header can hold
         cards: list[Card] = [
-            ("MISSION", "SRG", "mission"),
-            ("TELESCOP", "eROSITA" if name == "erosita" else name, "telescope"),
-            ("INSTRUME", "merged", "all modules together"),
+            *writing.telescope_cards(self.observation.instrument),
             ("OBJECT", called, "the cluster"),
             ("CREATOR", f"icmass {__version__}", "program that wrote this file"),
-            ("EXPOSURE", self.exposure, "[s] all modules, survey-average area"),
-            ("AREATYPE", "SURVEY", "exposure is at the survey-average area"),
+            *writing.exposure_cards(self.observation),
             ("RA_OBJ", self.ra, "[deg] right ascension of the cluster"),
             ("DEC_OBJ", self.dec, "[deg] declination of the cluster"),
             ("ICM_Z", self.redshift, "redshift of the cluster"),
@@ -132,7 +152,12 @@ class ClusterView:
 
 
 def cluster_view(
-    survey: xr.Dataset, cluster: int, *, ra: float | None = None, dec: float | None = None
+    survey: xr.Dataset,
+    cluster: int,
+    *,
+    ra: float | None = None,
+    dec: float | None = None,
+    instrument: str | None = None,
 ) -> ClusterView:
     """Return a cluster of a survey with its place on the sky.
 
@@ -140,12 +165,16 @@ def cluster_view(
     ----------
     ra, dec : float, optional
         Where to put it, ICRS [deg]; default: where the survey has it, else `DEFAULT_POSITION`.
+    instrument : str, optional
+        Whose mission's files are to be written, of a survey whose instrument is none that we know.
 
     Raises
     ------
     InputError
-        If there is no such cluster, or no such place.
+        If there is no such cluster, no such place, or the survey has another instrument.
     """
+    if instrument is not None:
+        _check_instrument(survey, instrument)
     n = survey.sizes["cluster"]
     if not 0 <= cluster < n:
         raise InputError(f"{cluster}: the survey has clusters 0 to {n - 1}", field="--index")
@@ -158,7 +187,24 @@ def cluster_view(
         raise InputError(
             f"is {ra}, {dec}", field="ra, dec", hint="give -180 to 360 and -90 to 90 deg, or none"
         )
-    return ClusterView(survey, int(cluster), view.grid, float(ra), float(dec))
+    return ClusterView(survey, int(cluster), view.grid, float(ra), float(dec), instrument)
+
+
+def _check_instrument(survey: xr.Dataset, instrument: str) -> None:
+    """Refuse an instrument of no mission, and one that the survey was not seen with."""
+    if mission_of_instrument(instrument) is None:
+        known = ", ".join(known_instruments())
+        raise InputError(
+            f"is of no mission: {instrument!r}", field="--instrument", hint=f"give one of {known}"
+        )
+    seen = survey_config(survey).get("observe", {}).get("instrument")
+    name = None if seen is None else Path(seen).stem
+    if name not in (None, instrument) and mission_of_instrument(str(name)) is not None:
+        raise InputError(
+            f"is {instrument}, the survey was seen with {name}",
+            field="--instrument",
+            hint="leave it out",
+        )
 
 
 def map_grid(survey: xr.Dataset) -> MapGrid:

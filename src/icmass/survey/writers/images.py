@@ -33,6 +33,7 @@ def write_image(
     band: int | None = None,
     ra: float | None = None,
     dec: float | None = None,
+    instrument: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write an image of a cluster.
@@ -53,6 +54,8 @@ def write_image(
         exposures the longest.
     ra, dec : float, optional
         Where to put the cluster, ICRS [deg]; default: where the survey has it, else RA 150, Dec 2.
+    instrument : str, optional
+        Whose mission is named, of a survey whose instrument is of none.
     overwrite : bool
         Replace a file of that name.
 
@@ -66,7 +69,7 @@ def write_image(
     InputError
         If there is no such cluster, band or image, or the file exists already.
     """
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
+    view = cluster_view(survey, cluster, ra=ra, dec=dec, instrument=instrument)
     values, unit, words = _PLANES[what](view, survey, cluster, band)
     cards: list[Card] = [("BUNIT", unit, words)]
     if what in ("counts", "background") or band is not None:
@@ -124,6 +127,7 @@ def write_images(
     stem: str | None = None,
     ra: float | None = None,
     dec: float | None = None,
+    instrument: str | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write all images of a cluster into a folder: what `icmass predict --images` takes.
@@ -134,7 +138,7 @@ def write_images(
 
     Parameters
     ----------
-    survey, cluster, ra, dec, overwrite
+    survey, cluster, ra, dec, instrument, overwrite
         As in `write_image`.
     folder : path
         Where to write; it is made if it isn't there.
@@ -147,14 +151,19 @@ def write_images(
         The files, counts images first.
     """
     stem = f"cluster-{cluster:05d}" if stem is None else stem
-    view = cluster_view(survey, cluster, ra=ra, dec=dec)
+    view = cluster_view(survey, cluster, ra=ra, dec=dec, instrument=instrument)
     folder, bands = Path(folder), enumerate(view.grid.bands)
     names = {band: f"{1000 * lo:04.0f}_{1000 * hi:04.0f}.fits" for band, (lo, hi) in bands}
 
     def path(what: str, name: str = "") -> Path:
         return folder / "_".join(part for part in (stem, what, name) if part)
 
-    options: dict[str, Any] = {"ra": ra, "dec": dec, "overwrite": overwrite}
+    options: dict[str, Any] = {
+        "ra": ra,
+        "dec": dec,
+        "instrument": instrument,
+        "overwrite": overwrite,
+    }
     files = [
         write_image("counts", survey, cluster, path("", name), band=band, **options)
         for band, name in names.items()

@@ -1,7 +1,8 @@
-"""Job folders of the Magneticum web services: photon lists of PHOX, and the cluster that they show.
+"""Job folders of a simulation's web service: photon lists, and the cluster that they show.
 
-A folder holds ``job.par`` (lines of a key and a value) and ``phlist.fits``; the runs of a cluster,
-of its gas, its active nuclei or both, are joined by snapshot and cluster id.
+A folder holds parameters (lines of a key and a value) and a photon list, named as the simulation's
+`icmass.missions.photon_jobs.JobLayout` says; the runs of a cluster, of its gas, its active nuclei
+or both, are joined by snapshot and cluster id.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.missions.photon_jobs import JobLayout
+from icmass.missions.registry import get_mission
 from icmass.survey.readers.photon_lists import list_facts
 from icmass.survey.readers.photon_survey import OPTIONAL, PhotonListTarget
 from icmass.survey.readers.photon_tables import (
@@ -27,17 +30,9 @@ from icmass.survey.readers.photon_tables import (
 from icmass.universe.galaxies import VELOCITY_WINDOW, Galaxies
 from icmass.universe.velocity_field import hubble_flow
 
-LISTS = ("phlist.fits", "phlist.fits.gz")
-MODES = {1: "icm", 2: "agn", 3: "observed"}
-BOX_MPC_H = 352.0
-"""Side of Box2/hr [comoving Mpc/h]."""
 SAME_RUN = 1e-4
 """Redshifts of the runs of a cluster differ by no more."""
-M_STAR_MIN = 10**9.5
-"""Least stellar mass of a galaxy [Msun/h], that of the simulated surveys and Ho et al. 2023."""
 MOST_HALOS = 10**9
-_FOLDER = re.compile(r"snap_?(\d+)_cluster_?(\d+)", re.IGNORECASE)
-_ID_KEYS = ("cluster_id", "clusterid", "cluid", "icluster", "ihal", "halo_id", "cluster")
 _MAX_PAR_BYTES = 10**6
 
 
@@ -54,10 +49,11 @@ class Job:
         Id of the cluster in its snapshot.
     snapshot : int or None
     component : str
-        Of `MODES`.
+        Of the layout's modes.
     redshift : float or None
     parameters : dict
-        What ``job.par`` says, keys in small letters.
+        What the file of parameters says, keys in small letters.
+    layout : JobLayout
     """
 
     folder: Path
@@ -67,9 +63,25 @@ class Job:
     component: str
     redshift: float | None
     parameters: Mapping[str, str]
+    layout: JobLayout
+
+    @property
+    def par(self) -> Path:
+        """Its file of parameters."""
+        return self.folder / self.layout.parameters
 
 
-def find_jobs(folder: str | Path) -> tuple[list[Job], list[tuple[str, InputError]]]:
+def job_layout(simulation: str) -> JobLayout:
+    """Return how the job folders of a simulation are, or refuse one that has none."""
+    layout = get_mission(simulation).jobs
+    if layout is None:
+        raise InputError(f"{simulation} has no job folders", field="simulation")
+    return layout
+
+
+def find_jobs(
+    folder: str | Path, layout: JobLayout
+) -> tuple[list[Job], list[tuple[str, InputError]]]:
     """Return the job folders in and below a folder, and those that cannot be used.
 
     Raises
@@ -80,34 +92,35 @@ def find_jobs(folder: str | Path) -> tuple[list[Job], list[tuple[str, InputError
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, hint="give the folder of the jobs")
-    files = sorted(file for name in LISTS for file in folder.rglob(name))
+    files = sorted(file for name in layout.lists for file in folder.rglob(name))
     if not files:
-        hint = "give the folder of folders such as snap_128_cluster_313_.../phlist.fits"
-        raise InputError(f"holds no {LISTS[0]}", file=folder, hint=hint)
+        hint = f"give the folder of folders such as {layout.example}_.../{layout.lists[0]}"
+        raise InputError(f"holds no {layout.lists[0]}", file=folder, hint=hint)
     jobs, failures = [], []
     for file in files:
         try:
-            jobs.append(read_job(file))
+            jobs.append(read_job(file, layout))
         except InputError as error:
             failures.append((file.parent.name, error))
     return jobs, failures
 
 
-def read_job(file: Path) -> Job:
-    """Read what is known of a photon list: its ``job.par``, primary header and folder's name."""
-    parameters = read_parameters(file.parent / "job.par")
+def read_job(file: Path, layout: JobLayout) -> Job:
+    """Read what is known of a photon list: its parameters, primary header and folder's name."""
+    par = file.parent / layout.parameters
+    parameters = read_parameters(par)
     facts = list_facts(file)
-    name = _FOLDER.search(file.parent.name)
-    mode = facts.mode if facts.mode is not None else _whole(parameters, ("mode",), file)
-    if mode not in MODES:
+    name = layout.folder.search(file.parent.name)
+    mode = facts.mode if facts.mode is not None else _whole(parameters, layout.mode_keys, par)
+    if mode is None or mode not in layout.modes:
         raise InputError(
             "has no MODE" if mode is None else f"is {mode}",
             file=file,
             field="primary header, MODE",
             hint="1 is the gas, 2 active nuclei, 3 both",
         )
-    cluster = _whole(parameters, _ID_KEYS, file)
-    snapshot = _whole(parameters, ("snapnum", "snapshot", "snap"), file)
+    cluster = _whole(parameters, layout.id_keys, par)
+    snapshot = _whole(parameters, layout.snapshot_keys, par)
     snapshot = facts.snapshot if snapshot is None else snapshot
     if name:
         cluster = int(name[2]) if cluster is None else cluster
@@ -116,12 +129,14 @@ def read_job(file: Path) -> Job:
         raise InputError(
             "has no cluster id" if cluster is None else f"has cluster id {cluster}",
             file=file.parent,
-            hint="name it in job.par (cluster_id 313), or the folder snap_128_cluster_313",
+            hint=f"name it in {layout.parameters} ({layout.id_keys[0]} 313), or the folder "
+            f"{layout.example}",
         )
     redshift = facts.redshift
     if redshift is None:
-        redshift = _real(parameters, "redshift", file)
-    return Job(file.parent, file, cluster, snapshot, MODES[mode], redshift, parameters)
+        redshift = _real(parameters, "redshift", par)
+    component = layout.modes[mode]
+    return Job(file.parent, file, cluster, snapshot, component, redshift, parameters, layout)
 
 
 def read_parameters(file: Path) -> dict[str, str]:
@@ -138,7 +153,7 @@ def read_parameters(file: Path) -> dict[str, str]:
     return found
 
 
-def magneticum_targets(
+def job_targets(
     jobs: Sequence[Job],
     *,
     cosmology: Cosmology,
@@ -159,10 +174,10 @@ def magneticum_targets(
         Half the side of a map [comoving Mpc/h]: galaxies beyond are left out.
     clusters, galaxies : path, optional
         Tables, see `icmass.survey.readers.photon_tables`. What a table of clusters says goes
-        before ``job.par``. Galaxies have ``dx`` and ``dy``, offsets from the cluster, or ``x`` and
-        ``y`` (and ``z``), positions in the box, x growing with right ascension; ``v_los``, the
-        velocity relative to the cluster as observed, or ``vz`` beside ``z``, the peculiar one in
-        the box; and ``m_star``.
+        before a job's parameters. Galaxies have ``dx`` and ``dy``, offsets from the cluster, or
+        ``x`` and ``y`` (and ``z``), positions in the box, x growing with right ascension;
+        ``v_los``, the velocity relative to the cluster as observed, or ``vz`` beside ``z``, the
+        peculiar one in the box; and ``m_star``.
     nh : float, optional
         Column density that the photons have passed [1e20 cm^-2]; None: as the lists say.
     centre : (float, float), optional
@@ -275,16 +290,15 @@ def _redshift(runs: Sequence[Job]) -> float:
 
 
 def _parameter(job: Job, name: str) -> float | None:
-    """Return what ``job.par`` says of the cluster: Msun/h, km/s, lengths in comoving Mpc/h."""
-    key, quantity = f"csv_{name}", CLUSTER_COLUMNS[name]
-    value = _real(job.parameters, key, job.file)
+    """Return what the parameters say of the cluster: Msun/h, km/s, lengths in comoving Mpc/h."""
+    key, quantity = f"{job.layout.cluster_key}{name}", CLUSTER_COLUMNS[name]
+    value = _real(job.parameters, key, job.par)
     if value is None:
         return None
     value *= 1e-3 if quantity.is_length else 1.0
     if not quantity.low <= value <= quantity.high:
         said = f"is {job.parameters[key]}"
-        file = job.folder / "job.par"
-        raise InputError(said, file=file, field=key, hint=f"give {quantity.unit}")
+        raise InputError(said, file=job.par, field=key, hint=f"give {quantity.unit}")
     return value
 
 
@@ -301,12 +315,13 @@ def _galaxies(
         v = values["v_los"][rows]
     else:
         if frame.motion is None or z is None:
-            what = "vz needs z of the galaxies, and the cluster's position and csv_vz"
+            key = f"{job.layout.cluster_key}vz"
+            what = f"vz needs z of the galaxies, and the cluster's position and {key}"
             raise InputError(what, file=table.file, hint="give them, or v_los")
         v = values["vz"][rows] - frame.motion + hubble_flow(frame.redshift, cosmology) * z
     m_star = values["m_star"][rows]
     seen = (np.abs(x) <= half_width) & (np.abs(y) <= half_width)
-    seen &= (np.abs(v) <= VELOCITY_WINDOW) & (m_star >= M_STAR_MIN)
+    seen &= (np.abs(v) <= VELOCITY_WINDOW) & (m_star >= job.layout.m_star_min)
     member = np.ones(int(seen.sum()), bool)
     depth = np.zeros_like(x) if z is None else z
     return Galaxies(-x[seen], y[seen], depth[seen], v[seen], m_star[seen], member)
@@ -328,8 +343,9 @@ def _offsets(
     if frame.position is None:
         what = f"has positions, but that of cluster {frame.job.cluster} is not known"
         raise InputError(what, file=table.file, hint="give dx and dy, or --clusters with x, y, z")
+    box = frame.job.layout.box_mpc_h
     found = [
-        np.mod(values[name][rows] - at + BOX_MPC_H / 2, BOX_MPC_H) - BOX_MPC_H / 2
+        np.mod(values[name][rows] - at + box / 2, box) - box / 2
         for name, at in zip("xyz", frame.position, strict=True)
         if name in values
     ]
@@ -355,18 +371,18 @@ def _table(file: Path | None, columns: dict[str, Quantity], h: float) -> JoinedT
     return table
 
 
-def _whole(parameters: Mapping[str, str], keys: Sequence[str], file: Path) -> int | None:
+def _whole(parameters: Mapping[str, str], keys: Sequence[str], par: Path) -> int | None:
     for key in keys:
         if key in parameters:
             digits = re.search(r"(\d+)(\.0*)?$", parameters[key])
             if digits is None:
                 what = f"{parameters[key]!r} is no number"
-                raise InputError(what, file=file.parent / "job.par", field=key)
+                raise InputError(what, file=par, field=key)
             return int(digits[1])
     return None
 
 
-def _real(parameters: Mapping[str, str], key: str, file: Path) -> float | None:
+def _real(parameters: Mapping[str, str], key: str, par: Path) -> float | None:
     if key not in parameters:
         return None
     try:
@@ -375,5 +391,5 @@ def _real(parameters: Mapping[str, str], key: str, file: Path) -> float | None:
         value = np.nan
     if not np.isfinite(value):
         what = f"{parameters[key]!r} is no number"
-        raise InputError(what, file=file.parent / "job.par", field=key)
+        raise InputError(what, file=par, field=key)
     return value

@@ -1,0 +1,1 @@
+"""Missions, a folder each: what their files are called, hold and mean. Readers and writers ask."""
