@@ -16,9 +16,9 @@ from torch import nn
 from icmass.benchmarking.run_folder import RunFolder, write_whole
 from icmass.errors import InputError
 from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
-from icmass.estimators.main_process import is_main
 from icmass.estimators.sample import Sample
 from icmass.estimators.training import Epoch, Trainer, TrainingConfig, apply_network, seeded
+from icmass.main_process import is_main
 
 RECIPE = TrainingConfig(
     batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, average=0.9, kernel_l2=1e-3

@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.estimators.main_process import is_main
 from icmass.estimators.posterior import LNM_GRID, Prediction, normalised
 from icmass.files import whole_file
+from icmass.main_process import is_main
 
 COMPARED = (
     *("survey_attrs", "n_clusters", "survey_digest", "models", "folds", "fold_limit", "seed"),

@@ -21,7 +21,7 @@ from icmass.benchmarking.run_folder import FoldPredictions, RunFolder, finite, s
 from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmarking.tables import write_tables
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator, Kind, Prediction
+from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.proxies.names import available, parse_names, read_halos, read_scalar
 from icmass.proxies.published import published_sigma
@@ -89,7 +89,7 @@ class _Bench:
     total: int
     fold_limit: dict[str, int]
     done: int = 0
-    networks: dict[str, FoldPredictions] = field(default_factory=dict)
+    learned: dict[str, FoldPredictions] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def folds_of(self, model: str) -> int:
@@ -200,7 +200,7 @@ def run_benchmark(
     )
     rows = [row for name in names if (row := _row_or_failure(bench, name)) is not None]
     for row in rows:
-        if row["name"] in bench.networks:
+        if row["name"] in bench.learned:
             row["beside"] = _beside(bench, row["name"])
     return _write_results(bench, rows, Path(survey_path).name, command)
 
@@ -210,7 +210,7 @@ def _row_or_failure(bench: _Bench, name: str) -> dict[str, Any] | None:
     before = bench.done
     try:
         estimator, predictions = _cross_validate(bench, name)
-        return _row(bench, estimator, predictions)
+        return _row(bench, name, estimator.info, predictions)
     except OSError:  # a full disk would fail every estimator
         raise
     except Exception as error:
@@ -233,12 +233,12 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
         if held.has(k):
             bench.tell(name, k, "finished before", done_fold=True)
             continue
-        estimator = _make(bench, name, estimator.kind, k)
+        estimator = _make(bench, name, k)
         train, test = split(bench.fold, k)
         start = time.perf_counter()
         estimator.fit(bench.survey, train)
-        epochs = sum(epoch.seconds for epoch in getattr(estimator, "history", ()))
-        seconds = max(time.perf_counter() - start, epochs)  # epochs before a kill count too
+        # what was done before a kill counts too
+        seconds = max(time.perf_counter() - start, estimator.info.fit_seconds)
         prediction = estimator.predict(bench.survey, test)
         good = _usable(prediction)
         if not good.all():
@@ -251,7 +251,7 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
             prediction=prediction,
             seconds=seconds,
         )
-        held.n_parameters = estimator.n_parameters
+        held.n_parameters = estimator.info.n_parameters
         bench.folder.write_predictions(name, held)
         spread = np.std(prediction.mean - bench.ln_m[test])
         bench.tell(name, k, f"scatter {spread:.3f}, {seconds:.1f} s", done_fold=True)
@@ -266,11 +266,9 @@ def _usable(prediction: Prediction) -> np.ndarray:
     return good
 
 
-def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
+def _make(bench: _Bench, name: str, k: int) -> Estimator:
     """Return an estimator for fold `k`, with a seed of its own."""
     seed = int(np.random.SeedSequence([bench.seed, k]).generate_state(1)[0])
-    if kind != "network":
-        return make_estimator(name, seed=seed, device=bench.device)
 
     def watch(epoch: Any) -> None:
         losses = f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
@@ -286,8 +284,7 @@ def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
     )
 
 
-def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str, Any]:
-    name = estimator.name
+def _row(bench: _Bench, name: str, info: EstimatorInfo, held: FoldPredictions) -> dict[str, Any]:
     rng = _rng(bench, name)
     scores = score(
         held.ln_m_true,
@@ -297,20 +294,20 @@ def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> dict[str
         rng=rng,
     )
     more: dict[str, Any] = {}
-    if estimator.kind == "network":
+    if info.proxies:
+        sigma, sigma_error = published_scatter(bench.survey, info.proxies, rng)
+    else:
         sigma = published_network_scatter(held.ln_m_true, held.mean)
         sigma_error = scores.sigma_lnm_error
         drawn = _rng(bench, f"calibration of {name}")
         more["calibration"] = calibration(held.prediction, held.ln_m_true, drawn)
         if (far := held.prediction.out_of_domain) is not None:
             more["flagged"] = float(np.mean(far > 1))
-        bench.networks[name] = held
-    else:
-        sigma, sigma_error = published_scatter(bench.survey, parse_names(name), rng)
+        bench.learned[name] = held
     return {
         "name": name,
-        "kind": estimator.kind,
-        "inputs": list(estimator.inputs),
+        "kind": info.kind,
+        "inputs": list(info.inputs),
         "sigma_paper": sigma,
         "sigma_paper_error": sigma_error,
         "sigma_published": published_sigma(name),
@@ -327,10 +324,10 @@ def _rng(bench: _Bench, purpose: str) -> np.random.Generator:
 
 
 def _beside(bench: _Bench, name: str) -> dict[str, dict[str, Any]]:
-    """Return a network's scatter over that of each other one, on the clusters that both have."""
-    ours = bench.networks[name]
+    """Return a scatter over that of each other estimator but relations, on common clusters."""
+    ours = bench.learned[name]
     found = {}
-    for other, theirs in bench.networks.items():
+    for other, theirs in bench.learned.items():
         both, i, j = np.intersect1d(ours.cluster, theirs.cluster, return_indices=True)
         if other == name or len(both) < 2:
             continue

@@ -11,7 +11,7 @@ from icmass.proxies.published import SOURCE
 if TYPE_CHECKING:
     from rich.table import Table
 
-GROUPS = ("ideal proxies", "observed proxies", "combinations", "networks")
+GROUPS = ("ideal proxies", "observed proxies", "combinations", "map features", "networks")
 NOTES = (
     "Published, paper's method, cross-validated: the scatter sigma of ln M500c in per cent.",
     "Paper's method: of proxies sigma(ln s|M)/slope, in-sample, mean over the snapshots; of "
@@ -27,11 +27,13 @@ NOTES = (
     "for otherwise the background in an aperture that knows R500c would tell of the mass.",
 )
 
+_BY_KIND = {"network": "networks", "features": "map features"}
+
 
 def group_of(row: dict[str, Any]) -> str:
     """Return the group of the table in which an estimator of ``results.json`` stands."""
-    if row["kind"] == "network":
-        return "networks"
+    if (group := _BY_KIND.get(row["kind"])) is not None:
+        return group
     if "+" in row["name"]:
         return "combinations"
     return f"{row['kind']} proxies"

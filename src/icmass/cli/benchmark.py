@@ -48,7 +48,7 @@ def benchmark(
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
     import icmass
-    from icmass.estimators.main_process import is_main
+    from icmass.main_process import is_main
 
     names = None if models is None else [name.strip() for name in models.split(",")]
     limit = _fold_limit(fold_limit or [])
@@ -106,7 +106,7 @@ def _command(
 @contextmanager
 def _watching() -> Iterator[Callable[[Step], None]]:
     """Show the steps of a benchmark: a bar on a terminal, plain lines elsewhere."""
-    from icmass.estimators.main_process import is_main
+    from icmass.main_process import is_main
 
     if not is_main():
         yield lambda step: None

@@ -33,7 +33,7 @@ from accelerate.utils import broadcast
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.main_process import is_main
+from icmass.main_process import is_main
 
 Result = TypeVar("Result")
 _SAYS_OUT_OF_MEMORY = (

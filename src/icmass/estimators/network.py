@@ -26,6 +26,7 @@ from icmass.estimators.devices import (
 )
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
+from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.estimators.model_specs import MODEL_SPECS
 from icmass.estimators.names import parse_network
 from icmass.estimators.ood import OODDetector
@@ -101,6 +102,20 @@ class NetworkEstimator:
     def n_parameters(self) -> int:
         """Number of fitted parameters; 0 before `fit`."""
         return sum(p.numel() for network in self.networks for p in network.parameters())
+
+    @property
+    def info(self) -> EstimatorInfo:
+        """What the networks say of themselves."""
+        config = self.config
+        return EstimatorInfo(
+            kind=self.kind,
+            inputs=self.inputs,
+            is_differentiable=True,
+            n_parameters=self.n_parameters,
+            fit_seconds=sum(epoch.seconds for epoch in self.history),
+            training=None if config is None else TrainingExtent.of_config(dict(config)),
+            mass_prior=None if config is None else config.mass_prior,
+        )
 
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
         """Train on the clusters `train` alone; a tenth of them, by halo, is held out to stop."""

@@ -19,8 +19,7 @@ import xarray as xr
 from icmass.benchmarking.run_folder import RunFolder, finite, survey_digest
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.errors import InputError
-from icmass.estimators.names import is_network
-from icmass.estimators.posterior import Prediction
+from icmass.estimators.estimator import EstimatorInfo, Kind, Prediction
 from icmass.estimators.registry import load_estimator
 from icmass.explanation.causal_cores import core_excised
 from icmass.explanation.causal_plan import interventions
@@ -31,7 +30,6 @@ from icmass.explanation.causal_scatter import (
     scatter_table,
 )
 from icmass.explanation.interventions import Intervention, check_simulated
-from icmass.proxies.names import PROXIES
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
 
@@ -40,6 +38,11 @@ COUNTED = ("n_phot", "n_phot_r500", "n_phot_2r500")
 
 class Predictor(Protocol):
     """Anything that predicts masses of clusters."""
+
+    @property
+    def info(self) -> EstimatorInfo:
+        """What it reads."""
+        ...
 
     def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
         """Predict the clusters `index`."""
@@ -83,6 +86,14 @@ class Panel:
     def reads(self, name: str) -> np.ndarray:
         """Return which clusters a model has a fold for, bool (n,)."""
         return np.isin(self.fold, list(self.models[name]))
+
+    def kind(self, name: str) -> Kind:
+        """Return what a model is fed with."""
+        return next(iter(self.models[name].values())).info.kind
+
+    def is_blind(self, name: str) -> bool:
+        """Say whether a model reads nothing that is taken from a map."""
+        return not next(iter(self.models[name].values())).info.reads_maps
 
 
 def run_causal(
@@ -157,14 +168,15 @@ def run_causal(
         "clusters": len(index),
         "seed": seed,
         "models": {
-            name: {"clusters": int(panel.reads(name).sum()), "blind_to_maps": _blind(name)}
+            name: {"clusters": int(panel.reads(name).sum()), "blind_to_maps": panel.is_blind(name)}
             for name in panel.models
         },
         "tests": tests,
     }
     if with_scatter:
         rows, drivers = proxy_residuals(opened, scalars, config["folds"], seed)
-        read = {m: folder.read_predictions(m, config["folds"]) for m in names if is_network(m)}
+        ours = [m for m in names if panel.kind(m) == "network"]
+        read = {m: folder.read_predictions(m, config["folds"]) for m in ours}
         found["scatter"] = scatter_table(rows, drivers, read, scalars["halo_id"].values, seed)
         tell("scatter: done")
     ready: dict[str, Any] = finite(found)
@@ -307,12 +319,6 @@ def _panel(
         k: Substituted.fit(scalars, split(fold, k)[0], "L_X_ce") for k in sorted(needed)
     }
     return Panel(fold[index], models)
-
-
-def _blind(name: str) -> bool:
-    """Say whether a model reads nothing that is taken from a map."""
-    parts = name.split("+")
-    return not is_network(name) and not any(p in PROXIES and PROXIES[p].counts for p in parts)
 
 
 def _chosen(plan: Sequence[Intervention], only: Sequence[str]) -> list[Intervention]:

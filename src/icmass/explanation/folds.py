@@ -14,7 +14,7 @@ import xarray as xr
 from icmass.benchmarking.run_folder import survey_digest
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
-from icmass.explanation.model import network_config
+from icmass.explanation.model import as_network, network_config
 from icmass.inference.ensemble import load_ensemble
 from icmass.survey.catalog import as_slice, open_survey
 from icmass.survey.folds import octant_folds, split
@@ -155,7 +155,7 @@ def open_run(
         for folder in ensemble.folder.glob("fold-*")
         if folder.name not in ensemble.unfinished
     )
-    networks = [member for member in ensemble.members if isinstance(member, NetworkEstimator)]
+    networks = [as_network(member) for member in ensemble.members]
     return FoldNetworks(
         name=ensemble.name,
         path=path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -76,8 +76,7 @@ class DifferentiablePredictor:
         InputError
             If the estimator is no fitted network, or was not trained for such clusters.
         """
-        config = network_config(estimator)
-        assert isinstance(estimator, NetworkEstimator)
+        estimator, config = as_network(estimator), network_config(estimator)
         index, design = np.asarray(index), estimator.design
         check_fits(survey, index, config)
         sample = read_sample(
@@ -248,17 +247,23 @@ def flow_moments(
     return mean, torch.sqrt(variance)
 
 
-def network_config(estimator: Estimator) -> NetworkConfig:
-    """Return the configuration of a fitted network estimator; anything else is an error."""
-    if not isinstance(estimator, NetworkEstimator):
+def as_network(estimator: Estimator) -> NetworkEstimator:
+    """Return an estimator that is differentiable as what it is; anything else is an error."""
+    if not estimator.info.is_differentiable:
         raise InputError(
             "is no network: there are no maps in it to explain",
             field=f"model {estimator.name}",
             hint="choose a network with --model",
         )
-    if estimator.config is None or not estimator.networks:
+    return cast(NetworkEstimator, estimator)
+
+
+def network_config(estimator: Estimator) -> NetworkConfig:
+    """Return the configuration of a fitted network estimator; anything else is an error."""
+    network = as_network(estimator)
+    if network.config is None or not network.networks:
         raise InputError("not fitted", field=estimator.name, hint="fit it, or load a saved one")
-    return estimator.config
+    return network.config
 
 
 def frozen(network: nn.Module) -> nn.Module:

@@ -13,8 +13,8 @@ import xarray as xr
 from icmass.benchmarking.run_folder import RunFolder
 from icmass.benchmarking.runner import Progress, run_benchmark
 from icmass.errors import InputError
-from icmass.estimators.main_process import is_main
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.main_process import is_main
 from icmass.report.page import PAGE, write_report
 from icmass.survey.catalog import open_survey
 

@@ -68,7 +68,7 @@ class Score(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: str = Field(min_length=1)
-    kind: Literal["ideal", "observed", "network"]
+    kind: Literal["ideal", "observed", "features", "network"]
     inputs: tuple[str, ...] = ()
     n: int | None = None
     sigma_paper: float | None = None

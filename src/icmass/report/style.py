@@ -32,6 +32,7 @@ GROUPS = {
     "ideal": ("Ideal proxies", ORANGE),
     "observed": ("Observed proxies", BLUE),
     "combination": ("Combinations", PURPLE),
+    "features": ("Regressions on features of the maps", SKY),
     "network": ("Networks", GREEN),
 }
 
@@ -156,7 +157,7 @@ def _proxy_html(part: str) -> str:
 
 def group_of(name: str, kind: str) -> str:
     """Return the group an estimator is shown in: a key of `GROUPS`."""
-    return "combination" if kind != "network" and "+" in name else kind
+    return "combination" if kind in ("ideal", "observed") and "+" in name else kind
 
 
 def log_axis(axis: Any, values: np.ndarray) -> None:
