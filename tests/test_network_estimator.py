@@ -34,10 +34,10 @@ from icmass.estimators.sample import (
     Sample,
     dihedral,
     dihedral_points,
-    fill_uncovered,
     read_sample,
 )
 from icmass.estimators.training import Epoch
+from icmass.survey.uncovered import fill_uncovered
 
 TRAIN, TEST = np.arange(72), np.arange(72, 96)
 OF_MAPS = tuple(name for name in NETWORKS if not MODEL_SPECS[name].sees_galaxies)

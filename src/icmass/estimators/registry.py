@@ -140,6 +140,9 @@ def _is_proxies(name: str) -> bool:
 
 register(EstimatorEntry("proxy", tuple(PROXIES), _is_proxies, _make_relation, _load_relation))
 register(EstimatorEntry("network", NETWORKS, is_network, _make_network, _load_network))
+_PEERS = "icmass.estimators.map_regressions"
+register(of_class("rings-gbm", f"{_PEERS}:RingsGBM", "rings-gbm-1band", "rings-gbm-3band"))
+register(of_class("forest-morphology", f"{_PEERS}:ForestMorphology"))
 
 
 def known_names() -> list[str]:
