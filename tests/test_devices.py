@@ -15,13 +15,13 @@ from torch import nn
 
 from icmass.benchmarking.run_folder import RunFolder, write_whole
 from icmass.errors import InputError
-from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
-from icmass.estimators.sample import Sample
-from icmass.estimators.training import Epoch, Trainer, TrainingConfig, apply_network, seeded
 from icmass.main_process import is_main
+from icmass.training.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
+from icmass.training.sample import Sample
+from icmass.training.trainer import Epoch, Trainer, TrainingConfig, apply_network, seeded
 
 RECIPE = TrainingConfig(
-    batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, average=0.9, kernel_l2=1e-3
+    batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, ema_decay=0.9, kernel_l2=1e-3
 )
 
 
@@ -125,15 +125,17 @@ def test_what_another_process_lacks_is_lacked_here() -> None:
 
 
 # the memory fails in the first step, or in the second part of the second step
-@pytest.mark.parametrize(("chunk", "after"), [(None, 0), (8, 3)])
+@pytest.mark.parametrize(("microbatch_size", "after"), [(None, 0), (8, 3)])
 def test_a_step_is_repeated_with_fewer_clusters_as_if_it_had_not_been_tried(
-    chunk: int | None, after: int
+    microbatch_size: int | None, after: int
 ) -> None:
     with pytest.warns(RuntimeWarning, match="going on with 4") as warned:
-        hungry, history = train(replace(RECIPE, chunk=chunk), most=4, after=after)
+        hungry, history = train(
+            replace(RECIPE, microbatch_size=microbatch_size), most=4, after=after
+        )
     assert len(warned) == 1
     if after == 0:
-        modest, expected = train(replace(RECIPE, chunk=4))
+        modest, expected = train(replace(RECIPE, microbatch_size=4))
     else:
         modest, expected = first_step_in_eights()
     assert [replace(e, seconds=0) for e in history] == [replace(e, seconds=0) for e in expected]
@@ -144,7 +146,7 @@ def test_a_step_is_repeated_with_fewer_clusters_as_if_it_had_not_been_tried(
 def first_step_in_eights() -> tuple[nn.Module, list[Epoch]]:
     class Changing(Trainer):
         def _step(self, *arguments: object) -> torch.Tensor:
-            self.chunk = 4 if hasattr(self, "stepped") else 8
+            self.microbatch_size = 4 if hasattr(self, "stepped") else 8
             self.stepped = True
             return super()._step(*arguments)  # type: ignore[arg-type]
 

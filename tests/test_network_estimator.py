@@ -14,30 +14,30 @@ import xarray as xr
 
 from conftest import beta_model_survey
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import CHECKPOINT
-from icmass.estimators.encodings import (
+from icmass.estimators.estimator import Estimator
+from icmass.estimators.flow_posterior import flow_posterior
+from icmass.estimators.network import NetworkEstimator, _held_out
+from icmass.estimators.prior import TrainingPrior
+from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
+from icmass.survey.uncovered import fill_uncovered
+from icmass.training.checkpoint import CHECKPOINT
+from icmass.training.encodings import (
     DISTANCES,
     VELOCITIES,
     CompactEncoding,
     PaperEncoding,
     phase_space_counts,
 )
-from icmass.estimators.estimator import Estimator
-from icmass.estimators.flow_posterior import flow_posterior
-from icmass.estimators.model_specs import MODEL_SPECS
-from icmass.estimators.names import is_network, parse_network
-from icmass.estimators.network import NetworkEstimator, _held_out
-from icmass.estimators.prior import TrainingPrior
-from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
-from icmass.estimators.sample import (
+from icmass.training.model_specs import MODEL_SPECS
+from icmass.training.names import is_network, parse_network
+from icmass.training.sample import (
     GALAXY_VARIABLES,
     Sample,
     dihedral,
     dihedral_points,
     read_sample,
 )
-from icmass.estimators.training import Epoch
-from icmass.survey.uncovered import fill_uncovered
+from icmass.training.trainer import Epoch
 
 TRAIN, TEST = np.arange(72), np.arange(72, 96)
 OF_MAPS = tuple(name for name in NETWORKS if not MODEL_SPECS[name].sees_galaxies)

@@ -16,9 +16,9 @@ from typing import Any
 
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
-from icmass.estimators.names import NETWORKS, is_network
 from icmass.plugins import ESTIMATORS, load_plugin, matching_plugin, plugin_failed, plugin_names
 from icmass.proxies.names import PROXIES, parse_names
+from icmass.training.names import NETWORKS, is_network
 
 
 @dataclass(frozen=True)
