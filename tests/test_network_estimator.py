@@ -334,7 +334,7 @@ def test_members_are_averaged_as_densities(pair: NetworkEstimator, toy_survey: x
     found = pair.predict(toy_survey, TEST)
     expected = flow_posterior(outputs, encoding.lnm_zero, encoding.lnm_scale)
     np.testing.assert_allclose(expected.density, mean, rtol=0.01, atol=1e-4)
-    stretched = expected.stretched(pair.config.std_scale)
+    stretched = expected.scale_width(pair.config.std_scale)
     np.testing.assert_allclose(found.density, stretched.density, rtol=1e-6, atol=1e-12)
     assert pair.config.std_scale != pytest.approx(1, abs=1e-4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,33 +27,16 @@ from icmass.survey.readers.photon_tables import read_table
 from icmass.survey.variants import apply_variants, list_variants
 from icmass.telescope.instrument import load_instrument
 
-ESTIMATOR = '''
-import numpy as np
-from icmass.estimators.array_estimator import ArrayEstimator, Prediction
-
-
-class Typical(ArrayEstimator):
-    """The one that looks at nothing: mean and scatter of the training clusters' ln M500c."""
-
-    key, kind, inputs, summary = "typical", "observed", (), "the mean of the training clusters"
-
-    def fit_arrays(self, survey, train):
-        ln_m = np.log(survey["m500c"].values[train])
-        return {"ln_m": np.array([ln_m.mean(), ln_m.std()])}
-
-    def predict_arrays(self, survey, index, arrays):
-        return Prediction(*(np.full(len(index), value) for value in arrays["ln_m"]))
-'''
-READER = """
-import numpy as np
+#: The example of an estimator and of a reader: what CONTRIBUTING.md shows is what is run.
+ESTIMATOR, READER = re.findall(
+    r"```python\n(.*?)```",
+    (Path(__file__).parents[1] / "CONTRIBUTING.md")
+    .read_text(encoding="utf-8")
+    .split("### Worked")[1],
+    flags=re.DOTALL,
+)
+TABLES = """
 from astropy.table import Table
-from icmass.survey.readers.photon_lists import ListFacts, PhotonList
-
-
-def photons(path):
-    held = np.load(path)
-    facts = ListFacts(path, area_cm2=float(held["area"]), time_s=float(held["time"]), redshift=0.2)
-    return PhotonList(held["energy"], held["ra"], held["dec"], (150.0, 2.0), facts)
 
 
 def table(path):
@@ -66,12 +50,12 @@ INSTRUMENT = Path(__file__).with_name("dish.json")
 THIN = Variant("thin-gas", "half the gas", "nobody", {"gas": {"f_gas": 0.06}})
 """
 ENTRIES = """[icmass.estimators]
-typical = outsider.estimator:Typical
+typical = outsider.typical:Typical
 broken = outsider.nothing_here:Nothing
 number = outsider.others:INSTRUMENT
 [icmass.readers]
 *.npz = outsider.reader:photons
-*.rows = outsider.reader:table
+*.rows = outsider.tables:table
 *.bad = outsider.others:Nothing
 [icmass.instruments]
 dish = outsider.others:INSTRUMENT
@@ -88,7 +72,8 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     package.mkdir(parents=True)
     info.mkdir()
     (package / "__init__.py").write_text("")
-    for name, text in (("estimator", ESTIMATOR), ("reader", READER), ("others", OTHERS)):
+    modules = {"typical": ESTIMATOR, "reader": READER, "tables": TABLES, "others": OTHERS}
+    for name, text in modules.items():
         (package / f"{name}.py").write_text(text)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRIES)
@@ -273,7 +258,7 @@ def test_a_broken_plugin_on_the_command_line(outsider: Path, tmp_path: Path):
 
 def test_built_in_names_come_before_plugins(outsider: Path):
     (outsider / "outsider-1.0.dist-info" / "entry_points.txt").write_text(
-        "[icmass.estimators]\nL_X = outsider.estimator:Typical\n"
+        "[icmass.estimators]\nL_X = outsider.typical:Typical\n"
     )
     plugins._found_on.cache_clear()
     assert make_estimator("L_X").info.proxies == ("L_X",)
