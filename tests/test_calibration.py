@@ -58,7 +58,7 @@ def test_a_perfect_posterior_passes(perfect: Prediction, truth: np.ndarray, tabl
 
 
 def test_an_overconfident_posterior_fails(perfect: Prediction, truth: np.ndarray) -> None:
-    found = told(perfect.stretched(0.7), truth)
+    found = told(perfect.scale_width(0.7), truth)
     assert max(found["pit_ks_p"], found["pit_chi2_p"], found["tarp_ks_p"]) < 1e-3
     assert (np.array(found["coverage"]) < LEVELS).all()
     histogram = found["pit_histogram"]
@@ -66,7 +66,7 @@ def test_an_overconfident_posterior_fails(perfect: Prediction, truth: np.ndarray
 
 
 def test_a_timid_posterior_fails(perfect: Prediction, truth: np.ndarray) -> None:
-    found = told(perfect.stretched(1.4), truth)
+    found = told(perfect.scale_width(1.4), truth)
     assert max(found["pit_ks_p"], found["pit_chi2_p"], found["tarp_ks_p"]) < 1e-3
     assert (np.array(found["coverage"]) > LEVELS).all()
 
@@ -93,7 +93,7 @@ def test_ranks_are_uniform(perfect: Prediction, truth: np.ndarray) -> None:
     assert ranks.min() >= 0 and ranks.max() <= 99
     counts = np.bincount(ranks // 5, minlength=20)
     assert np.abs(counts - N / 20).max() < 4.5 * np.sqrt(N / 20)
-    narrow = sbc_ranks(perfect.stretched(0.5), truth, 99, np.random.default_rng(8))
+    narrow = sbc_ranks(perfect.scale_width(0.5), truth, 99, np.random.default_rng(8))
     assert np.mean((narrow == 0) | (narrow == 99)) > 0.1
 
 
@@ -124,7 +124,7 @@ def test_sbi_finds_the_same(
     diagnostics = pytest.importorskip("sbi.diagnostics")
     import torch
 
-    posterior = perfect.stretched(factor)
+    posterior = perfect.scale_width(factor)
     theta, x = torch.as_tensor(truth)[:, None], torch.arange(N)[:, None].double()
     reference = np.random.default_rng(10).uniform(truth.min(), truth.max(), N)
     how = {"num_posterior_samples": 1000, "show_progress_bar": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -485,6 +486,12 @@ def test_saved_and_loaded_it_predicts_the_same(
     assert np.array_equal(here.std, there.std)
     assert (loaded.name, loaded.kind, loaded.inputs) == (fitted.name, fitted.kind, fitted.inputs)
     assert loaded.n_parameters == fitted.n_parameters
+    assert loaded.info == replace(fitted.info, fit_seconds=0.0)
+    assert fitted.info.is_differentiable and fitted.info.reads_maps and fitted.info.fit_seconds > 0
+    trained = loaded.info.training
+    assert trained is not None and trained.maps is not None
+    assert trained.maps.bands == ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
+    assert loaded.info.mass_prior == (fitted.config.mass_prior if fitted.config else None)
     assert (here.density is None) == (here.out_of_domain is None) == ("paper" in fitted.name)
     if here.density is not None:
         assert np.array_equal(here.density, there.density)
