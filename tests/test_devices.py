@@ -125,14 +125,12 @@ def test_what_another_process_lacks_is_lacked_here() -> None:
 
 
 # the memory fails in the first step, or in the second part of the second step
-@pytest.mark.parametrize(("microbatch_size", "after"), [(None, 0), (8, 3)])
+@pytest.mark.parametrize(("chunk", "after"), [(None, 0), (8, 3)])
 def test_a_step_is_repeated_with_fewer_clusters_as_if_it_had_not_been_tried(
-    microbatch_size: int | None, after: int
+    chunk: int | None, after: int
 ) -> None:
     with pytest.warns(RuntimeWarning, match="going on with 4") as warned:
-        hungry, history = train(
-            replace(RECIPE, microbatch_size=microbatch_size), most=4, after=after
-        )
+        hungry, history = train(replace(RECIPE, microbatch_size=chunk), most=4, after=after)
     assert len(warned) == 1
     if after == 0:
         modest, expected = train(replace(RECIPE, microbatch_size=4))
