@@ -170,7 +170,7 @@ def _calibration(best: Score) -> list[str]:
 
 
 def calibration_words(results: Results) -> list[str]:
-    """Return for each network how likely its PIT values are, and TARP's greatest deviation."""
+    """Return how likely the PIT values of each estimator are, and TARP's greatest deviation."""
     said = []
     for score in results.estimators:
         held = score.calibration
