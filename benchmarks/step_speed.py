@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from icmass.estimators.model_specs import MODEL_SPECS
 from icmass.networks import rqs_flow
+from icmass.training.model_specs import MODEL_SPECS
 
 N, SIDE = 64, 64
 

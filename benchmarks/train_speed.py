@@ -18,9 +18,9 @@ import torch
 import xarray as xr
 
 from icmass.cosmology import Cosmology
-from icmass.estimators.model_specs import MODEL_SPECS
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import blank_survey, open_survey
+from icmass.training.model_specs import MODEL_SPECS
 
 BANDS = [(0.5, 1.2), (1.2, 2.0), (2.0, 7.0)]
 

@@ -18,6 +18,7 @@ from icmass.benchmarking.runner import Step, default_models, run_benchmark
 from icmass.benchmarking.tables import markdown, percent, results_table
 from icmass.cli import main
 from icmass.errors import InputError
+from icmass.estimators.info import EstimatorInfo
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.files import whole_file, write_text
 from icmass.run.document import finite
@@ -240,9 +241,7 @@ def test_a_network_resumes_from_its_checkpoint(tmp_path: Path) -> None:
 class Told:
     """A network that predicts the truth with a known scatter and posteriors that say so."""
 
-    kind = "network"
-    inputs = ("maps",)
-    n_parameters = 5
+    info = EstimatorInfo("network", ("maps",), n_parameters=5)
 
     def __init__(self, name: str, **_: Any) -> None:
         self.name = name

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
-from icmass.estimators.sample import Sample
-from icmass.estimators.training import Epoch, Trainer, TrainingConfig, apply_network, seeded
 from icmass.main_process import is_main
 from icmass.run.config import RunConfig
 from icmass.run.folder import RunFolder
+from icmass.training.devices import Processes, is_out_of_memory, make_accelerator, retry_on_oom
+from icmass.training.sample import Sample
+from icmass.training.trainer import Epoch, Trainer, TrainingConfig, apply_network, seeded
 
 RECIPE = TrainingConfig(
     batch_size=16, max_epochs=3, patience=None, learning_rate=1e-2, ema_decay=0.9, kernel_l2=1e-3

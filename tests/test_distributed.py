@@ -20,19 +20,21 @@ from torch import nn
 
 from conftest import beta_model_survey
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import CHECKPOINT
-from icmass.estimators.devices import Processes, make_accelerator, seeded
-from icmass.estimators.model_specs import PAPER_TRAINING
 from icmass.estimators.registry import load_estimator
-from icmass.estimators.sample import Sample
-from icmass.estimators.training import Epoch, Trainer, TrainingConfig
 from icmass.networks.paper import PaperNetwork
+from icmass.training.checkpoint import CHECKPOINT
+from icmass.training.devices import Processes, make_accelerator, seeded
+from icmass.training.model_specs import PAPER_TRAINING
+from icmass.training.sample import Sample
+from icmass.training.trainer import Epoch, Trainer, TrainingConfig
 
 # 49 clusters: the last batch has one, and the second process has none of it
 N_TRAIN, N_VALIDATION = 49, 7
 PAPER = replace(PAPER_TRAINING, batch_size=16, max_epochs=4)
 STILL = replace(PAPER, learning_rate=1e-12, max_epochs=1)
-STATEFUL = replace(PAPER, schedule="one-cycle", ema_decay=0.9, augment=True, weight_decay=0.01)
+STATEFUL = replace(
+    PAPER, schedule="one-cycle", ema_decay=0.9, augmentation="symmetries", weight_decay=0.01
+)
 RTOL, ATOL = 1e-4, 1e-5  # of weights, two processes against one
 KILLED_IN_EPOCH = 2
 RUNS = ("paper", "chunks", "still", "stateful", "little", "resumed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,30 @@ import xarray as xr
 
 from conftest import beta_model_survey
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import CHECKPOINT
-from icmass.estimators.encodings import (
+from icmass.estimators.estimator import Estimator
+from icmass.estimators.flow_posterior import flow_posterior
+from icmass.estimators.network import NetworkEstimator, _held_out
+from icmass.estimators.prior import TrainingPrior
+from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
+from icmass.survey.uncovered import fill_uncovered
+from icmass.training.checkpoint import CHECKPOINT
+from icmass.training.encodings import (
     DISTANCES,
     VELOCITIES,
     CompactEncoding,
     PaperEncoding,
     phase_space_counts,
 )
-from icmass.estimators.estimator import Estimator
-from icmass.estimators.flow_posterior import flow_posterior
-from icmass.estimators.model_specs import MODEL_SPECS
-from icmass.estimators.names import is_network, parse_network
-from icmass.estimators.network import NetworkEstimator, _held_out
-from icmass.estimators.prior import TrainingPrior
-from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
-from icmass.estimators.sample import (
+from icmass.training.model_specs import MODEL_SPECS
+from icmass.training.names import is_network, parse_network
+from icmass.training.sample import (
     GALAXY_VARIABLES,
     Sample,
     dihedral,
     dihedral_points,
-    fill_uncovered,
     read_sample,
 )
-from icmass.estimators.training import Epoch
+from icmass.training.trainer import Epoch
 
 TRAIN, TEST = np.arange(72), np.arange(72, 96)
 OF_MAPS = tuple(name for name in NETWORKS if not MODEL_SPECS[name].sees_galaxies)
@@ -485,6 +486,12 @@ def test_saved_and_loaded_it_predicts_the_same(
     assert np.array_equal(here.std, there.std)
     assert (loaded.name, loaded.kind, loaded.inputs) == (fitted.name, fitted.kind, fitted.inputs)
     assert loaded.n_parameters == fitted.n_parameters
+    assert loaded.info == replace(fitted.info, fit_seconds=0.0)
+    assert fitted.info.is_differentiable and fitted.info.reads_maps and fitted.info.fit_seconds > 0
+    trained = loaded.info.training
+    assert trained is not None and trained.maps is not None
+    assert trained.maps.bands == ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
+    assert loaded.info.mass_prior == (fitted.config.mass_prior if fitted.config else None)
     assert (here.density is None) == (here.out_of_domain is None) == ("paper" in fitted.name)
     if here.density is not None:
         assert np.array_equal(here.density, there.density)

@@ -11,7 +11,7 @@ import torch
 
 from icmass.estimators.ood import FALSE_ALARMS, OODDetector
 from icmass.estimators.ood_features import RINGS, corrupted, ood_features
-from icmass.estimators.sample import Sample, dihedral
+from icmass.training.sample import Sample, dihedral
 
 N_RINGS = len(RINGS) - 1
 D = 10

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from icmass.cli import main
 from icmass.cli.options import parse_index, repeat_options
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
+from icmass.estimators.info import TrainingExtent
 from icmass.estimators.posterior import LNM_GRID, normalised
 from icmass.estimators.prior import TrainingPrior, flat_prior, parse_prior
 from icmass.estimators.registry import load_estimator, make_estimator
@@ -239,10 +239,13 @@ class Measures:
     name: str = "measures"
     inputs: tuple[str, ...] = ("m500c",)
     width: float = 0.3
+    training: TrainingExtent | None = None
 
     @property
-    def config(self) -> SimpleNamespace:
-        return SimpleNamespace(mass_prior=self.mass_prior)
+    def info(self) -> EstimatorInfo:
+        return EstimatorInfo(
+            "network", self.inputs, training=self.training, mass_prior=self.mass_prior
+        )
 
     def likelihood(self, survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
         measured = np.log(survey["m500c"].values[index])
@@ -309,7 +312,7 @@ def told_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def load(folder: Path, **options: Any) -> Estimator:
         loaded = load_estimator(folder, **options)
-        member = Measures(falling(2), name=loaded.name)
+        member = Measures(falling(2), name=loaded.name, training=loaded.info.training)
         predict = member.predict
 
         def flagging(survey: xr.Dataset, index: np.ndarray) -> Prediction:
@@ -583,7 +586,7 @@ def test_damaged_and_unfinished_models(
     broken = icmass("predict", copy, store)
     assert broken.status == 2 and "config.json" in broken.err
     with pytest.raises(InputError, match="damaged"):
-        Training.read(config.parent)
+        load_estimator(config.parent)
     (copy / "results.json").write_text("{}")
     config.write_text(text)
     assert "results.json: estimators: Field required" in icmass("predict", copy, store).err

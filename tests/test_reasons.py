@@ -14,6 +14,7 @@ import xarray as xr
 from conftest import beta_model_survey
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
@@ -57,7 +58,8 @@ def ensemble(inputs: tuple[str, ...] = ("maps",), **training: Any) -> Ensemble:
         "survey": {"config": json.dumps({"observe": {"nh_1e20": 3.0}})},
         "exposure_range": (1000.0, 4000.0),
     }  # fmt: skip
-    member = SimpleNamespace(inputs=inputs, config=SimpleNamespace(nh_range_1e20=(1.0, 10.0)))
+    trained = TrainingExtent((0.05, 0.3), (1e13, 1e15), 100, nh_range_1e20=(1.0, 10.0))
+    member = SimpleNamespace(info=EstimatorInfo("network", inputs, training=trained))
     return Ensemble(
         name="it", members=[member], training=Training(**(known | training)), folder=Path(),
         scatter=None,
@@ -190,7 +192,7 @@ def test_exposure_and_column_density(
 def test_column_density_is_judged_alike_in_warnings_and_reasons(survey: xr.Dataset) -> None:
     """Near is within 1e20 cm^-2 of the training: 4 per cent of the counts, whatever the value."""
     one = ensemble()
-    del one.members[0].config.nh_range_1e20
+    one.members[0].info = EstimatorInfo("network", ("maps",))
     survey["visible_fraction"] = ("cluster", np.ones(N))
     told = {"notes": [], "exposure_maps_differ": 0.0, "bands_not_used": []}
     survey.attrs["observed"] = json.dumps(told)

@@ -9,8 +9,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmass.estimators.sample import Sample, dihedral, read_sample
 from icmass.survey.catalog import as_slice, counts
+from icmass.training.sample import Sample, dihedral, read_sample
 
 quick = settings(max_examples=30, deadline=None)
 

@@ -245,7 +245,7 @@ def test_a_damaged_calibration_is_left_out(run, undrawn, damage):
     )
     page = parse(write_report(run))
     assert "Kolmogorov-Smirnov" not in page.text
-    assert "Calibration of the networks' posteriors" not in page.text
+    assert "Calibration of the posteriors" not in page.text
 
 
 def test_a_set_of_networks_has_predictions(run, undrawn):

@@ -14,19 +14,19 @@ from safetensors import safe_open
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import CHECKPOINT, fingerprint
-from icmass.estimators.sample import Sample
-from icmass.estimators.training import (
+from icmass.networks.rqs_flow import N_PARAMETERS, log_prob
+from icmass.training.checkpoint import CHECKPOINT, fingerprint
+from icmass.training.losses import LOSSES
+from icmass.training.sample import Sample
+from icmass.training.schedules import SCHEDULES
+from icmass.training.trainer import (
     Epoch,
     Trainer,
     TrainingConfig,
-    example_loss,
     kernel_penalty,
-    lr_factor,
     make_accelerator,
     seeded,
 )
-from icmass.networks.rqs_flow import N_PARAMETERS, log_prob
 
 N_EMBEDDING = 3
 RECIPE = TrainingConfig(batch_size=16, max_epochs=6, patience=None, learning_rate=1e-2)
@@ -36,7 +36,7 @@ FULL = replace(
     loss="flow",
     weight_decay=0.01,
     ema_decay=0.9,
-    augment=True,
+    augmentation="symmetries",
     precision="bf16",
 )
 
@@ -232,7 +232,7 @@ def test_it_stops_after_the_patience_and_restores_the_best() -> None:
     assert len(history) == best.epoch + 4 < 100
     one.network.eval()
     with torch.no_grad():
-        loss = example_loss("squared", one.network(*encode(sample)), noise).mean()
+        loss = LOSSES["squared"](one.network(*encode(sample)), noise).mean()
     assert float(loss) == pytest.approx(best.validation_loss, rel=1e-6)
     assert float(loss) < history[-1].validation_loss
 
@@ -245,7 +245,7 @@ def flow_outputs(n: int) -> torch.Tensor:
 
 def gradient(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     output = output.clone().requires_grad_()
-    example_loss(loss, output, target).sum().backward()
+    LOSSES[loss](output, target).sum().backward()
     assert output.grad is not None
     return output.grad
 
@@ -253,11 +253,11 @@ def gradient(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 def test_losses_by_hand() -> None:
     output = torch.zeros(1, N_PARAMETERS + N_EMBEDDING)
     output[0, 0], output[0, 1], target = 1.0, math.log(2.0), torch.tensor([4.0])
-    assert example_loss("squared", output, target).item() == 9.0
-    assert example_loss("absolute", output, target).item() == 3.0
+    assert LOSSES["squared"](output, target).item() == 9.0
+    assert LOSSES["absolute"](output, target).item() == 3.0
     # without a spline the flow is a Gaussian
     likelihood = math.log(2.0) + 0.5 * math.log(2 * math.pi) + 0.5 * 9.0 / 4.0
-    found = example_loss("flow", output, target).item()
+    found = LOSSES["flow"](output, target).item()
     assert found == pytest.approx(9.0 + likelihood, rel=1e-5)
 
 
@@ -317,12 +317,12 @@ def test_a_step_in_chunks_is_the_step() -> None:
 
 
 def test_one_cycle_rises_then_falls_to_zero() -> None:
-    factors = [lr_factor("one-cycle", step, 200) for step in range(200)]
+    factors = [SCHEDULES["one-cycle"](step, 200) for step in range(200)]
     assert max(factors) == factors[19] == 1.0
     assert factors[0] == pytest.approx(0.05)
     assert factors[19:] == sorted(factors[19:], reverse=True)
     assert 0 < factors[-1] < 1e-3
-    assert {lr_factor("constant", step, 200) for step in range(200)} == {1.0}
+    assert {SCHEDULES["constant"](step, 200) for step in range(200)} == {1.0}
 
 
 def test_small_surveys_are_passed_more_often() -> None:

@@ -21,7 +21,7 @@ from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmarking.tables import write_tables
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator, Kind, Prediction
+from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.main_process import is_main
 from icmass.proxies.names import available, parse_names, read_halos, read_scalar
@@ -94,7 +94,7 @@ class _Bench:
     total: int
     fold_limit: dict[str, int]
     done: int = 0
-    networks: dict[str, FoldPredictions] = field(default_factory=dict)
+    learned: dict[str, FoldPredictions] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def folds_of(self, model: str) -> int:
@@ -213,7 +213,7 @@ def _row_or_failure(bench: _Bench, name: str) -> Score | None:
     before = bench.done
     try:
         estimator, predictions = _cross_validate(bench, name)
-        return _row(bench, estimator, predictions)
+        return _row(bench, name, estimator.info, predictions)
     except OSError:  # a full disk would fail every estimator
         raise
     except Exception as error:
@@ -237,12 +237,12 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
         if held.has(k):
             bench.tell(name, k, "finished before", done_fold=True)
             continue
-        estimator = _make(bench, name, estimator.kind, k)
+        estimator = _make(bench, name, k)
         train, test = split(bench.fold, k)
         start = time.perf_counter()
         estimator.fit(bench.survey, train)
-        epochs = sum(epoch.seconds for epoch in getattr(estimator, "history", ()))
-        seconds = max(time.perf_counter() - start, epochs)  # epochs before a kill count too
+        # what was done before a kill counts too
+        seconds = max(time.perf_counter() - start, estimator.info.fit_seconds)
         prediction = estimator.predict(bench.survey, test)
         good = _usable(prediction)
         if not good.all():
@@ -255,7 +255,7 @@ def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPrediction
             prediction=prediction,
             seconds=seconds,
         )
-        held.n_parameters = estimator.n_parameters
+        held.n_parameters = estimator.info.n_parameters
         if is_main():
             held.write(layout.predictions(name))
         spread = np.std(prediction.mean - bench.ln_m[test])
@@ -271,11 +271,9 @@ def _usable(prediction: Prediction) -> np.ndarray:
     return good
 
 
-def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
+def _make(bench: _Bench, name: str, k: int) -> Estimator:
     """Return an estimator for fold `k`, with a seed of its own."""
     seed = int(np.random.SeedSequence([bench.seed, k]).generate_state(1)[0])
-    if kind != "network":
-        return make_estimator(name, seed=seed, device=bench.device)
 
     def watch(epoch: Any) -> None:
         losses = f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
@@ -291,8 +289,7 @@ def _make(bench: _Bench, name: str, kind: Kind, k: int) -> Estimator:
     )
 
 
-def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> Score:
-    name = estimator.name
+def _row(bench: _Bench, name: str, info: EstimatorInfo, held: FoldPredictions) -> Score:
     rng = _rng(bench, name)
     scores = score(
         held.ln_m_true,
@@ -302,20 +299,20 @@ def _row(bench: _Bench, estimator: Estimator, held: FoldPredictions) -> Score:
         rng=rng,
     )
     more: dict[str, Any] = {}
-    if estimator.kind == "network":
+    if info.proxies:
+        sigma, sigma_error = published_scatter(bench.survey, info.proxies, rng)
+    else:
         sigma = published_network_scatter(held.ln_m_true, held.mean)
         sigma_error = scores.sigma_lnm_error
         drawn = _rng(bench, f"calibration of {name}")
         more["calibration"] = calibration(held.prediction, held.ln_m_true, drawn)
         if (far := held.prediction.out_of_domain) is not None:
             more["flagged"] = float(np.mean(far > 1))
-        bench.networks[name] = held
-    else:
-        sigma, sigma_error = published_scatter(bench.survey, parse_names(name), rng)
+        bench.learned[name] = held
     row = {
         "name": name,
-        "kind": estimator.kind,
-        "inputs": list(estimator.inputs),
+        "kind": info.kind,
+        "inputs": list(info.inputs),
         "sigma_paper": sigma,
         "sigma_paper_error": sigma_error,
         "sigma_published": published_sigma(name),
@@ -333,18 +330,18 @@ def _rng(bench: _Bench, purpose: str) -> np.random.Generator:
 
 
 def _with_ratios(bench: _Bench, score: Score) -> Score:
-    """Return a network's score with its scatter over that of each other network."""
-    if score.name not in bench.networks:
+    """Return a score with the scatter over that of each other estimator but relations."""
+    if score.name not in bench.learned:
         return score
     ratios = _paired_scatter_ratios(bench, score.name)
     return score.model_copy(update={"paired_scatter_ratio": ratios})
 
 
 def _paired_scatter_ratios(bench: _Bench, name: str) -> dict[str, PairedScatterRatio]:
-    """Return a network's scatter over that of each other one, on the clusters that both have."""
-    ours = bench.networks[name]
+    """Return a scatter over that of each other estimator but relations, on common clusters."""
+    ours = bench.learned[name]
     found = {}
-    for other, theirs in bench.networks.items():
+    for other, theirs in bench.learned.items():
         both, i, j = np.intersect1d(ours.cluster, theirs.cluster, return_indices=True)
         if other == name or len(both) < 2:
             continue

@@ -22,7 +22,6 @@ NOTES = (
     "for otherwise the background in an aperture that knows R500c would tell of the mass.",
 )
 
-
 HEADINGS = (
     "estimator",
     "published",

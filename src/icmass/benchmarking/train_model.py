@@ -16,7 +16,6 @@ from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import score
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, Prediction
-from icmass.estimators.names import is_network
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.proxies.names import read_halos, read_scalar
@@ -83,11 +82,14 @@ def train_model(
     check_new(out)
     survey = join_surveys([open_survey(path) for path in surveys])
     train, test = hold_out(read_halos(survey), SCORED_SHARE, seed)
-    options: dict[str, Any] = {}
-    if is_network(model):
-        options = {"max_epochs": max_epochs, "progress": progress}
-        options["checkpoint"] = None if work is None else Path(work) / "checkpoint"
-    estimator = make_estimator(model, seed=seed, device=device, **options)
+    estimator = make_estimator(
+        model,
+        seed=seed,
+        device=device,
+        checkpoint=None if work is None else Path(work) / "checkpoint",
+        max_epochs=max_epochs,
+        progress=progress,
+    )
     estimator.fit(survey, train)
     prediction = estimator.predict(survey, test)
     estimator.save(out)
@@ -170,7 +172,7 @@ def _score(
         redshift=read_scalar(survey, "redshift", test),
         rng=np.random.default_rng([seed, 6]),
     )
-    row = {"name": estimator.name, "kind": estimator.kind, **scores.as_dict()}
+    row = {"name": estimator.name, "kind": estimator.info.kind, **scores.as_dict()}
     if prediction.out_of_domain is not None:
         row["flagged"] = float(np.mean(prediction.out_of_domain > 1))
     return Score.of(finite(row))

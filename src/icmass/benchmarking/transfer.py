@@ -23,13 +23,13 @@ from icmass.benchmarking.scores import bootstrap_errors, rms_error, score
 from icmass.benchmarking.train_model import hold_out
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
-from icmass.estimators.names import is_network
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.document import finite
 from icmass.run.folder import survey_digest
+from icmass.training.names import is_network
 
 DOCUMENT = "transfer.json"
 CONFIG = "config.json"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.estimators.info import EstimatorInfo, Kind
 from icmass.estimators.posterior import Prediction
 
-__all__ = ["Estimator", "Kind", "Prediction", "check_redshifts"]
+__all__ = ["Estimator", "EstimatorInfo", "Kind", "Prediction", "check_redshifts"]
 
-Kind = Literal["ideal", "observed", "network"]
 REDSHIFT_TOLERANCE = 0.015
 """How far outside the training range a redshift may lie; half the least step of the snapshots."""
 
@@ -56,21 +56,16 @@ class Estimator(Protocol):
     ----------
     name : str
         Name of the estimator, e.g. ``"T+M_gas"`` or ``"icm-3band"``.
-    kind : {"ideal", "observed", "network"}
-        What it is fed with.
-    inputs : tuple of str
-        The variables of the survey that it reads.
-    n_parameters : int
-        Number of fitted parameters.
+    info : EstimatorInfo
+        What it is, what it reads and what it was trained on: all that benchmark, inference,
+        explanation and report know of it.
     """
 
     name: str
-    kind: Kind
-    inputs: tuple[str, ...]
 
     @property
-    def n_parameters(self) -> int:
-        """Number of fitted parameters."""
+    def info(self) -> EstimatorInfo:
+        """What the estimator says of itself."""
         ...
 
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from icmass.estimators.posterior import LNM_GRID, Prediction
+from icmass.networks.output import NetworkOutput
 from icmass.networks.rqs_flow import log_prob
 
 
@@ -23,7 +24,7 @@ def flow_posterior(outputs: np.ndarray, zero: float, scale: float) -> Prediction
     target = torch.from_numpy((LNM_GRID - zero) / scale)[:, None]
     density = [
         torch.exp(log_prob(torch.from_numpy(of_network), target.expand(-1, len(of_network)))).T
-        for of_network in outputs
+        for of_network in NetworkOutput(outputs).flow
     ]
     return Prediction.from_density(torch.stack(density).mean(0).numpy())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -16,22 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import strip_prefix
-from icmass.estimators.devices import (
-    Processes,
-    derive_seed,
-    make_accelerator,
-    multiplies_bf16,
-    seeded,
-)
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
-from icmass.estimators.model_specs import MODEL_SPECS
-from icmass.estimators.names import parse_network
+from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.estimators.ood import OODDetector
 from icmass.estimators.ood_features import corrupted, ood_features
 from icmass.estimators.prior import TrainingPrior
-from icmass.estimators.sample import Sample, binned_pixels, read_sample
 from icmass.estimators.saved import (
     Encoding,
     NetworkConfig,
@@ -39,10 +29,22 @@ from icmass.estimators.saved import (
     model_card,
     read_config,
 )
-from icmass.estimators.training import Epoch, Progress, Trainer, apply_network
 from icmass.files import whole_file, write_text
-from icmass.networks.rqs_flow import N_PARAMETERS
+from icmass.networks.output import NetworkOutput
 from icmass.survey.catalog import half_width_mpc_h
+from icmass.training.augmentations import AUGMENTATIONS, Augmentation
+from icmass.training.checkpoint import strip_prefix
+from icmass.training.devices import (
+    Processes,
+    derive_seed,
+    make_accelerator,
+    multiplies_bf16,
+    seeded,
+)
+from icmass.training.model_specs import MODEL_SPECS
+from icmass.training.names import parse_network
+from icmass.training.sample import Sample, binned_pixels, read_sample
+from icmass.training.trainer import Epoch, Progress, Trainer, apply_network
 
 _VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
 _FEWEST = 10  # training clusters
@@ -102,12 +104,26 @@ class NetworkEstimator:
         """Number of fitted parameters; 0 before `fit`."""
         return sum(p.numel() for network in self.networks for p in network.parameters())
 
+    @property
+    def info(self) -> EstimatorInfo:
+        """What the networks say of themselves."""
+        config = self.config
+        return EstimatorInfo(
+            kind=self.kind,
+            inputs=self.inputs,
+            is_differentiable=True,
+            n_parameters=self.n_parameters,
+            fit_seconds=sum(epoch.seconds for epoch in self.history),
+            training=None if config is None else TrainingExtent.of_config(dict(config)),
+            mass_prior=None if config is None else config.mass_prior,
+        )
+
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
         """Train on the clusters `train` alone; a tenth of them, by halo, is held out to stop."""
         train = np.asarray(train)
         lnm = _training_masses(survey, train)
         coverage = self.design.sees_coverage and "coverage" in survey
-        sample = self._read(survey, train, coverage, with_parts=self.training_config.redraw)
+        sample = self._read(survey, train, coverage, with_parts=self._augmentation.needs_parts)
         encoding = self.design.encoding.fit(sample, lnm)
         held = _held_out(survey, train, self.seed)
         self.config = self._describe(survey, train, lnm, encoding, int(held.sum()))
@@ -178,7 +194,11 @@ class NetworkEstimator:
         score = self.ood_detector.score(self._ood_features(sample, outputs))
         return replace(prediction, out_of_domain=score)
 
-    def _outputs(self, sample: Sample, symmetries: int = 4) -> np.ndarray:
+    @property
+    def _augmentation(self) -> Augmentation:
+        return AUGMENTATIONS[self.training_config.augmentation]
+
+    def _outputs(self, sample: Sample) -> np.ndarray:
         """Return what the networks give, mean over symmetries, shape (member, n, output)."""
         encoding, device = self._fitted().encoding, make_accelerator(self.device).device
         bf16 = self.training_config.precision == "bf16" and multiplies_bf16(device.type == "cpu")
@@ -188,7 +208,7 @@ class NetworkEstimator:
                 lambda part: encoding.encode(part.to(device)),
                 sample,
                 self.training_config.microbatch_size or _BATCH,
-                symmetries=symmetries if self.training_config.augment else 1,
+                symmetries=self._augmentation.n_views,
                 bf16=bf16,
             )
             for network in self.networks
@@ -200,7 +220,7 @@ class NetworkEstimator:
         config = self._fitted()
         zero, scale = config.encoding.lnm_zero, config.encoding.lnm_scale
         if not self.design.has_posterior:
-            mean = zero + scale * outputs[..., 0].mean(0)
+            mean = zero + scale * NetworkOutput(outputs).mean.mean(0)
             return Prediction(mean, np.full(len(mean), scale * config.std_scale))
         return flow_posterior(outputs, zero, scale).scale_width(config.std_scale)
 
@@ -220,7 +240,7 @@ class NetworkEstimator:
         encoding = self._fitted().encoding
         rows = [ood_features(part.counts, encoding.scale(part)) for part in sample.batches(_BATCH)]
         told = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
-        embedding = outputs[..., N_PARAMETERS:].mean(0)
+        embedding = NetworkOutput(outputs).embedding.mean(0)
         return np.concatenate([told.numpy(), torch.cat(rows).numpy(), embedding], 1)
 
     def save(self, directory: Path) -> None:
@@ -330,7 +350,7 @@ class NetworkEstimator:
             mass_prior=mass_prior,
             n_train=len(train),
             n_validation=n_held,
-            recipe=asdict(self.training_config),
+            recipe=self.training_config.document(),
             survey=dict(survey.attrs),
             versions={package: version(package) for package in packages},
         )

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch.nn import functional
 
-from icmass.estimators.sample import Sample
+from icmass.training.sample import Sample
 
 RINGS = (0.0, 0.06, 0.12, 0.2, 0.32, 0.5, 0.75, 1.0)
 """Edges of the annuli in which counts are summed, in half sides of the map."""

@@ -18,6 +18,7 @@ import xarray as xr
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.estimator import Kind, Prediction, check_redshifts
+from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.files import write_text
 from icmass.main_process import is_main
 from icmass.proxies.names import PROXIES, kind_of, log_proxies, parse_names, read_scalar
@@ -97,6 +98,17 @@ class ProxyRelation:
         """Number of fitted parameters: coefficients, scatter, redshift normalisation."""
         fitted = ("coefficients", "ln_std", "normalisation")
         return sum(int(np.count_nonzero(self._array[k])) for k in fitted if k in self._array)
+
+    @property
+    def info(self) -> EstimatorInfo:
+        """What the relation says of itself."""
+        return EstimatorInfo(
+            kind=self.kind,
+            inputs=self.inputs,
+            proxies=self.proxies,
+            n_parameters=self.n_parameters,
+            training=TrainingExtent.of_config(self._about) if self._about else None,
+        )
 
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
         """Fit on the clusters `train` alone."""
@@ -220,6 +232,7 @@ class ProxyRelation:
             relation.terms = config["terms"]
             relation._about = {key: config[key] for key in _ABOUT}
             relation._about |= {key: config[key] for key in _MAPS if key in config}
+            TrainingExtent.of_config(relation._about)
             arrays = load_file(directory / "model.safetensors")
             relation._array = {key: arrays[key] for key in relation._array_names()}
         except FileNotFoundError as error:
@@ -262,7 +275,7 @@ def _training(survey: xr.Dataset, z: np.ndarray, ln_mass: np.ndarray) -> dict[st
         "redshift_range": [float(z.min()), float(z.max())],
         "m500c_range_msun_h": [float(np.exp(ln_mass.min())), float(np.exp(ln_mass.max()))],
         "n_train": len(z),
-        "survey": {key: getattr(v, "item", lambda v=v: v)() for key, v in about.items()},
+        "survey": {key: v.item() if isinstance(v, np.generic) else v for key, v in about.items()},
     }
 
 

@@ -11,13 +11,13 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from icmass.errors import InputError
-from icmass.estimators.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
 from icmass.estimators.estimator import check_redshifts
-from icmass.estimators.model_specs import MODEL_SPECS, ModelSpec
-from icmass.estimators.names import parse_network
 from icmass.estimators.prior import TrainingPrior
-from icmass.estimators.sample import binned_pixels
 from icmass.survey.catalog import half_width_mpc_h
+from icmass.training.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
+from icmass.training.model_specs import MODEL_SPECS, ModelSpec
+from icmass.training.names import parse_network
+from icmass.training.sample import binned_pixels
 
 Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding
 

@@ -18,8 +18,7 @@ import xarray as xr
 from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.errors import InputError
-from icmass.estimators.names import is_network
-from icmass.estimators.posterior import Prediction
+from icmass.estimators.estimator import EstimatorInfo, Kind, Prediction
 from icmass.estimators.registry import load_estimator
 from icmass.explanation.causal_cores import core_excised
 from icmass.explanation.causal_plan import interventions
@@ -30,7 +29,6 @@ from icmass.explanation.causal_scatter import (
     scatter_table,
 )
 from icmass.explanation.interventions import Intervention, check_simulated
-from icmass.proxies.names import PROXIES
 from icmass.run.causal import Causal
 from icmass.run.config import FoldedRunConfig
 from icmass.run.document import finite
@@ -44,6 +42,11 @@ COUNTED = ("n_phot", "n_phot_r500", "n_phot_2r500")
 
 class Predictor(Protocol):
     """Anything that predicts masses of clusters."""
+
+    @property
+    def info(self) -> EstimatorInfo:
+        """What it reads."""
+        ...
 
     def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
         """Predict the clusters `index`."""
@@ -87,6 +90,14 @@ class Panel:
     def reads(self, name: str) -> np.ndarray:
         """Return which clusters a model has a fold for, bool (n,)."""
         return np.isin(self.fold, list(self.models[name]))
+
+    def kind(self, name: str) -> Kind:
+        """Return what a model is fed with."""
+        return next(iter(self.models[name].values())).info.kind
+
+    def is_blind(self, name: str) -> bool:
+        """Say whether a model reads nothing that is taken from a map."""
+        return not next(iter(self.models[name].values())).info.reads_maps
 
 
 def run_causal(
@@ -161,14 +172,14 @@ def run_causal(
         "clusters": len(index),
         "seed": seed,
         "models": {
-            name: {"clusters": int(panel.reads(name).sum()), "blind_to_maps": _blind(name)}
+            name: {"clusters": int(panel.reads(name).sum()), "blind_to_maps": panel.is_blind(name)}
             for name in panel.models
         },
         "tests": tests,
     }
     if with_scatter:
         rows, drivers = proxy_residuals(opened, scalars, n_folds, seed)
-        networks = [name for name in names if is_network(name)]
+        networks = [name for name in names if panel.kind(name) == "network"]
         read = {name: FoldPredictions.of_run(layout, name, n_folds) for name in networks}
         found["scatter"] = scatter_table(rows, drivers, read, scalars["halo_id"].values, seed)
         tell("scatter: done")
@@ -295,12 +306,6 @@ def _panel(
         k: Substituted.fit(scalars, split(fold, k)[0], "L_X_ce") for k in sorted(needed)
     }
     return Panel(fold[index], models)
-
-
-def _blind(name: str) -> bool:
-    """Say whether a model reads nothing that is taken from a map."""
-    parts = name.split("+")
-    return not is_network(name) and not any(p in PROXIES and PROXIES[p].counts for p in parts)
 
 
 def _chosen(plan: Sequence[Intervention], only: Sequence[str]) -> list[Intervention]:

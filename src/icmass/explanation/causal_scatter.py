@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
-from icmass.estimators.posterior import Prediction
+from icmass.estimators.estimator import EstimatorInfo, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.estimators.relation import ProxyRelation
 from icmass.explanation.causal_plan import cleanings
@@ -43,6 +43,11 @@ class Substituted:
         relation = ProxyRelation.from_name(EXCISED[variable])
         relation.fit(survey.assign({EXCISED[variable]: survey[variable]}), train)
         return cls(relation, variable)
+
+    @property
+    def info(self) -> EstimatorInfo:
+        """What the relation says of itself."""
+        return self.relation.info
 
     def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
         """Predict ln M500c of the clusters `index`."""
@@ -310,9 +315,10 @@ def _trained_anew(
     differences: dict[str, list[np.ndarray]] = {one.name: [] for one in then}
     for k in range(how.folds):
         train, test = split(fold, k)
-        options = {} if how.max_epochs is None else {"max_epochs": how.max_epochs}
         seed = int(np.random.SeedSequence([how.seed, k]).generate_state(1)[0])
-        estimator = make_estimator(how.model, seed=seed, device=how.device, **options)
+        estimator = make_estimator(
+            how.model, seed=seed, device=how.device, max_epochs=how.max_epochs
+        )
         estimator.fit(changed, train)
         clusters, every = changed.isel(cluster=test), np.arange(len(test))
         before = estimator.predict(clusters, every).mean

@@ -25,11 +25,11 @@ from scipy.stats import rankdata
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.devices import seeded
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.curves import Curves, curves, order_of, reference_orders
 from icmass.explanation.methods import Attribution, Settings, Task, attribute
 from icmass.explanation.model import DifferentiablePredictor
+from icmass.training.devices import seeded
 
 COMPLETE, ALIKE, SHIFTED, AGREE = 0.02, 0.2, 0.01, 0.5
 """Bars: relative error; rank correlation that is none; relative change; correlation that is one."""

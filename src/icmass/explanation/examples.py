@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icmass.estimators.sample import half_width_mpc_h
 from icmass.explanation.baselines import component_counts, has_component
 from icmass.explanation.folds import FoldNetworks
 from icmass.explanation.methods import Settings, Task, attribute
 from icmass.explanation.model import DifferentiablePredictor
+from icmass.training.sample import half_width_mpc_h
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
-from icmass.explanation.model import network_config
+from icmass.explanation.model import as_network, network_config
 from icmass.inference.ensemble import load_ensemble
 from icmass.run.folder import RunFolder
 from icmass.run.layout import finished_models, fold_number
@@ -145,7 +145,7 @@ def open_run(
     for member in ensemble.members:
         network_config(member)
     finished = [fold_number(path) for path in finished_models(ensemble.folder)]
-    networks = [member for member in ensemble.members if isinstance(member, NetworkEstimator)]
+    networks = [as_network(member) for member in ensemble.members]
     return FoldNetworks(
         name=ensemble.name,
         path=folder.path,

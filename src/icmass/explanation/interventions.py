@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.estimators.sample import fill_uncovered, half_width_mpc_h
 from icmass.observe.apertures import photon_counts
 from icmass.observe.maps import bin_photons
 from icmass.observe.photons import Photons, agn_photons
-from icmass.survey.catalog import COMPONENTS
+from icmass.survey.catalog import COMPONENTS, half_width_mpc_h
 from icmass.survey.observatory import Observatory
 from icmass.survey.simulate import simulator_of
+from icmass.survey.uncovered import fill_uncovered
 from icmass.universe.agn import Sources
 
 Change = Callable[[xr.Dataset, np.random.Generator], xr.Dataset]

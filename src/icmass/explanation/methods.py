@@ -18,10 +18,10 @@ import xarray as xr
 from captum.attr import FeatureAblation, IntegratedGradients, NoiseTunnel, Saliency
 
 from icmass.errors import InputError
-from icmass.estimators.devices import seeded
 from icmass.explanation.baselines import drawn_backgrounds, expected_background, radii
 from icmass.explanation.model import DifferentiablePredictor, Quantity
 from icmass.survey.catalog import half_width_mpc_h
+from icmass.training.devices import seeded
 
 PER_COUNT = "ln M per pixel"
 PER_INPUT = "dex of M per standardised pixel"

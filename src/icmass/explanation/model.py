@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -14,15 +14,17 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from icmass.errors import InputError
-from icmass.estimators.devices import make_accelerator, multiplies_bf16
 from icmass.estimators.estimator import Estimator
-from icmass.estimators.model_specs import ModelSpec
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import LNM_GRID, LNM_STEP
-from icmass.estimators.sample import Sample, dihedral, read_sample
 from icmass.estimators.saved import NetworkConfig, check_fits
+from icmass.networks.output import NetworkOutput
 from icmass.networks.rings import RingNetwork
-from icmass.networks.rqs_flow import N_PARAMETERS, log_prob
+from icmass.networks.rqs_flow import log_prob
+from icmass.training.augmentations import AUGMENTATIONS
+from icmass.training.devices import make_accelerator, multiplies_bf16
+from icmass.training.model_specs import ModelSpec
+from icmass.training.sample import Sample, dihedral, read_sample
 
 Quantity = Literal["mean", "width"]
 """What is explained: the mean of the posterior of ln M500c, or its standard deviation."""
@@ -76,8 +78,7 @@ class DifferentiablePredictor:
         InputError
             If the estimator is no fitted network, or was not trained for such clusters.
         """
-        config = network_config(estimator)
-        assert isinstance(estimator, NetworkEstimator)
+        estimator, config = as_network(estimator), network_config(estimator)
         index, design = np.asarray(index), estimator.design
         check_fits(survey, index, config)
         sample = read_sample(
@@ -92,7 +93,7 @@ class DifferentiablePredictor:
         device = make_accelerator(estimator.device).device
         sample = replace(sample, counts=sample.counts.float()).to(device)
         networks = tuple(frozen(network).to(device) for network in estimator.networks)
-        n_symmetries = 4 if estimator.training_config.augment else 1
+        n_symmetries = AUGMENTATIONS[estimator.training_config.augmentation].n_views
         bf16 = estimator.training_config.precision == "bf16" and multiplies_bf16(
             device.type == "cpu"
         )
@@ -211,7 +212,7 @@ class DifferentiablePredictor:
         outputs = [whole_gradient(network, each.float()) for network, each in pairs]
         zero, scale = self.config.encoding.lnm_zero, self.config.encoding.lnm_scale
         if not self.design.has_posterior:
-            return scale * torch.stack(outputs)[..., 0].mean(0)
+            return scale * NetworkOutput(torch.stack(outputs)).mean.mean(0)
         mean, std = flow_moments(outputs, zero, scale)
         return mean if quantity == "mean" else std * self.config.std_scale
 
@@ -224,8 +225,8 @@ def whole_gradient(network: nn.Module, outputs: torch.Tensor) -> torch.Tensor:
     """
     if not isinstance(network, RingNetwork):
         return outputs
-    embedding = outputs[:, N_PARAMETERS:]
-    return torch.cat([outputs[:, :2], network.shape(embedding), embedding], 1)
+    given = NetworkOutput(outputs)
+    return NetworkOutput.pack(given.gaussian, network.shape(given.embedding), given.embedding)
 
 
 def flow_moments(
@@ -248,17 +249,23 @@ def flow_moments(
     return mean, torch.sqrt(variance)
 
 
-def network_config(estimator: Estimator) -> NetworkConfig:
-    """Return the configuration of a fitted network estimator; anything else is an error."""
-    if not isinstance(estimator, NetworkEstimator):
+def as_network(estimator: Estimator) -> NetworkEstimator:
+    """Return an estimator that is differentiable as what it is; anything else is an error."""
+    if not estimator.info.is_differentiable:
         raise InputError(
             "is no network: there are no maps in it to explain",
             field=f"model {estimator.name}",
             hint="choose a network with --model",
         )
-    if estimator.config is None or not estimator.networks:
+    return cast(NetworkEstimator, estimator)
+
+
+def network_config(estimator: Estimator) -> NetworkConfig:
+    """Return the configuration of a fitted network estimator; anything else is an error."""
+    network = as_network(estimator)
+    if network.config is None or not network.networks:
         raise InputError("not fitted", field=estimator.name, hint="fit it, or load a saved one")
-    return estimator.config
+    return network.config
 
 
 def frozen(network: nn.Module) -> nn.Module:

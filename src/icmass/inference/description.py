@@ -188,7 +188,7 @@ def assumptions(
     cosmology = survey_cosmology(survey)
     mask = "masked and unexposed pixels are" if facts["masked"] else "unexposed pixels are"
     told = "takes them as at the mean of their radius"
-    if "coverage" in ensemble.members[0].inputs:
+    if "coverage" in ensemble.members[0].info.inputs:
         told = "is told so by the coverage of each pixel"
     seen = survey["visible_fraction_map"].values
     visible = (

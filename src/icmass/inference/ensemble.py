@@ -8,7 +8,7 @@ in ln M500c the mixture's mean and variance are given, of tabulated posteriors i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator, Prediction, check_redshifts
+from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction, check_redshifts
+from icmass.estimators.info import TrainedMaps
 from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
 from icmass.inference.mixture import Mixture, mix
 from icmass.run.layout import (
-    MODEL_CONFIG,
     RESULTS,
     RunLayout,
     finished_models,
@@ -42,7 +42,7 @@ _MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
 
 @dataclass(frozen=True)
 class Training:
-    """What a saved model says of its training, from its ``config.json``.
+    """What a saved model says of its training.
 
     Attributes
     ----------
@@ -68,41 +68,37 @@ class Training:
     survey: dict[str, Any]
 
     @classmethod
-    def read(cls, directory: Path) -> Training:
-        """Read the ``config.json`` of a saved model."""
-        file = directory / MODEL_CONFIG
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-            exposure = config.get("exposure_range_s")
-            return cls(
-                redshift_range=_pair(config["redshift_range"]),
-                mass_range=_pair(config["m500c_range_msun_h"]),
-                exposure_range=_pair(exposure) if exposure else None,
-                grid=_grid(config) if "bands" in config else None,
-                n=int(config["n_train"]),
-                survey=dict(config["survey"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            what = f"damaged ({type(error).__name__})"
-            raise InputError(what, file=file, hint="make the model again") from None
+    def of(cls, info: EstimatorInfo, path: Path) -> Training:
+        """Return that of a model in the folder `path`."""
+        trained = info.training
+        if trained is None:
+            what = "does not say what its model was trained on"
+            raise InputError(what, file=path, hint="make the model again")
+        return cls(
+            redshift_range=trained.redshift_range,
+            mass_range=trained.m500c_range_msun_h,
+            exposure_range=trained.exposure_range_s,
+            grid=None if trained.maps is None else _grid(trained.maps, trained.survey, path),
+            n=trained.n_train,
+            survey=dict(trained.survey),
+        )
 
     def check_redshift(self, redshift: float) -> None:
         """Refuse a redshift outside the training range."""
         check_redshifts(np.array([redshift]), self.redshift_range)
 
 
-def _pair(values: Sequence[float]) -> tuple[float, float]:
-    low, high = values
-    return float(low), float(high)
-
-
-def _grid(config: dict[str, Any]) -> MapGrid:
-    bands = tuple(_pair([float(e) for e in str(band).split("-")]) for band in config["bands"])
+def _grid(maps: TrainedMaps, survey: Mapping[str, Any], path: Path) -> MapGrid:
+    try:
+        cosmology = Cosmology.model_validate_json(survey["cosmology"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"damaged ({type(error).__name__})"
+        raise InputError(what, file=path, field="cosmology", hint="make the model again") from None
     return MapGrid(
-        bands=bands,
-        n_pixels=int(config["n_pixels"]),
-        half_width=float(config["half_width_mpc_h"]),
-        cosmology=Cosmology.model_validate_json(config["survey"]["cosmology"]),
+        bands=maps.bands,
+        n_pixels=maps.n_pixels,
+        half_width=maps.half_width_mpc_h,
+        cosmology=cosmology,
     )
 
 
@@ -147,7 +143,7 @@ class Ensemble:
         InputError
             If the survey lacks what the models read, or a member keeps no training prior.
         """
-        if needs_aperture(self.members[0].inputs, survey):
+        if needs_aperture(self.members[0].info.inputs, survey):
             cosmology = survey_cosmology(survey)
             return solved_with_aperture(
                 lambda few: self.predict(few, np.arange(few.sizes["cluster"]), prior),
@@ -155,7 +151,7 @@ class Ensemble:
                 index,
                 cosmology,
             )
-        needed = [name for name in self.members[0].inputs if name not in survey]
+        needed = [name for name in self.members[0].info.inputs if name not in survey]
         if missing := [name for name in needed if name != "coverage"]:
             raise InputError(
                 f"the input has no {', '.join(missing)}",
@@ -228,8 +224,8 @@ class Ensemble:
     @property
     def nh_range(self) -> tuple[float, float] | None:
         """Range of N_H of the training survey [1e20 cm^-2], if it is known."""
-        configs = [getattr(member, "config", None) for member in self.members]
-        known = [nh for config in configs if (nh := getattr(config, "nh_range_1e20", None))]
+        trained = [member.info.training for member in self.members]
+        known = [nh for extent in trained if extent and (nh := extent.nh_range_1e20)]
         if known:
             return min(low for low, _ in known), max(high for _, high in known)
         config = json.loads(self.training.survey.get("config", "{}"))
@@ -238,7 +234,7 @@ class Ensemble:
 
     def _training_prior(self, member: Estimator, prior: Prior) -> TrainingPrior | None:
         """Return what a member keeps of its training masses, once it's sure that it is enough."""
-        kept = getattr(getattr(member, "config", None), "mass_prior", None)
+        kept = member.info.mass_prior
         if kept is None and prior.kind != "training":
             raise InputError(
                 f"keeps no training prior, so --prior {prior.kind} cannot replace it",
@@ -296,7 +292,7 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
     return Ensemble(
         name=name,
         members=members,
-        training=_common([Training.read(folder) for folder in folders], path),
+        training=_common([Training.of(member.info, path) for member in members], path),
         folder=path,
         scatter=_scatter(path, name),
         unfinished=tuple(unfinished),

@@ -237,7 +237,7 @@ def _of_hidden(ensemble: Ensemble, cluster: dict[str, np.ndarray]) -> list[str]:
     words = []
     if "visible_fraction" in cluster:
         hidden = 1 - float(cluster["visible_fraction"])
-        told = "coverage" in ensemble.members[0].inputs
+        told = "coverage" in ensemble.members[0].info.inputs
         if hidden > (1 - MUCH_HIDDEN if told else MUCH_HIDDEN) or hidden > 0.5:
             untold = "" if told else ", and the model was not trained on masks"
             words.append(f"masked: {hidden:.0%} hidden within {APERTURE_MPC_H} Mpc/h{untold}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from icmass.networks.output import NetworkOutput
 from icmass.networks.rqs_flow import N_PARAMETERS
 
 WIDTHS = (16, 24, 24)
@@ -104,7 +105,7 @@ class RingNetwork(nn.Module):
             means = torch.einsum("ncr,crm->ncm", in_rings, self.mixing).flatten(1)
             embedding = self.head(torch.cat([self.norm(means), scalars], dim=1))
             of_shape = self.shape(embedding.detach())
-            return torch.cat([self.gaussian(embedding), of_shape, embedding], dim=1)
+            return NetworkOutput.pack(self.gaussian(embedding), of_shape, embedding)
 
 
 def _distance_channels(n_pixels: int) -> torch.Tensor:

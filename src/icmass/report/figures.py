@@ -150,9 +150,9 @@ def _benchmark_plans(run: Run) -> Iterator[_Plan]:
     )  # fmt: skip
     if calibrated(scores):
         yield _Plan(
-            "calibration", "calibration", "Calibration of the networks' posteriors",
+            "calibration", "calibration", "Calibration of the posteriors",
             "Left: per cent of the clusters whose true mass lies inside the central interval of "
-            "each level, and beneath, that less the level. Right: for each network the histogram "
+            "each level, and beneath, that less the level. Right: for each estimator the histogram "
             "of the posterior probability of less than the true mass (PIT) in 20 bins, over the "
             "number expected: flat if calibrated, high at the ends where posteriors are too "
             "narrow, high in the middle where they are too wide, tilted where they are biased. "

@@ -14,16 +14,27 @@ _TOLD = "A count inside R500c is told the true radius, a part of the answer; an 
 _TELL = 2.0  # standard errors at which two scatters count as different
 
 
+_KINDS = {
+    "network": "network",
+    "features": "regression on features of the maps",
+    "observed": "observed proxy",
+    "ideal": "ideal proxy",
+}
+
+
 def headline(results: Results, published: Published) -> list[str]:
     """Return the result in sentences of plain text, the most important first."""
     scored = [s for s in results.estimators if s.sigma_lnm is not None]
     if not scored:
         return ["No estimator of this run has a score."]
     networks = [s for s in scored if s.kind == "network"]
+    features = [s for s in scored if s.kind == "features"]
     observed = [s for s in scored if s.kind == "observed"]
-    best = _best(networks or observed or scored)
+    best = _best(networks or features or observed or scored)
     said = [_opening(best)]
-    if networks:
+    if networks and features:
+        said.append(_against(best, _best(features), "the best regression on features of the maps"))
+    if networks or features:
         said += _against_counts(best, observed)
     elif "r500" in best.name:
         said.append(_TOLD)
@@ -73,7 +84,7 @@ def _percent(score: Score) -> str:
 
 
 def _opening(best: Score) -> str:
-    what = {"network": "network", "observed": "observed proxy", "ideal": "ideal proxy"}[best.kind]
+    what = _KINDS[best.kind]
     n = f"{best.n:,} clusters" if best.n else "the clusters"
     return (
         f"The best {what}, {best.name}, gives M500c with a scatter of {_percent(best)} "
@@ -158,7 +169,7 @@ def _calibration(best: Score) -> list[str]:
 
 
 def calibration_words(results: Results) -> list[str]:
-    """Return for each network how likely its PIT values are, and TARP's greatest deviation."""
+    """Return how likely the PIT values of each estimator are, and TARP's greatest deviation."""
     said = []
     for score in results.estimators:
         held = score.calibration

@@ -33,6 +33,7 @@ GROUP_COLOURS: dict[Group, str] = {
     "ideal": ORANGE,
     "observed": BLUE,
     "combination": PURPLE,
+    "features": SKY,
     "network": GREEN,
 }
 

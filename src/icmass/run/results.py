@@ -17,11 +17,12 @@ from pydantic import (
 from icmass.run.document import Document, Number
 from icmass.run.explanation import ExplanationSummary
 
-Group = Literal["ideal", "observed", "combination", "network"]
+Group = Literal["ideal", "observed", "combination", "features", "network"]
 GROUPS: dict[Group, str] = {
     "ideal": "ideal proxies",
     "observed": "observed proxies",
     "combination": "combinations",
+    "features": "map features",
     "network": "networks",
 }
 """Groups of estimators in the order of the tables, with their headings."""
@@ -103,7 +104,7 @@ class Score(Document):
     """
 
     name: str = Field(min_length=1)
-    kind: Literal["ideal", "observed", "network"]
+    kind: Literal["ideal", "observed", "features", "network"]
     inputs: tuple[str, ...] = ()
     sigma_paper: Number = None
     sigma_paper_error: Number = None

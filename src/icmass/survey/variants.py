@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from icmass.errors import InputError
+from icmass.plugins import VARIANTS as PLUGINS
+from icmass.plugins import load_plugin, plugin_failed, plugin_names
 from icmass.survey.config import EFEDS_GAS
 from icmass.universe.gas_config import GasConfig
 
@@ -215,7 +217,7 @@ def apply_variants(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, A
     tree : mapping
         Nested like the configuration; left as it is.
     names : iterable of str
-        Keys of `VARIANTS`.
+        Keys of `VARIANTS`, or variants that plugins add.
 
     Raises
     ------
@@ -224,15 +226,25 @@ def apply_variants(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, A
     """
     merged: dict[str, Any] = deepcopy(dict(tree))
     for name in names:
-        if name not in VARIANTS:
-            choices = ", ".join(VARIANTS)
-            raise InputError(f"unknown variant {name!r}", field="--variant", hint=f"use {choices}")
-        for section, fields in VARIANTS[name].changes.items():
+        for section, fields in _named(name).changes.items():
             merged[section] = {**(merged.get(section) or {}), **fields}
     return merged
 
 
+def _named(name: str) -> Variant:
+    """Return a variant of `VARIANTS`, or that another package adds."""
+    found = VARIANTS.get(name) or load_plugin(PLUGINS, name)
+    if isinstance(found, Variant):
+        return found
+    if found is not None:
+        plugin_failed(PLUGINS, name, f"{found!r} is no Variant")
+    known = ", ".join([*VARIANTS, *plugin_names(PLUGINS)])
+    raise InputError(f"unknown variant {name!r}", field="--variant", hint=f"use {known}")
+
+
 def list_variants() -> str:
     """Return all variants, a line each, for a help text."""
-    width = max(map(len, VARIANTS))
-    return "\n".join(f"{v.name:{width}}  {v.description} ({v.source})" for v in VARIANTS.values())
+    added = [load_plugin(PLUGINS, name) for name in plugin_names(PLUGINS) if name not in VARIANTS]
+    held = [*VARIANTS.values(), *(v for v in added if isinstance(v, Variant))]
+    width = max(len(v.name) for v in held)
+    return "\n".join(f"{v.name:{width}}  {v.description} ({v.source})" for v in held)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from icmass.errors import InputError
+from icmass.plugins import INSTRUMENTS, load_plugin, plugin_failed, plugin_names
 from icmass.telescope.background import Background
 from icmass.telescope.field import FieldOfView
 from icmass.telescope.ogip import read_arf, read_rmf
@@ -214,8 +215,8 @@ def load_instrument(
     Parameters
     ----------
     name : str
-        A built-in instrument (``"erosita"``, ``"xmm_pn"``), or the path of a JSON file
-        of the same form.
+        A built-in instrument (``"erosita"``, ``"xmm_pn"``), one that a plugin adds, or the path of
+        a JSON file of the same form.
     vignetting : {"survey", "onaxis"}
         Average over the scanned field of view, or on axis.
     arf, rmf : path, optional
@@ -247,11 +248,23 @@ def _built_in(name: str, vignetting: Vignetting) -> Instrument:
     folder = resources.files("icmass.telescope") / "data"
     known = sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".json"))
     if name not in known:
-        raise InputError(
-            f"no such instrument: {name!r}", field="instrument", hint=f"use {', '.join(known)}"
-        )
+        added = _plugin_file(name)
+        if added is not None:
+            return _from_facts(_read_file(added), vignetting, Path(added).parent)
+        hint = f"use {', '.join([*known, *plugin_names(INSTRUMENTS)])}"
+        raise InputError(f"no such instrument: {name!r}", field="instrument", hint=hint)
     text = (folder / f"{name}.json").read_text(encoding="utf-8")
     return _from_facts(_Facts.model_validate_json(text), vignetting)
+
+
+def _plugin_file(name: str) -> str | None:
+    """Return the JSON file of an instrument that another package adds, if there is one."""
+    found = load_plugin(INSTRUMENTS, name)
+    try:
+        return None if found is None else os.fspath(found() if callable(found) else found)
+    except Exception as error:  # whatever another package does
+        plugin_failed(INSTRUMENTS, name, f"{type(error).__name__}: {error}")
+        return None
 
 
 def _from_facts(facts: _Facts, vignetting: Vignetting, folder: Path | None = None) -> Instrument:

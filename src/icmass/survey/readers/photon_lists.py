@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.plugin_files import has_plugin, read_by_plugin
 
 CLASSES = {"PHOTONS": "PHLIST", "SRC_CAT": "SRC_CAT"}
 """HDUCLAS1 of the extensions of SIMPUT, and the EXTNAME that they have."""
@@ -100,12 +101,16 @@ def photon_chunks(
     Parameters
     ----------
     file : path
-        A FITS file, plain or gzipped.
+        A FITS file, plain or gzipped, or one that a plugin reads.
     extension : str or int, optional
         EXTNAME or number of the one extension to read; default: every photon list in the file.
     version : int, optional
         EXTVER of that extension.
     """
+    listed = read_by_plugin(file, PhotonList, "a PhotonList")
+    if listed is not None:
+        yield _checked(listed, Path(file))
+        return
     found = False
     with FitsStream(file) as stream:
         facts = ListFacts(stream.file)
@@ -132,6 +137,8 @@ def photon_chunks(
 
 def list_facts(file: str | os.PathLike[str]) -> ListFacts:
     """Return what the primary header of a file says, without reading on."""
+    if has_plugin(file):
+        return next(photon_chunks(file)).facts
     with FitsStream(file) as stream:
         return facts_of(next(stream.hdus()))
 
@@ -207,11 +214,21 @@ def _chunks(hdu: Hdu, facts: ListFacts) -> Iterator[PhotonList]:
         energy, ra, dec = (
             np.asarray(chunk[name], float) * by for name, by in zip(names, factors, strict=True)
         )
-        _check(hdu, energy, ra, dec)
+        _check(hdu.stream.file, hdu.label, energy, ra, dec)
         yield PhotonList(energy, ra, dec, reference, facts)
 
 
-def _check(hdu: Hdu, energy: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> None:
+def _checked(listed: PhotonList, file: Path) -> PhotonList:
+    """Return the photons that a plugin has read, as numbers, or refuse them."""
+    columns = (np.asarray(column, float) for column in (listed.energy, listed.ra, listed.dec))
+    energy, ra, dec = columns
+    _check(file, "photons", energy, ra, dec)
+    if not energy.shape == ra.shape == dec.shape:
+        raise InputError(f"{energy.size}, {ra.size}, {dec.size} values", file=file, field="photons")
+    return replace(listed, energy=energy, ra=ra, dec=dec)
+
+
+def _check(file: Path, label: str, energy: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> None:
     """Refuse photons that cannot be."""
     limits = {
         "ENERGY": (energy, (energy > 0) & (energy < MAX_ENERGY_KEV), "positive energies [keV]"),
@@ -220,13 +237,13 @@ def _check(hdu: Hdu, energy: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> Non
     }
     for name, (values, good, what) in limits.items():
         if values.ndim != 1:
-            raise InputError("is no column of numbers", file=hdu.stream.file, field=name)
+            raise InputError("is no column of numbers", file=file, field=name)
         if not good.all():
             bad = values[~good]
             raise InputError(
                 f"{bad.size} values such as {bad[0]:g}",
-                file=hdu.stream.file,
-                field=f"{hdu.label}, {name}",
+                file=file,
+                field=f"{label}, {name}",
                 hint=f"give {what}",
             )
 

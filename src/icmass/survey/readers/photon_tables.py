@@ -18,6 +18,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.column_density import NH, column_density
+from icmass.survey.readers.plugin_files import has_plugin
 from icmass.survey.readers.sky_table import Columns, TableColumn, plain_name, read_columns
 
 SUFFIXES = (".csv", ".tsv", ".ecsv", ".vot", ".xml", ".fits", ".fit", ".gz")
@@ -235,7 +236,7 @@ def read_table(file: str | os.PathLike[str]) -> Columns:
     path = Path(file)
     if not path.is_file():
         raise InputError("no such file", file=path, hint="give a CSV, ECSV or FITS table")
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES and not has_plugin(path):
         raise InputError(f"ends in {path.suffix!r}", file=path, hint=f"give {', '.join(SUFFIXES)}")
     columns = read_columns(path, max_rows=MAX_ROWS)
     if not columns or not len(next(iter(columns.values())).values):

@@ -26,6 +26,7 @@ from icmass.survey.readers.photon_lists import (
     photon_chunks,
     unit_factor,
 )
+from icmass.survey.readers.plugin_files import has_plugin
 from icmass.survey.readers.tangent import shift
 
 MAX_SOURCES = 2000
@@ -102,6 +103,10 @@ def read_catalogue(file: str | os.PathLike[str]) -> Catalogue:
 
     What the catalogue's primary header does not say is taken from that of the first list.
     """
+    if has_plugin(file):
+        listed = next(photon_chunks(file))
+        ra, dec = listed.reference
+        return Catalogue(listed.facts, (Source(0, "", ra, dec, Reference(Path(file), 0)),))
     lists: list[Hdu] = []
     sources: tuple[Source, ...] = ()
     with FitsStream(file) as stream:

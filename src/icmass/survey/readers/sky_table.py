@@ -16,6 +16,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.survey.readers.fits_stream import FitsStream, Hdu
+from icmass.survey.readers.plugin_files import has_plugin, read_by_plugin
 from icmass.survey.readers.text_table import MAX_ROWS, read_text_table, text_format
 from icmass.survey.readers.units import NO_UNIT, SEXAGESIMAL, converted
 
@@ -143,7 +144,7 @@ def read_columns(
     ----------
     file : path
         FITS (its first table with the required columns), or ``.ecsv``, ``.csv``, ``.tsv``,
-        ``.vot``, ``.xml``; gzipped or not.
+        ``.vot``, ``.xml``; gzipped or not; or what a plugin reads.
     wanted : iterable of str, optional
         Names of the columns to read, see `plain_name`; default: all.
     required : sequence of sequence of str
@@ -158,7 +159,7 @@ def read_columns(
     file = Path(file)
     names = None if wanted is None else {plain_name(name) for name in wanted}
     names = names if names is None else names | {plain_name(n) for some in required for n in some}
-    if text_format(file) is not None:
+    if text_format(file) is not None or has_plugin(file):
         columns = {n: c for n, c in _read_text(file).items() if names is None or n in names}
         for some in required:
             column_of(columns, some, file)
@@ -223,13 +224,23 @@ def _read_text(file: Path) -> Columns:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            table = read_text_table(file)
+            table = _read_by_plugin(file)
+            if table is None:
+                table = read_text_table(file)
             return _by_plain_name(_plain(table[name], name, file) for name in _of_values(table))
     except InputError:
         raise
     except Exception as error:  # readers raise many kinds for a damaged file
         what = " ".join(str(error).split())[:80] or type(error).__name__
         raise InputError(f"not a readable table ({what})", file=file) from None
+
+
+def _read_by_plugin(file: Path) -> Table | None:
+    if not has_plugin(file):
+        return None
+    from astropy.table import Table
+
+    return read_by_plugin(file, Table, "an astropy Table")
 
 
 def _of_values(table: Table) -> list[str]:

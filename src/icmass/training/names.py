@@ -14,7 +14,7 @@ NETWORKS = (
     "icm-3band",
     "icm-multimodal",
 )
-"""The keys of `icmass.estimators.model_specs.MODEL_SPECS`."""
+"""The keys of `icmass.training.model_specs.MODEL_SPECS`."""
 _MOST_MEMBERS = 64
 _NAME = re.compile(r"(?P<base>[^@]+)(?:@(?P<members>[1-9]\d*))?")
 

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from icmass.estimators.encodings import (
+from icmass.networks.multimodal import MultimodalNetwork
+from icmass.networks.paper import PaperNetwork
+from icmass.networks.rings import RingNetwork
+from icmass.training.config import TrainingConfig
+from icmass.training.encodings import (
     N_CELLS,
     SCALAR_FEATURES,
     CompactEncoding,
     MultimodalEncoding,
     PaperEncoding,
 )
-from icmass.estimators.sample import GALAXY_VARIABLES
-from icmass.estimators.training import TrainingConfig
-from icmass.networks.multimodal import MultimodalNetwork
-from icmass.networks.paper import PaperNetwork
-from icmass.networks.rings import RingNetwork
+from icmass.training.losses import LOSSES
+from icmass.training.sample import GALAXY_VARIABLES
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class ModelSpec:
     layers : callable
         Takes channels of the maps, pixels along a side and numbers beside the maps to the
         untrained network.
-    training_config : Recipe
-        Training.
+    training_config : TrainingConfig
+        Training: loss, schedule and augmentation by name.
     sum_bands : bool
         Whether the bands are added.
     max_pixels : int or None
@@ -68,7 +69,7 @@ class ModelSpec:
     @property
     def has_posterior(self) -> bool:
         """Whether it gives a posterior of any shape and an embedding."""
-        return self.training_config.loss == "flow"
+        return LOSSES[self.training_config.loss].needs_flow
 
     def reads(self, coverage: bool) -> tuple[str, ...]:
         """Return the variables that it reads of surveys with or without coverage."""
@@ -120,8 +121,7 @@ ICM_TRAINING = TrainingConfig(
     loss="flow",
     weight_decay=0.02,
     ema_decay=0.99,
-    augment=True,
-    redraw=True,
+    augmentation="components",
     precision="bf16",
 )
 INPUTS = ("maps", "redshift", "exposure")

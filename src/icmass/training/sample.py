@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -11,8 +10,9 @@ import torch
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import VISIBLE_COVERAGE, as_slice, half_width_mpc_h
+from icmass.survey.catalog import as_slice, half_width_mpc_h
 from icmass.survey.catalog import counts as observed_counts
+from icmass.survey.uncovered import fill_uncovered
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
 _READ = 64  # clusters read at once
@@ -292,49 +292,3 @@ def _bin(maps: np.ndarray, n_pixels: int) -> np.ndarray:
     for k in range(1, size):
         binned += rows[..., k::size]
     return binned
-
-
-def fill_uncovered(
-    counts: np.ndarray,
-    coverage: np.ndarray,
-    least: float = VISIBLE_COVERAGE,
-    *,
-    drawn: bool = False,
-) -> np.ndarray:
-    """Return counts as at full exposure; pixels that saw too little take their ring's mean.
-
-    Parameters
-    ----------
-    counts : ndarray, shape (n, channel, y, x)
-        Photon counts.
-    coverage : ndarray, shape (n, 1, y, x)
-        Exposure of the pixel over the cluster's exposure.
-    least : float
-        Pixels with less coverage than this are filled.
-    drawn : bool
-        Draw what is filled as whole photons, the same for the same counts: networks take roots and
-        logarithms of pixels, to which smooth means look brighter than photons (a hole of 45 arcsec
-        at 0.5 R500c then raises ln M500c by 0.03).
-    """
-    side = counts.shape[-1]
-    offset = np.arange(side) - (side - 1) / 2
-    ring = np.hypot(offset[:, None], offset).astype(int)
-    n_rings = ring.max() + 1
-    filled = counts.astype("f4")
-    for cluster, seen in zip(filled, coverage[:, 0], strict=True):
-        good = seen >= least
-        if not good.any():
-            raise InputError(
-                "0 everywhere", field="variable coverage", hint="check the mask and the position"
-            )
-        exposure = np.bincount(ring[good], seen[good], n_rings)
-        for channel in cluster:
-            total = np.bincount(ring[good], channel[good], n_rings)
-            lone = exposure == 0
-            rate = np.where(lone, total.sum() / exposure.sum(), total / np.where(lone, 1, exposure))
-            channel[good] /= seen[good]
-            channel[~good] = rate[ring[~good]]
-            if drawn:
-                rng = np.random.default_rng(zlib.crc32(channel.tobytes()))
-                channel[~good] = rng.poisson(channel[~good])
-    return filled

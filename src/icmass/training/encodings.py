@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from icmass.estimators.sample import Sample
 from icmass.observe.phase_space import PhaseSpaceGrid, phase_space_cube
+from icmass.training.sample import Sample
 
 PAPER_PHOTONS = 4000.0  # every map is scaled to this total on average (Ho et al. 2023)
 _AT_ONCE = 64  # clusters encoded at once while fitting

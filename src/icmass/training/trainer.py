@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
-from icmass.estimators.checkpoint import Checkpoint, fingerprint
-from icmass.estimators.devices import (
+from icmass.training.augmentations import AUGMENTATIONS
+from icmass.training.checkpoint import Checkpoint, fingerprint
+from icmass.training.config import TrainingConfig
+from icmass.training.devices import (
     Processes,
     derive_seed,
     make_accelerator,
@@ -23,72 +24,11 @@ from icmass.estimators.devices import (
     seeded,
     snapshot_state,
 )
-from icmass.estimators.sample import Sample, dihedral
-from icmass.networks import rqs_flow
+from icmass.training.losses import LOSSES
+from icmass.training.sample import Sample, dihedral
+from icmass.training.schedules import SCHEDULES
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained.
-
-    Attributes
-    ----------
-    batch_size, max_epochs : int
-        Clusters a step, and passes over the training clusters.
-    microbatch_size : int or None
-        A step's clusters pass the network so many at a time, and their gradients are added: for
-        less memory. None: all at once.
-    min_steps : int
-        More passes, if that is what it takes to make so many steps: for small surveys.
-    patience : int or None
-        Stop after this many epochs without a lower validation loss.
-    learning_rate : float
-        Highest learning rate.
-    schedule : {"constant", "one-cycle"}
-        One cycle: a linear rise over a tenth of the steps, then a half cosine down to zero.
-    loss : {"squared", "absolute", "flow"}
-        Mean squared or absolute error; or, of networks that give the parameters of a flow
-        (`icmass.networks.rqs_flow`), squared error of the mean plus the negative log likelihood
-        with that mean held fixed: the mean stays the posterior's whatever the shape.
-    kernel_l2 : float
-        Sum of squares of all kernels times this is added to the loss (Keras' ``l2``).
-    weight_decay : float
-        Decoupled decay (AdamW).
-    ema_decay : float
-        Decay per step of the running mean of the weights that is kept; 0: the weights themselves.
-    augment : bool
-        Turn and mirror each map at random.
-    redraw : bool
-        With `augment`: each component of the counts by itself, and another cluster's background,
-        anew at every epoch; see `Sample.recombine_components`.
-    precision : {"no", "bf16"}
-        Mixed precision of the training steps, where the device has it.
-    adam_eps : float
-        Epsilon of Adam.
-    """
-
-    batch_size: int
-    max_epochs: int
-    patience: int | None
-    learning_rate: float
-    microbatch_size: int | None = None
-    min_steps: int = 0
-    schedule: Literal["constant", "one-cycle"] = "constant"
-    loss: Literal["squared", "absolute", "flow"] = "squared"
-    kernel_l2: float = 0.0
-    weight_decay: float = 0.0
-    ema_decay: float = 0.0
-    augment: bool = False
-    redraw: bool = False
-    precision: Literal["no", "bf16"] = "no"
-    adam_eps: float = 1e-8
-
-    def epochs(self, n_clusters: int) -> int:
-        """Return the most passes over so many training clusters."""
-        steps_per_epoch = math.ceil(n_clusters / self.batch_size)
-        return max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
 
 
 @dataclass(frozen=True)
@@ -105,30 +45,9 @@ class Epoch:
 Progress = Callable[[Epoch], None]
 
 
-def example_loss(loss: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the loss of each example, shape (n,); see `TrainingConfig.loss`."""
-    square = (output[:, 0] - target) ** 2
-    if loss == "squared":
-        return square
-    if loss == "absolute":
-        return (output[:, 0] - target).abs()
-    held = torch.cat([output[:, :1].detach(), output[:, 1:]], 1)
-    return square - rqs_flow.log_prob(held, target)
-
-
 def kernel_penalty(network: nn.Module) -> torch.Tensor:
     """Sum of squares of all kernels (weights of two and more dimensions, so no bias)."""
     return torch.stack([(p**2).sum() for p in network.parameters() if p.ndim > 1]).sum()
-
-
-def lr_factor(schedule: str, step: int, n_steps: int) -> float:
-    """Return the learning rate of a step over the highest."""
-    if schedule == "constant":
-        return 1.0
-    rise = max(n_steps // 10, 1)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(n_steps - rise, 1)))
 
 
 @torch.no_grad()
@@ -166,7 +85,7 @@ class Trainer:
     Every epoch draws its order and its symmetries from (seed, epoch), so a run that was killed
     and goes on from its checkpoint ends with the weights of one that was not. Where several
     processes run the same script they train one network together, each on its part of every
-    batch; where memory runs out, fewer clusters pass at once. See `icmass.estimators.devices` on
+    batch; where memory runs out, fewer clusters pass at once. See `icmass.training.devices` on
     both, and on what they mean for batch normalisation.
 
     Parameters
@@ -175,7 +94,7 @@ class Trainer:
         Called with what `encode` returns; holds the best weights after `run`.
     encode : callable
         Takes a `Sample` to maps, and scalars or cubes.
-    training_config : Recipe
+    training_config : TrainingConfig
         How to train.
     seed : int
         Seed of order and augmentation.
@@ -199,12 +118,11 @@ class Trainer:
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.training_config, self.encode, self.seed, self.progress = (
-            training_config,
-            encode,
-            seed,
-            progress,
-        )
+        self.training_config, self.encode = training_config, encode
+        self.seed, self.progress = seed, progress
+        self.loss = LOSSES[training_config.loss]
+        self.schedule = SCHEDULES[training_config.schedule]
+        self.augmentation = AUGMENTATIONS[training_config.augmentation]
         self.accelerator = make_accelerator(device, training_config.precision)
         self.processes = Processes(self.accelerator)
         self.microbatch_size = self.processes.largest_share(training_config.batch_size)
@@ -296,27 +214,18 @@ class Trainer:
         training_config, device = self.training_config, target.device
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, 1))
         order = torch.randperm(len(sample), generator=generator)
-        plan = (
-            [part.to(device) for part in sample.draw_augmentation(generator)]
-            if training_config.augment
-            else None
-        )
+        plan = [part.to(device) for part in self.augmentation.draw(sample, generator)]
         batches = order.to(device).split(training_config.batch_size)
         total = torch.zeros((), device=device)
 
         def drawn(rows: torch.Tensor) -> Sample:
-            return sample.take(rows) if plan is None else sample.recombine_components(rows, *plan)
+            return self.augmentation.apply(sample, rows, plan)
 
         self.wrapped.train()
-        for i, index in enumerate(batches):
-            step, n_steps = (
-                epoch * len(batches) + i,
-                training_config.epochs(len(sample)) * len(batches),
-            )
+        n_steps = training_config.epochs(len(sample)) * len(batches)
+        for step, index in enumerate(batches, start=epoch * len(batches)):
             for group in self.optimizer.param_groups:
-                group["lr"] = training_config.learning_rate * lr_factor(
-                    training_config.schedule, step, n_steps
-                )
+                group["lr"] = training_config.learning_rate * self.schedule(step, n_steps)
             total += self._step(drawn, target, index)
             if self.average is not None:
                 self.average.update_parameters(self.network)
@@ -348,9 +257,7 @@ class Trainer:
 
     def _add_gradient(self, part: Sample, target: torch.Tensor, share: float) -> torch.Tensor:
         """Add the gradient of some clusters' loss times their share of the step; that loss."""
-        loss = example_loss(
-            self.training_config.loss, self.wrapped(*self.encode(part)), target
-        ).mean()
+        loss = self.loss(self.wrapped(*self.encode(part)), target).mean()
         if self.training_config.kernel_l2:
             loss = loss + self.training_config.kernel_l2 * kernel_penalty(self.network)
         self.accelerator.backward(loss * share)
@@ -361,7 +268,7 @@ class Trainer:
         total = torch.zeros(2, device=target.device)
         if len(sample):
             output = apply_network(self.eval_model, self.encode, sample, self.validated_at_once)
-            total[0] = example_loss(self.training_config.loss, output, target).sum()
+            total[0] = self.loss(output, target).sum()
             total[1] = len(sample)
         total = self.processes.sum(total)
         loss = total[0] / total[1]
@@ -374,7 +281,7 @@ class Trainer:
         tensors: list[torch.Tensor] = list(self.network.state_dict().values())
         for part in parts:
             tensors += [part] if isinstance(part, torch.Tensor) else part.tensors()
-        return fingerprint([asdict(self.training_config), self.seed], tensors)
+        return fingerprint([self.training_config.document(), self.seed], tensors)
 
     def _resume(self, digest: str) -> None:
         found = None if self.checkpoint is None else self.checkpoint.restore(digest)

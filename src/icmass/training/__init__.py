@@ -1,0 +1,1 @@
+"""Training of networks: samples, encodings, model specifications, the loop and its devices."""
