@@ -29,7 +29,6 @@ from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.document import finite
 from icmass.run.folder import survey_digest
-from icmass.training.names import is_network
 
 DOCUMENT = "transfer.json"
 CONFIG = "config.json"
@@ -270,17 +269,17 @@ class _Work:
     def _fitted(self, name: str, source: NamedSurvey, train: np.ndarray, folder: Path) -> Ensemble:
         if not (folder / CONFIG).is_file():
             self.watch(f"{name}: fitted on {len(train)} clusters of {source.label}")
-            options: dict[str, Any] = {}
-            if is_network(name):
-                options = {
-                    "max_epochs": self.max_epochs,
-                    "checkpoint": folder.with_name(f"{name}.partial"),
-                    "progress": lambda e: self.watch(
-                        f"{name} on {source.label}: epoch {e.epoch}, loss {e.train_loss:.4f}, "
-                        f"validation {e.validation_loss:.4f}"
-                    ),
-                }
-            estimator = make_estimator(name, seed=self.seed, device=self.device, **options)
+            estimator = make_estimator(
+                name,
+                seed=self.seed,
+                device=self.device,
+                max_epochs=self.max_epochs,
+                checkpoint=folder.with_name(f"{name}.partial"),
+                progress=lambda epoch: self.watch(
+                    f"{name} on {source.label}: epoch {epoch.epoch}, "
+                    f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
+                ),
+            )
             estimator.fit(source.data, train)
             estimator.save(folder)
         return load_ensemble(folder, device=self.device)

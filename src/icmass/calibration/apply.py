@@ -33,7 +33,10 @@ class MassScale:
         """Return the network's mean ln M of true ln M, shape (draw, len(ln_mass))."""
         zeta = np.log1p(redshift) - np.log1p(self.pivot_redshift)
         shift = self.amplitude + self.evolution * zeta
-        return ln_mass + shift[:, None] + np.outer(self.slope, ln_mass - self.pivot_ln_mass)
+        result: np.ndarray = (
+            ln_mass + shift[:, None] + np.outer(self.slope, ln_mass - self.pivot_ln_mass)
+        )
+        return result
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,10 @@ def residuals(model: CalibrationModel, theta: np.ndarray, data: CalibrationData)
     w = data.w - bias
     expected = w + theta[0] + theta[1] * (w - pivot) + theta[2] * model.zeta
     of_w = (1 + theta[1]) ** 2 * (data.w_error**2 + theta[4] ** 2)
-    return (data.x - expected) / np.sqrt((np.exp(theta[3]) * data.x_error) ** 2 + of_w)
+    result: np.ndarray = (data.x - expected) / np.sqrt(
+        (np.exp(theta[3]) * data.x_error) ** 2 + of_w
+    )
+    return result
 
 
 def replicate(

@@ -213,13 +213,17 @@ def _ln_errors(
         hint = f"give ln_error, or {named.column.name}_err_up and {named.column.name}_err_down"
         raise InputError("has no column of errors", file=file, hint=f"{hint}; it has {have}")
     if named.is_log:
-        return np.log(10) * (np.abs(up.plain_numbers()) + np.abs(down.plain_numbers())) / 2
+        result: np.ndarray = (
+            np.log(10) * (np.abs(up.plain_numbers()) + np.abs(down.plain_numbers())) / 2
+        )
+        return result
     high, low = (np.abs(_in_unit_of(named, kind, column, h)) for column in (up, down))
     used = np.flatnonzero(np.isfinite(mass))
     hint = "errors below the mass itself: those of ln M cannot be told; give ln_error"
     _refuse(~(low[used] < mass[used]), used, low, file, down.name, hint)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.log((mass + high) / (mass - low)) / 2
+        result = np.log((mass + high) / (mass - low)) / 2
+        return result
 
 
 def _error_column(columns: Columns, named: Named, ends: Sequence[str]) -> TableColumn | None:

@@ -160,7 +160,8 @@ class CalibrationModel:
     @cached_property
     def zeta(self) -> np.ndarray:
         """Values of ln((1 + z) / (1 + z_p)), shape (n,)."""
-        return np.log1p(self.data.redshift) - math.log1p(self.data.pivot[1])
+        result: np.ndarray = np.log1p(self.data.redshift) - math.log1p(self.data.pivot[1])
+        return result
 
     @cached_property
     def _norm_rows(self) -> np.ndarray:
@@ -215,7 +216,8 @@ class CalibrationModel:
         found = _log_integrals(
             of_x, var_x, of_w, var_w, self.population, GRID[0], _STEP, turn_on, width, table
         )
-        return found - math.log1p(slope) - self.log_norm(theta)
+        result: np.ndarray = found - math.log1p(slope) - self.log_norm(theta)
+        return result
 
     def log_norm(self, theta: np.ndarray) -> np.ndarray:
         """Return ln of the share of the halos that the turn-on leaves, shape (n,)."""
@@ -224,7 +226,8 @@ class CalibrationModel:
         turn_on, width = self._turn_on(theta)
         rows = self._norm_rows
         log = _log_shares(self._norm_population, GRID[0], _STEP, turn_on[rows], width, _PROBIT)
-        return np.interp(self.data.redshift, self.data.redshift[rows], log)
+        result: np.ndarray = np.interp(self.data.redshift, self.data.redshift[rows], log)
+        return result
 
     def selected(self, theta: np.ndarray) -> np.ndarray:
         """Return the distribution of ln M of the sample at `GRID`, integral 1, (n, node)."""
@@ -232,7 +235,8 @@ class CalibrationModel:
             return self.population
         turn_on, width = self._turn_on(theta)
         density = self.population * ndtr((GRID - turn_on[:, None]) / width)
-        return density / np.maximum(density.sum(1, keepdims=True) * _STEP, 1e-300)
+        result: np.ndarray = density / np.maximum(density.sum(1, keepdims=True) * _STEP, 1e-300)
+        return result
 
     def log_posterior(self, theta: np.ndarray) -> float:
         """Return the log of the posterior density, without its norm."""
@@ -253,11 +257,14 @@ class CalibrationModel:
 def _at(table: np.ndarray, place: float) -> float:
     """Return a table between its nodes; beyond its ends, what it is there."""
     if place <= 0:
-        return table[0]
+        result: float = table[0]
+        return result
     if place >= len(table) - 1:
-        return table[-1]
+        result = table[-1]
+        return result
     k = int(place)
-    return table[k] + (table[k + 1] - table[k]) * (place - k)
+    result = table[k] + (table[k + 1] - table[k]) * (place - k)
+    return result
 
 
 @njit(cache=True, nogil=True)

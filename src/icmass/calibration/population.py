@@ -56,7 +56,8 @@ def volume_slope(cosmology: Cosmology, redshift: np.ndarray, area_deg2: float) -
     hubble_distance = 2997.92458  # c / H0 [Mpc/h]
     distance = cosmology.comoving_distance(np.asarray(redshift, float))
     solid_angle = 4 * math.pi * area_deg2 / _FULL_SKY
-    return solid_angle * distance**2 * hubble_distance / cosmology.efunc(redshift)
+    result: np.ndarray = solid_angle * distance**2 * hubble_distance / cosmology.efunc(redshift)
+    return result
 
 
 @dataclass(frozen=True)

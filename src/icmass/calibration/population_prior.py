@@ -103,4 +103,5 @@ def _log_probability(
     if not (found.max(axis=1) > 0).all():
         raise InputError("detects nothing at some clusters' redshifts", field="--selection")
     with np.errstate(divide="ignore"):
-        return np.log(found)
+        result: np.ndarray = np.log(found)
+        return result

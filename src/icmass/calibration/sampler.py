@@ -180,7 +180,8 @@ def _covariance(
             curvature[i, j] = curvature[j, i] = mixed / (2 * step[i] * step[j])
     scale = prior_std[:, None] * prior_std
     values, vectors = np.linalg.eigh(curvature * scale)  # in units of the prior's widths
-    return scale * ((vectors / np.clip(values, 1.0, 1e8)) @ vectors.T)
+    result: np.ndarray = scale * ((vectors / np.clip(values, 1.0, 1e8)) @ vectors.T)
+    return result
 
 
 def _start(
@@ -215,4 +216,5 @@ def split_rhat(chain: np.ndarray) -> np.ndarray:
     parts = np.concatenate([chain[:half], chain[half : 2 * half]], axis=1)
     within = parts.var(axis=0, ddof=1).mean(axis=0)
     between = parts.mean(axis=0).var(axis=0, ddof=1)
-    return np.sqrt((half - 1) / half + between / np.maximum(within, 1e-300))
+    result: np.ndarray = np.sqrt((half - 1) / half + between / np.maximum(within, 1e-300))
+    return result

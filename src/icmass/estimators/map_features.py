@@ -137,4 +137,5 @@ def _ring_weights(n_pixels: int, half_width: float) -> np.ndarray:
     """Return 1 where a pixel lies in a ring, shape (pixel, ring)."""
     offset = (np.arange(n_pixels) + 0.5) * (2 * half_width / n_pixels) - half_width
     ring = np.digitize(np.hypot(offset[:, None], offset).ravel(), RING_EDGES_MPC_H) - 1
-    return (ring[:, None] == np.arange(len(RING_EDGES_MPC_H) - 1)).astype("f4")
+    result: np.ndarray = (ring[:, None] == np.arange(len(RING_EDGES_MPC_H) - 1)).astype("f4")
+    return result

@@ -369,7 +369,8 @@ def _training_masses(survey: xr.Dataset, train: np.ndarray) -> np.ndarray:
     lnm = np.log(survey["m500c"].isel(cluster=train).values)
     if not np.isfinite(lnm).all() or np.ptp(lnm) == 0:
         raise InputError("not finite and different", field="variable m500c")
-    return lnm
+    result: np.ndarray = lnm
+    return result
 
 
 def _held_out(survey: xr.Dataset, train: np.ndarray, seed: int) -> np.ndarray:

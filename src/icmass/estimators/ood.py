@@ -108,7 +108,8 @@ class OODDetector:
         """
         distance, odds = self._answers(features)
         of_distance, of_odds, scatter = self.limits
-        return np.maximum(distance / of_distance, 1 + (odds - of_odds) / scatter)
+        result: np.ndarray = np.maximum(distance / of_distance, 1 + (odds - of_odds) / scatter)
+        return result
 
     def _answers(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return distances and log odds of being corrupted, each shape (n,)."""
@@ -163,7 +164,8 @@ def _residuals(
 ) -> np.ndarray:
     expected = _basis(features, location, 4) @ mean_coefficients
     scatter = np.exp(_basis(features, location, 2) @ scatter_coefficients)
-    return (features[:, 2:] - expected) / scatter
+    result: np.ndarray = (features[:, 2:] - expected) / scatter
+    return result
 
 
 def _normal_scores(residuals: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -175,12 +177,14 @@ def _normal_scores(residuals: np.ndarray, table: np.ndarray) -> np.ndarray:
         steps = table[:, j] + 1e-9 * np.arange(_LEVELS)
         out[:, j] = np.interp(column, steps, scores)
     past = np.maximum(residuals - table[-1], 0) - np.maximum(table[0] - residuals, 0)
-    return out + _BEYOND * past / spread
+    result: np.ndarray = out + _BEYOND * past / spread
+    return result
 
 
 def _bounded(normal: np.ndarray) -> np.ndarray:
     """Return normal scores as the classifier takes them: what is far out is all the same."""
-    return np.clip(normal, -_MOST, _MOST)
+    result: np.ndarray = np.clip(normal, -_MOST, _MOST)
+    return result
 
 
 def _train_classifier(

@@ -69,7 +69,8 @@ class Prediction:
     def quantile(self, level: float) -> np.ndarray:
         """Return the quantile of ln M500c at `level` in (0, 1), shape (n,)."""
         if self.density is None:
-            return self.mean + ndtri(level) * self.std
+            result: np.ndarray = self.mean + ndtri(level) * self.std
+            return result
         return _inverse(self.density, np.full((len(self), 1), level))[:, 0]
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -79,23 +80,27 @@ class Prediction:
     def cdf(self, ln_m: np.ndarray) -> np.ndarray:
         """Return the probability of less than ln_m, shape (n,): at true masses, the PIT."""
         if self.density is None:
-            return ndtr((ln_m - self.mean) / self.std)
+            result: np.ndarray = ndtr((ln_m - self.mean) / self.std)
+            return result
         cumulative = _cumulative(self.density)
         i, part = _node(ln_m)
         rows = np.arange(len(self))
         left, right = self.density[rows, i], self.density[rows, i + 1]
         inside = (left + (right - left) * part / 2) * part * LNM_STEP
-        return np.clip(cumulative[rows, i] + inside, 0, 1)
+        result = np.clip(cumulative[rows, i] + inside, 0, 1)
+        return result
 
     def log_prob(self, ln_m: np.ndarray) -> np.ndarray:
         """Return the log of the probability per unit of ln M500c at ln_m, shape (n,)."""
         if self.density is None:
             w = (ln_m - self.mean) / self.std
-            return -(w**2) / 2 - np.log(self.std) - np.log(2 * np.pi) / 2
+            result: np.ndarray = -(w**2) / 2 - np.log(self.std) - np.log(2 * np.pi) / 2
+            return result
         i, part = _node(ln_m)
         rows = np.arange(len(self))
         value = self.density[rows, i] * (1 - part) + self.density[rows, i + 1] * part
-        return np.log(np.maximum(value, 1e-300))
+        result = np.log(np.maximum(value, 1e-300))
+        return result
 
     def crps(self, ln_m: np.ndarray) -> np.ndarray:
         """Return the continuous ranked probability score at true ln_m, shape (n,).
@@ -108,17 +113,22 @@ class Prediction:
         if self.density is None:
             w = (ln_m - self.mean) / self.std
             density = np.exp(-(w**2) / 2) / np.sqrt(2 * np.pi)
-            return self.std * (w * (2 * ndtr(w) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+            result: np.ndarray = self.std * (
+                w * (2 * ndtr(w) - 1) + 2 * density - 1 / np.sqrt(np.pi)
+            )
+            return result
         cumulative = _cumulative(self.density)
         step = np.clip((LNM_GRID - ln_m[:, None]) / LNM_STEP + 0.5, 0, 1)
         missed = cumulative**2 * (1 - step) + (1 - cumulative) ** 2 * step
-        return (missed * _weights()).sum(1)
+        result = (missed * _weights()).sum(1)
+        return result
 
     def sample(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw ln M500c from each posterior, shape (n, n_draws)."""
         level = rng.random((len(self), n_draws))
         if self.density is None:
-            return self.mean[:, None] + self.std[:, None] * ndtri(level)
+            result: np.ndarray = self.mean[:, None] + self.std[:, None] * ndtri(level)
+            return result
         return _inverse(self.density, level)
 
     def with_prior(self, log_old: np.ndarray, log_new: np.ndarray) -> Prediction:
@@ -155,7 +165,8 @@ class Prediction:
 
 def normalised(density: np.ndarray) -> np.ndarray:
     """Return densities at `LNM_GRID`, shape (n, node), with an integral of 1."""
-    return density / (density @ _weights())[:, None]
+    result: np.ndarray = density / (density @ _weights())[:, None]
+    return result
 
 
 def _weights() -> np.ndarray:

@@ -242,12 +242,14 @@ def _hats(at: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 
 
 def _inside(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return (low[:, None] <= LNM_GRID) & (high[:, None] >= LNM_GRID)
+    result: np.ndarray = (low[:, None] <= LNM_GRID) & (high[:, None] >= LNM_GRID)
+    return result
 
 
 def _log_normalised(log: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return np.log(normalised(np.exp(log - log.max(1, keepdims=True))))
+        result: np.ndarray = np.log(normalised(np.exp(log - log.max(1, keepdims=True))))
+        return result
 
 
 def flat_prior(redshift: np.ndarray) -> np.ndarray:
@@ -287,7 +289,8 @@ def _log_abundance(cosmology: Cosmology, node: int) -> np.ndarray:
     if not (np.isfinite(density).all() and density[0] > 0):
         what = f"cannot be computed at redshift {redshift:g} for {cosmology!r}"
         raise InputError(what, field="mass function")
-    return np.log(np.maximum(density, 1e-300))
+    result: np.ndarray = np.log(np.maximum(density, 1e-300))
+    return result
 
 
 def _checked(redshift: np.ndarray) -> np.ndarray:

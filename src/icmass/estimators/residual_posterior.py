@@ -99,7 +99,8 @@ class ResidualPosterior:
 
     def _half_width(self, mean: np.ndarray, covariates: np.ndarray) -> np.ndarray:
         ln_width = self.width.predict(np.column_stack([mean, covariates]))
-        return np.maximum(np.exp(ln_width), _LEAST_WIDTH)
+        result: np.ndarray = np.maximum(np.exp(ln_width), _LEAST_WIDTH)
+        return result
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what is stored."""
@@ -116,4 +117,5 @@ class ResidualPosterior:
 
 def _within(ln_m: np.ndarray) -> np.ndarray:
     """Return masses inside the grid, so that some of the density is."""
-    return np.clip(ln_m, LNM_GRID[1], LNM_GRID[-2])
+    result: np.ndarray = np.clip(ln_m, LNM_GRID[1], LNM_GRID[-2])
+    return result

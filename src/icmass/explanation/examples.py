@@ -11,7 +11,7 @@ from icmass.explanation.baselines import component_counts, has_component
 from icmass.explanation.folds import FoldNetworks
 from icmass.explanation.methods import Settings, Task, attribute
 from icmass.explanation.model import DifferentiablePredictor
-from icmass.training.sample import half_width_mpc_h
+from icmass.survey.catalog import half_width_mpc_h
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from icmass.calibration.result import Calibration, check_new_folder
 from icmass.calibration.sampler import Sampling, sample_posterior
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.inference.ensemble import Ensemble, survey_cosmology
+from icmass.inference.ensemble import Ensemble
 from icmass.inference.likelihood import model_facts, predict_likelihood, training_prior
 from icmass.inference.predict import load_model
-from icmass.survey.catalog import open_survey
+from icmass.survey.catalog import open_survey, survey_cosmology
 from icmass.survey.selection_function import SelectionFunction
 
 _FEWEST = 5

@@ -138,7 +138,8 @@ def mean_mass(prediction: Prediction) -> np.ndarray:
     """Return the mean of M500c itself [Msun/h], shape (n,): above the median if skewed."""
     if prediction.density is None:
         return np.exp(prediction.mean + prediction.std**2 / 2)
-    return np.trapezoid(prediction.density * np.exp(LNM_GRID), LNM_GRID, axis=1)
+    result: np.ndarray = np.trapezoid(prediction.density * np.exp(LNM_GRID), LNM_GRID, axis=1)
+    return result
 
 
 def _domain(prediction: Prediction, k: int) -> dict[str, Any]:
@@ -151,7 +152,8 @@ def _domain(prediction: Prediction, k: int) -> dict[str, Any]:
 
 def _observed_facts(survey: xr.Dataset) -> dict[str, Any]:
     """Return how a survey was made of real data; nothing for a mock."""
-    return json.loads(survey.attrs.get("observed", "{}"))
+    result: dict[str, Any] = json.loads(survey.attrs.get("observed", "{}"))
+    return result
 
 
 def assumptions(

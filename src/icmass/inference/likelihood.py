@@ -19,9 +19,10 @@ from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
-from icmass.inference.ensemble import TRAINED, Ensemble, survey_cosmology
+from icmass.inference.ensemble import TRAINED, Ensemble
 from icmass.inference.mass_table import weights_sha256
 from icmass.inference.mixture import Mixture
+from icmass.survey.catalog import survey_cosmology
 
 FLAT = Prior(kind="flat")
 
@@ -52,8 +53,7 @@ class Predicted:
 
 def keeps_prior(ensemble: Ensemble) -> bool:
     """Return whether all members keep the prior of their training masses, to be divided out."""
-    configs = [getattr(member, "config", None) for member in ensemble.members]
-    return all(getattr(config, "mass_prior", None) is not None for config in configs)
+    return all(member.info.mass_prior is not None for member in ensemble.members)
 
 
 def predict_likelihood(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> Predicted:
@@ -67,11 +67,15 @@ def predict_likelihood(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray
 
 def training_prior(ensemble: Ensemble, redshift: np.ndarray) -> np.ndarray | None:
     """Return the log of the mean training prior of the members, shape (n, node), if there is."""
-    if not keeps_prior(ensemble):
+    stored = [member.info.mass_prior for member in ensemble.members]
+    priors = [prior for prior in stored if prior is not None]
+    if len(priors) < len(stored):
         return None
-    priors = [getattr(member, "config").mass_prior for member in ensemble.members]  # noqa: B009
     with np.errstate(divide="ignore"):
-        return np.log(np.mean([np.exp(prior.log_density(redshift)) for prior in priors], axis=0))
+        result: np.ndarray | None = np.log(
+            np.mean([np.exp(prior.log_density(redshift)) for prior in priors], axis=0)
+        )
+        return result
 
 
 def predict_calibrated(

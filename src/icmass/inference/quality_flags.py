@@ -95,7 +95,8 @@ def _added(maps: np.ndarray, size: int) -> np.ndarray:
     """Return maps (n, y, x) with squares of pixels added, flat (n, pixel)."""
     n, side, _ = maps.shape
     small = side // size
-    return maps.reshape(n, small, size, small, size).sum((2, 4)).reshape(n, -1)
+    result: np.ndarray = maps.reshape(n, small, size, small, size).sum((2, 4)).reshape(n, -1)
+    return result
 
 
 class _Circles:
@@ -151,7 +152,8 @@ class _Circles:
 def _discs(x: np.ndarray, places: np.ndarray, radius: float) -> np.ndarray:
     """Return which pixels lie in circles about places (n, 2), float (pixel, n)."""
     across, along = x[None, None] - places[:, :1, None], x[None, :, None] - places[:, 1:, None]
-    return (np.hypot(across, along) <= radius).reshape(len(places), -1).astype("f8").T
+    result: np.ndarray = (np.hypot(across, along) <= radius).reshape(len(places), -1).astype("f8").T
+    return result
 
 
 def _middling_rate(number: np.ndarray, seen: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -80,7 +80,8 @@ def make_accelerator(device: str, precision: str = "no") -> Accelerator:
 def multiplies_bf16(on_cpu: bool) -> bool:
     """Whether the hardware, CPU or GPU, multiplies bfloat16 and does not emulate it."""
     if not on_cpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        result: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return result
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(supported())
 
@@ -184,11 +185,13 @@ class Processes:
 
     def largest_share(self, n: int) -> int:
         """Return the size of the largest part of `n`."""
-        return -(-n // self.number)
+        result: int = -(-n // self.number)
+        return result
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the sum over processes."""
-        return self.accelerator.reduce(tensor, "sum")
+        result: torch.Tensor = self.accelerator.reduce(tensor, "sum")
+        return result
 
     def any_rank(self, here: bool) -> bool:
         """Whether something is so in any process."""
