@@ -30,6 +30,8 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from icmass.cosmology import Cosmology
 from icmass.inference.description import describe
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.io.exposure import survey_factor
+from icmass.io.fits_images import Plane, read_plane
 from icmass.proxies.names import read_scalar
 from icmass.report.style import (
     BLACK,
@@ -44,9 +46,7 @@ from icmass.report.style import (
 from icmass.run.layout import RESULTS
 from icmass.run.results import ModelResults
 from icmass.survey.catalog import open_survey
-from icmass.survey.readers.exposure import survey_factor
-from icmass.survey.readers.fits_images import Plane, read_plane
-from icmass.survey.readers.images import survey_from_images
+from icmass.survey.observed.images import survey_from_images
 from icmass.telescope.instrument import load_instrument
 from icmass.validation.rate_relation import (
     PIVOT_MSUN,

@@ -26,10 +26,10 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from icmass.errors import InputError
 from icmass.inference.description import describe
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.io.fits_images import Plane, read_plane
 from icmass.report.cluster_picture import draw_clusters
 from icmass.survey.catalog import open_survey, survey_cosmology
-from icmass.survey.readers.fits_images import Plane, read_plane
-from icmass.survey.readers.images import survey_from_images
+from icmass.survey.observed.images import survey_from_images
 from icmass.telescope.instrument import load_instrument
 
 CLUSTERS = {

@@ -10,8 +10,8 @@ import numpy as np
 from astropy.io import fits
 
 from icmass.errors import InputError
-from icmass.survey.readers.esass import EventSource
-from icmass.survey.readers.observed import Target
+from icmass.io.target import Target
+from icmass.survey.observed.events import EventSource
 
 RA, DEC, REDSHIFT = 150.1, 2.2, 0.3
 BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))

@@ -10,13 +10,14 @@ from astropy.io import fits
 
 from event_files import BANDS, DEC, RA, Columns, draw, good, part, read_one, write
 from icmass.errors import InputError
-from icmass.survey.readers import duplicates, esass
-from icmass.survey.readers.duplicates import SeenPhotons, is_new
-from icmass.survey.readers.esass import EventSource, open_events
-from icmass.survey.readers.event_binning import OUTCOMES
-from icmass.survey.readers.events import scan_event_file
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.io import duplicates
+from icmass.io.duplicates import SeenPhotons, is_new
+from icmass.io.event_binning import OUTCOMES
+from icmass.io.events import scan_event_file
+from icmass.io.target import Target
+from icmass.sky.map_grid import MapGrid
+from icmass.survey.observed import events as esass
+from icmass.survey.observed.events import EventSource, open_events
 
 GRID = MapGrid(BANDS, 32)
 FORMS = ("doubles", "integers", "single", "whole eV", "keV")

@@ -11,18 +11,18 @@ from astropy.io import fits
 
 from event_files import BANDS, DEC, RA, REDSHIFT, good, part, read_one, write
 from icmass.errors import InputError
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.events import EventCuts, scan_event_file
-from icmass.survey.readers.exposure import (
+from icmass.io.events import EventCuts, scan_event_file
+from icmass.io.exposure import (
     Exposure,
     header_exposure,
     read_exposure_maps,
     survey_factor,
 )
-from icmass.survey.readers.modules import exposure_of_bands, module_share
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_background import Backgrounds
-from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
+from icmass.io.modules import exposure_of_bands, module_share
+from icmass.io.sky_background import Backgrounds
+from icmass.io.target import Target
+from icmass.sky.map_grid import FineGrid, MapGrid, cluster_frame
+from icmass.survey.observed.events import open_events
 from icmass.telescope.instrument import load_instrument
 
 GRID = MapGrid(BANDS, 32)

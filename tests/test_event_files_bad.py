@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from event_files import BANDS, DEC, RA, REDSHIFT, Change, draw, good, recard, write
 from icmass.errors import InputError
-from icmass.survey.readers import fits_images, fits_stream
-from icmass.survey.readers.cluster_table import read_cluster_table
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.events import scan_event_file
-from icmass.survey.readers.fits_images import read_plane
-from icmass.survey.readers.fits_stream import FitsStream
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.io import fits_images, fits_stream
+from icmass.io.cluster_table import read_cluster_table
+from icmass.io.events import scan_event_file
+from icmass.io.fits_images import read_plane
+from icmass.io.fits_stream import FitsStream
+from icmass.io.target import Target
+from icmass.sky.map_grid import MapGrid
+from icmass.survey.observed.events import open_events
 
 GRID = MapGrid(BANDS, 16)
 

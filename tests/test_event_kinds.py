@@ -12,13 +12,13 @@ from astropy.io import fits
 
 from event_files import BANDS, DEC, HERE, RA, REDSHIFT, good, read_one, write
 from icmass.errors import InputError
+from icmass.io.event_binning import OUTCOMES
+from icmass.io.events import EventCuts, scan_event_file
+from icmass.io.target import Target
 from icmass.missions.registry import check_mission
 from icmass.missions.sixte.reading import pattern_of_grade
-from icmass.survey.readers.esass import EventSource, open_events
-from icmass.survey.readers.event_binning import OUTCOMES
-from icmass.survey.readers.events import EventCuts, scan_event_file
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.sky.map_grid import MapGrid
+from icmass.survey.observed.events import EventSource, open_events
 
 GRID = MapGrid(BANDS, 32)
 PLACE = ["--ra", RA, "--dec", DEC, "--redshift", REDSHIFT, "--pixels", 32]

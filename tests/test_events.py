@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from event_files import BANDS, DEC, HERE, RA, REDSHIFT, Columns, draw, good, part, read_one, write
 from icmass.errors import InputError
-from icmass.survey.readers import esass, fits_stream
-from icmass.survey.readers.esass import EventSource, open_events
-from icmass.survey.readers.event_binning import OUTCOMES, EventCounts, Frames
-from icmass.survey.readers.events import EventCuts, merged
-from icmass.survey.readers.fits_stream import FitsStream
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
+from icmass.io import fits_stream
+from icmass.io.event_binning import OUTCOMES, EventCounts, Frames
+from icmass.io.events import EventCuts, merged
+from icmass.io.fits_stream import FitsStream
+from icmass.io.target import Target
+from icmass.sky.map_grid import MapGrid, cluster_frame
+from icmass.survey.observed import events as esass
+from icmass.survey.observed.events import EventSource, open_events
 
 GRID = MapGrid(BANDS, 32)
 ALL = (np.zeros(0), np.zeros(9, int))

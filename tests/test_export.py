@@ -20,13 +20,13 @@ from scipy.stats import ks_2samp, kstest
 from conftest import BANDS, RunCli, beta_model_survey
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.io.target import Target
 from icmass.observe.spectra import FoldedSpectra
 from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.catalog import counts, open_survey
+from icmass.survey.observed.events import open_events
 from icmass.survey.presets import resolve_config
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.observed import Target
 from icmass.survey.write import simulate_survey
 from icmass.survey.writers.cluster_view import DEFAULT_POSITION, cluster_view, map_grid
 from icmass.survey.writers.events import write_events

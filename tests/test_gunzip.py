@@ -15,11 +15,11 @@ import pytest
 
 from event_files import BANDS, HERE, draw, read_one, write
 from icmass.errors import InputError
-from icmass.survey.readers import gunzip
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.events import scan_event_file
-from icmass.survey.readers.gunzip import Expansion, Gunzip
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.io import gunzip
+from icmass.io.events import scan_event_file
+from icmass.io.gunzip import Expansion, Gunzip
+from icmass.sky.map_grid import MapGrid
+from icmass.survey.observed.events import open_events
 
 TEXT = np.random.default_rng(0).integers(0, 9, 300_000).astype("u1").tobytes()
 

@@ -10,10 +10,10 @@ from astropy.io import fits
 
 from event_files import BANDS, DEC, RA, REDSHIFT, recard
 from icmass.errors import InputError
-from icmass.survey.readers import text_table
-from icmass.survey.readers.cluster_table import read_cluster_table
-from icmass.survey.readers.fits_images import read_plane
-from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
+from icmass.io import text_table
+from icmass.io.cluster_table import read_cluster_table
+from icmass.io.fits_images import read_plane
+from icmass.sky.map_grid import MapGrid, cluster_frame
 
 GRID = MapGrid(BANDS, 16)
 

@@ -18,10 +18,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from icmass.errors import InputError
+from icmass.io.fits_images import band_of, parse_bands, read_plane
+from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.catalog import counts
-from icmass.survey.readers.fits_images import band_of, parse_bands, read_plane
-from icmass.survey.readers.images import how_to_get_bands, survey_from_images
-from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
+from icmass.survey.observed.images import how_to_get_bands, survey_from_images
 
 RA, DEC, REDSHIFT = 140.0, 3.0, 0.3
 SIDE = 320

@@ -15,12 +15,12 @@ from astropy.table import Table
 from event_files import BANDS, DEC, RA, REDSHIFT, draw, good, part, write
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
+from icmass.io.cluster_table import read_cluster_table
+from icmass.io.target import Target
+from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import VARIABLES, counts, open_survey
-from icmass.survey.readers import esass
-from icmass.survey.readers.cluster_table import read_cluster_table
-from icmass.survey.readers.esass import EVENT_NAMES, open_events
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.survey.observed import events as esass
+from icmass.survey.observed.events import EVENT_NAMES, open_events
 
 HOSTILE = "!!python/object/apply:os.getcwd []"
 SMALL = ["--pixels", 32]

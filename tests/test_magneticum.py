@@ -18,13 +18,13 @@ from astropy.table import Table
 from conftest import RunCli
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.io.photon_lists import read_photon_list
+from icmass.io.photon_tables import CLUSTER_COLUMNS, JoinedTable, read_table
+from icmass.sky.tangent import deproject
 from icmass.survey.catalog import counts, galaxies, open_survey
 from icmass.survey.folds import octant_folds
+from icmass.survey.observed.photon_jobs import find_jobs, job_layout, job_targets, read_parameters
 from icmass.survey.presets import resolve_config
-from icmass.survey.readers.photon_jobs import find_jobs, job_layout, job_targets, read_parameters
-from icmass.survey.readers.photon_lists import read_photon_list
-from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable, read_table
-from icmass.survey.readers.tangent import deproject
 from icmass.survey.write import simulate_survey
 from icmass.survey.writers.photon_list import write_photon_list
 from icmass.survey.writers.simput import export_simput

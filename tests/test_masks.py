@@ -14,13 +14,13 @@ from astropy.table import Table
 
 from event_files import BANDS, DEC, RA, REDSHIFT, good, write
 from icmass.errors import InputError
+from icmass.io import ds9_regions
+from icmass.io import masks as module
+from icmass.io.masks import Masks, read_masks
+from icmass.io.target import Target
 from icmass.observe.coverage import CoverageConfig
-from icmass.survey.readers import ds9_regions
-from icmass.survey.readers import masks as module
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.masks import Masks, read_masks
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
+from icmass.sky.map_grid import FineGrid, MapGrid, cluster_frame
+from icmass.survey.observed.events import open_events
 
 GRID = MapGrid(BANDS, 32)
 FRAME = cluster_frame(RA, DEC, redshift=REDSHIFT, grid=GRID)

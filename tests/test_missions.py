@@ -13,6 +13,9 @@ import pytest
 from astropy.wcs import WCS
 
 from icmass.errors import InputError
+from icmass.io.event_cuts import EventCuts, cuts_of
+from icmass.io.exposure import exposure_factors
+from icmass.io.sky_pixels import SkyPixels
 from icmass.missions.registry import (
     event_format,
     get_mission,
@@ -21,9 +24,6 @@ from icmass.missions.registry import (
     telescope_of,
 )
 from icmass.missions.xmm_pn.reading import live_fractions, pixels_of_patterns, stated_exposure
-from icmass.survey.readers.event_cuts import EventCuts, cuts_of
-from icmass.survey.readers.exposure import exposure_factors
-from icmass.survey.readers.sky_pixels import SkyPixels
 from icmass.telescope.instrument import load_instrument
 
 PN = telescope_of("xmm_pn")

@@ -14,21 +14,21 @@ from astropy.io import fits
 from conftest import RunCli
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.missions.sixte.reading import is_sixte, sixte_columns
-from icmass.observe.spectra import KEV_ERG
-from icmass.plasma.absorption import transmission
-from icmass.survey.catalog import open_survey
-from icmass.survey.readers.fits_stream import FitsStream
-from icmass.survey.readers.ideal_photons import ListExposure, PhotonTelescope
-from icmass.survey.readers.photon_lists import (
+from icmass.io.fits_stream import FitsStream
+from icmass.io.ideal_photons import ListExposure, PhotonTelescope
+from icmass.io.photon_lists import (
     ListFacts,
     PhotonList,
     photon_chunks,
     read_photon_list,
 )
-from icmass.survey.readers.simput import parse_reference, read_catalogue, read_simput
-from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
-from icmass.survey.readers.tangent import deproject, project, shift
+from icmass.io.simput import parse_reference, read_catalogue, read_simput
+from icmass.missions.sixte.reading import is_sixte, sixte_columns
+from icmass.observe.spectra import KEV_ERG
+from icmass.plasma.absorption import transmission
+from icmass.sky.map_grid import MapGrid, cluster_frame
+from icmass.sky.tangent import deproject, project, shift
+from icmass.survey.catalog import open_survey
 from icmass.survey.writers.photon_list import write_photon_list
 from icmass.telescope.instrument import load_instrument
 

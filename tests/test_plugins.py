@@ -22,8 +22,8 @@ from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
 from icmass.estimators.registry import known_names, load_estimator, make_estimator, of_class
 from icmass.estimators.registry import register as register_estimator
+from icmass.io.photon_tables import read_table
 from icmass.survey.catalog import open_survey
-from icmass.survey.readers.photon_tables import read_table
 from icmass.survey.variants import apply_variants, list_variants
 from icmass.telescope.instrument import load_instrument
 

@@ -16,16 +16,16 @@ from scipy import ndimage
 from conftest import RunCli, beta_model_survey
 from event_files import good, write
 from icmass.errors import InputError
+from icmass.io.event_binning import OUTCOMES
+from icmass.io.event_cuts import EventCuts, cuts_of
+from icmass.io.events import scan_event_file
+from icmass.io.target import Target
 from icmass.missions.registry import (
     telescope_of,
 )
 from icmass.survey.catalog import counts, open_survey
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.event_binning import OUTCOMES
-from icmass.survey.readers.event_cuts import EventCuts, cuts_of
-from icmass.survey.readers.events import scan_event_file
-from icmass.survey.readers.images import survey_from_images
-from icmass.survey.readers.observed import Target
+from icmass.survey.observed.events import open_events
+from icmass.survey.observed.images import survey_from_images
 from icmass.survey.writers.cluster_view import map_grid
 from icmass.survey.writers.events import write_events
 

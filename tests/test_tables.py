@@ -11,13 +11,13 @@ from astropy import units as u
 from astropy.table import Table
 
 from icmass.errors import InputError
+from icmass.io.cluster_table import read_cluster_table
+from icmass.io.masks import read_masks
+from icmass.io.photon_tables import CLUSTER_COLUMNS, JoinedTable
+from icmass.io.target import Target, check_target
+from icmass.io.targets import read_targets
+from icmass.io.units import converted, parse_unit
 from icmass.plasma.absorption import DEFAULT_NH_1E20
-from icmass.survey.readers.cluster_table import read_cluster_table
-from icmass.survey.readers.masks import read_masks
-from icmass.survey.readers.observed import Target, check_target
-from icmass.survey.readers.photon_tables import CLUSTER_COLUMNS, JoinedTable
-from icmass.survey.readers.targets import read_targets
-from icmass.survey.readers.units import converted, parse_unit
 
 KINDS = ("fits", "ecsv", "vot")
 RA, DEC, Z = [150.1, 10.0], [2.21, -5.5], [0.3, 0.5]

@@ -17,8 +17,8 @@ from icmass.benchmarking.train_model import hold_out, join_surveys
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator
-from icmass.survey.readers.images import how_to_get_bands
-from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
+from icmass.sky.map_grid import MapGrid, cluster_frame
+from icmass.survey.observed.images import how_to_get_bands
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from astropy.table import Table
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.io.halo_columns import KINDS, find_quantity
+from icmass.io.sky_table import read_columns
 from icmass.survey.catalogue_table import HaloTable, read_halo_table, with_table
 from icmass.survey.presets import resolve_config
-from icmass.survey.readers.halo_columns import KINDS, find_quantity
-from icmass.survey.readers.sky_table import read_columns
 from icmass.universe.twins import TwinConfig
 
 H = Cosmology().h

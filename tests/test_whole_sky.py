@@ -16,16 +16,16 @@ from astropy.table import Table
 from event_files import BANDS, Columns, good, part, write
 from icmass.cli.progress import duration
 from icmass.errors import InputError
+from icmass.io.event_binning import OUTCOMES, EventCounts
+from icmass.io.footprint import Extent, SkyBox, box_of_name, box_of_plane
+from icmass.io.target import Target
+from icmass.sky.map_grid import MapGrid
 from icmass.survey import ingest, sky_jobs
 from icmass.survey.catalog import open_survey
 from icmass.survey.ingest import Ingested, ingest_events
-from icmass.survey.readers import reading as how_read
-from icmass.survey.readers.esass import open_events
-from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
-from icmass.survey.readers.footprint import Extent, SkyBox, box_of_name, box_of_plane
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.reading import EventReading
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.survey.observed import reading as how_read
+from icmass.survey.observed.events import open_events
+from icmass.survey.observed.reading import EventReading
 
 GRID = MapGrid(BANDS, 16)
 DEC = -30.0
@@ -390,7 +390,7 @@ def test_no_photon_of_a_map_lies_in_a_box_that_is_not_reached(dec: float) -> Non
     at = rng.uniform(-3, 3, (2, 200))
     dec0 = np.clip(dec + at[1], -89.9, 89.9)
     ra0 = np.mod(359.5 + width / 2 + at[0] / np.cos(np.radians(dec0)), 360)
-    from icmass.survey.readers.esass import frames_of
+    from icmass.survey.observed.events import frames_of
 
     targets = [Target("", a, d, 0.15) for a, d in zip(ra0, dec0, strict=True)]
     frames = frames_of(targets, MapGrid(((0.2, 10.0),), 8))

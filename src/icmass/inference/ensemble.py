@@ -32,8 +32,8 @@ from icmass.run.layout import (
     run_of_model,
 )
 from icmass.run.results import ModelResults, Score
+from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import survey_cosmology
-from icmass.survey.readers.sky_grid import MapGrid
 
 TRAINED = Prior()
 """The prior that a model was trained with."""

@@ -13,13 +13,13 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.inference.ensemble import Ensemble
+from icmass.io.fits_images import parse_bands
+from icmass.io.target import Target, check_target
+from icmass.io.targets import Notes
 from icmass.survey.catalog import open_survey
 from icmass.survey.ingest import ingest_events
-from icmass.survey.readers.fits_images import parse_bands
-from icmass.survey.readers.images import survey_from_images
-from icmass.survey.readers.observed import Target, check_target
-from icmass.survey.readers.reading import EventReading
-from icmass.survey.readers.targets import Notes
+from icmass.survey.observed.images import survey_from_images
+from icmass.survey.observed.reading import EventReading
 
 
 @dataclass

@@ -18,11 +18,11 @@ from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration, check_model
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
+from icmass.io.targets import Notes, read_targets
 from icmass.survey.catalog import checked_index, is_store, open_survey
 from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
-from icmass.survey.readers.reading import event_reading
-from icmass.survey.readers.targets import Notes, read_targets
+from icmass.survey.observed.reading import event_reading
 
 Files = str | Path | Sequence[str | Path]
 
@@ -126,7 +126,7 @@ def predict(
     progress, notes : callable, optional
         As `icmass.ingest` has them.
     **reading
-        How files are read, see `icmass.survey.readers.reading.event_reading`; of images
+        How files are read, see `icmass.survey.observed.reading.event_reading`; of images
         ``exposure``, ``expmap``, ``expmap_kind``, ``mask``, ``min_visible`` and ``instrument``.
 
     Raises

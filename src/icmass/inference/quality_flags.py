@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from icmass.sky.map_grid import APERTURE_MPC_H
 from icmass.survey.catalog import (
     counts,
     half_width_mpc_h,
@@ -15,7 +16,6 @@ from icmass.survey.catalog import (
     survey_bands,
     survey_cosmology,
 )
-from icmass.survey.readers.sky_grid import APERTURE_MPC_H
 
 if TYPE_CHECKING:
     from icmass.estimators.posterior import Prediction

@@ -33,7 +33,7 @@ class HasUnit(Protocol):
 
 
 class EventTable(Protocol):
-    """A table of a FITS file, as `icmass.survey.readers.fits_stream.Hdu` is one."""
+    """A table of a FITS file, as `icmass.io.fits_stream.Hdu` is one."""
 
     @property
     def name(self) -> str:

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
-VISIBLE_COVERAGE = 0.2
-"""What has at least this part of the largest exposure of its map is visible; pixels below it are
-filled for networks that are not given the coverage."""
 _STORE_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 MAX_PIECE_BYTES = 2**30
 """Largest chunk, or variable of one number a cluster, of a store that is opened."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.io.halo_columns import KINDS, Named, find_quantity, quantity_values
+from icmass.io.sky_table import Columns, read_columns
 from icmass.survey.config import SurveyConfig
-from icmass.survey.readers.halo_columns import KINDS, Named, find_quantity, quantity_values
-from icmass.survey.readers.sky_table import Columns, read_columns
 from icmass.universe.halo_matching import in_order, match_histories
 from icmass.universe.twin_rows import TwinRows
 from icmass.universe.twins import SHARES, TwinConfig

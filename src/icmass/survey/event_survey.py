@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from icmass.io.fits_images import Band, parse_bands
+from icmass.io.targets import Notes, read_targets
+from icmass.sky.map_grid import MapGrid
 from icmass.survey.ingest import Ingested, Progress, ingest_events
-from icmass.survey.readers.fits_images import Band, parse_bands
-from icmass.survey.readers.reading import event_reading
-from icmass.survey.readers.sky_grid import MapGrid
-from icmass.survey.readers.targets import Notes, read_targets
+from icmass.survey.observed.reading import event_reading
 from icmass.survey.store import check_new_store
 
 BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
@@ -71,7 +71,7 @@ def ingest(
     notes : callable, optional
         Called with each line on what was assumed.
     **reading
-        How the files are read, see `icmass.survey.readers.reading.event_reading`: ``exposure``,
+        How the files are read, see `icmass.survey.observed.reading.event_reading`: ``exposure``,
         ``expmap``, ``mask``, ``regions``, ``sources``, ``min_visible``, ``modules``,
         ``instrument``, ...
 

@@ -20,12 +20,13 @@ import numpy as np
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.io.event_binning import IN_MAPS, OUTCOMES
+from icmass.io.target import Target, gather_notes
+from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import open_survey
-from icmass.survey.readers.esass import EVENT_NAMES, describe_tally, problem_of
-from icmass.survey.readers.event_binning import IN_MAPS, OUTCOMES
-from icmass.survey.readers.observed import COMPONENTS, Target, gather_notes, survey_attrs
-from icmass.survey.readers.reading import EventReading, plain_grid, scanned
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.survey.observed.clusters import COMPONENTS, survey_attrs
+from icmass.survey.observed.events import EVENT_NAMES, describe_tally, problem_of
+from icmass.survey.observed.reading import EventReading, plain_grid, scanned
 from icmass.survey.sky_jobs import MOST_CLUSTERS, Sky, Unit, assign, cluster_file, do_job, job_name
 from icmass.survey.sky_tiles import (
     FileScan,

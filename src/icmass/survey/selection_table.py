@@ -110,7 +110,7 @@ def read_selection_table(path: str | os.PathLike[str]) -> dict[str, Any]:
     InputError
         If the file cannot be read, lacks a column or a row, or does not tell its cosmology.
     """
-    from icmass.survey.readers.sky_table import column_of, read_columns
+    from icmass.io.sky_table import column_of, read_columns
 
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:

@@ -18,12 +18,12 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.files import whole_file
-from icmass.survey.readers.esass import EventSource, clusters_at_once, frames_of
-from icmass.survey.readers.event_binning import IN_MAPS, OUTCOMES
-from icmass.survey.readers.footprint import any_reached
-from icmass.survey.readers.observed import Target
-from icmass.survey.readers.reading import EventReading, grid_of_plain, scanned
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.io.event_binning import IN_MAPS, OUTCOMES
+from icmass.io.footprint import any_reached
+from icmass.io.target import Target
+from icmass.sky.map_grid import MapGrid
+from icmass.survey.observed.events import EventSource, clusters_at_once, frames_of
+from icmass.survey.observed.reading import EventReading, grid_of_plain, scanned
 from icmass.survey.sky_tiles import FileScan, error_of_plain, plain_error, write_plain
 
 MOST_CLUSTERS = 512

@@ -11,13 +11,13 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.files import whole_file
+from icmass.io.event_binning import OUTCOMES, EventCounts
+from icmass.io.events import count_events
+from icmass.io.fits_images import read_plane
+from icmass.io.footprint import Extent, SkyBox, box_of_name, box_of_plane
 from icmass.missions.registry import check_mission
-from icmass.survey.readers.event_binning import OUTCOMES, EventCounts
-from icmass.survey.readers.events import count_events
-from icmass.survey.readers.fits_images import read_plane
-from icmass.survey.readers.footprint import Extent, SkyBox, box_of_name, box_of_plane
-from icmass.survey.readers.reading import EventReading, grid_of_plain, scanned
-from icmass.survey.readers.sky_grid import MapGrid
+from icmass.sky.map_grid import MapGrid
+from icmass.survey.observed.reading import EventReading, grid_of_plain, scanned
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.survey.catalog import VISIBLE_COVERAGE
+from icmass.sky.map_grid import VISIBLE_COVERAGE
 
 
 def fill_uncovered(

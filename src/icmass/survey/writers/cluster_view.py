@@ -21,9 +21,9 @@ from icmass.missions.registry import (
     known_instruments,
     mission_of_instrument,
 )
+from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config, survey_cosmology
 from icmass.survey.config import ObserveConfig
-from icmass.survey.readers.sky_grid import MapGrid, cluster_frame
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

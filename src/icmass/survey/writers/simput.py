@@ -13,8 +13,8 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.observe.photons import Photons, agn_photons, gas_photons
 from icmass.observe.spectra import FoldedSpectra
+from icmass.sky.tangent import deproject
 from icmass.survey.config import SurveyConfig
-from icmass.survey.readers.tangent import deproject
 from icmass.survey.simulate import Simulator, simulator_of
 from icmass.survey.writers.cluster_view import DEFAULT_POSITION
 from icmass.survey.writers.photon_list import write_photon_list

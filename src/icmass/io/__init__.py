@@ -1,0 +1,1 @@
+"""Readers of files: FITS, events, images, exposure maps, masks, photon lists, tables."""

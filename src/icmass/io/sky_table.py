@@ -1,0 +1,294 @@
+"""Columns of tables of clusters and sources: FITS, ECSV, CSV and VOTable, in any unit.
+
+Names of columns are compared without case, spaces, underscores and signs.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from icmass.errors import InputError
+from icmass.io.fits_stream import FitsStream, Hdu
+from icmass.io.plugin_files import has_plugin, read_by_plugin
+from icmass.io.text_table import MAX_ROWS, read_text_table, text_format
+from icmass.io.units import NO_UNIT, SEXAGESIMAL, converted
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+RA = ("RA", "RA_CORR", "RAJ2000", "RA_ICRS", "RA_DEG", "RA_X", "ALPHA_J2000")
+DEC = (
+    "DEC",
+    "DEC_CORR",
+    "DEJ2000",
+    "DE_ICRS",
+    "DEC_DEG",
+    "DEC_X",
+    "DELTA_J2000",
+    "DECJ2000",
+    "DEC_ICRS",
+    "DE",
+)
+"""Names of the columns of a position, the first that is there."""
+EMPTY = ("", "-", "--", "---", "...", "nan", "n/a", "na", "null", "none", "masked")
+"""Cells that say that there is no number, in small letters."""
+_PARTS = re.compile(
+    r"\s*([-+−]?)\s*(\d{1,3})\s*(?:[:hd°]|\s)\s*(\d{1,2})\s*(?:[:m'′]|\s)\s*"
+    r"(\d{1,2}(?:\.\d*)?)?\s*[s\"″]?\s*"
+)
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table: what its cells say, before it is known what they are.
+
+    Attributes
+    ----------
+    name : str
+        As the table has it.
+    values : ndarray, shape (n,)
+        Numbers, NaN where a cell is empty, or texts.
+    unit : str
+        As the table has it; empty where there is none.
+    file : Path
+    """
+
+    name: str
+    values: np.ndarray = field(repr=False)
+    unit: str
+    file: Path
+
+    def numbers(self, unit: str = "1", *, h: float | None = None) -> np.ndarray:
+        """Return the numbers in a unit, float64, NaN where a cell holds none.
+
+        Raises
+        ------
+        InputError
+            If no cell holds a number, or the unit isn't one of the kind.
+        """
+        field, values = f"column {self.name}", self.plain_numbers()
+        return converted(values, self.unit, unit, file=self.file, field=field, h=h)
+
+    def angles(self, *, hours: bool) -> np.ndarray:
+        """Return angles in degrees, NaN where a cell holds none.
+
+        Parameters
+        ----------
+        hours : bool
+            Whether texts such as ``10:00:24`` are hours where neither the unit nor the cell tells.
+        """
+        unit = self.unit.strip().strip("\"'").lower()
+        sexagesimal = [_PARTS.fullmatch(text) for text in self._texts()] if self._is_text else []
+        if not any(sexagesimal):
+            if unit in ("h", "hr", "hour"):
+                return 15 * self.plain_numbers()
+            return self.numbers("deg")
+        if unit in SEXAGESIMAL:
+            hours = SEXAGESIMAL[unit] == "hourangle"
+        elif unit not in NO_UNIT:
+            hours = hours and unit not in ("deg", "degree", "degrees")
+        cells = zip(self._texts(), sexagesimal, strict=True)
+        return np.array([_angle(text, found, hours) for text, found in cells])
+
+    def labels(self) -> list[str]:
+        """Return the cells as texts of one line; whole numbers without a point, gaps empty."""
+        return [_label(value) for value in self.values]
+
+    def plain_numbers(self) -> np.ndarray:
+        """Return the numbers as they are in the table, float64, NaN where a cell holds none."""
+        if not self._is_text:
+            return self.values.astype("f8")
+        values = np.array([_number(text) for text in self._texts()])
+        if len(values) and not np.isfinite(values).any() and not self._is_empty:
+            raise InputError("holds no numbers", file=self.file, field=f"column {self.name}")
+        return values
+
+    @property
+    def _is_text(self) -> bool:
+        return self.values.dtype.kind not in "fiub"
+
+    def _texts(self) -> list[str]:
+        return [str(value).strip() for value in self.values]
+
+    @property
+    def _is_empty(self) -> bool:
+        return all(text.lower() in EMPTY for text in self._texts())
+
+
+Columns = dict[str, TableColumn]
+"""Columns by their plain names (`plain_name`), in the order of the table."""
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name in small letters and digits alone."""
+    return re.sub(r"[^a-z0-9]+", "", name.lower())
+
+
+def read_columns(
+    file: str | Path,
+    wanted: Iterable[str] | None = None,
+    required: Sequence[Sequence[str]] = (),
+    *,
+    max_rows: int = MAX_ROWS,
+) -> Columns:
+    """Return columns of one number or text a row of a table.
+
+    Parameters
+    ----------
+    file : path
+        FITS (its first table with the required columns), or ``.ecsv``, ``.csv``, ``.tsv``,
+        ``.vot``, ``.xml``; gzipped or not; or what a plugin reads.
+    wanted : iterable of str, optional
+        Names of the columns to read, see `plain_name`; default: all.
+    required : sequence of sequence of str
+        Names of which each table must have one, of each sequence.
+    max_rows : int
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or lacks a column.
+    """
+    file = Path(file)
+    names = None if wanted is None else {plain_name(name) for name in wanted}
+    names = names if names is None else names | {plain_name(n) for some in required for n in some}
+    if text_format(file) is not None or has_plugin(file):
+        columns = {n: c for n, c in _read_text(file).items() if names is None or n in names}
+        for some in required:
+            column_of(columns, some, file)
+        return columns
+    first: Hdu | None = None
+    with FitsStream(file) as stream:
+        for hdu in stream.hdus():
+            if not hdu.is_table:
+                continue
+            first = first or hdu
+            have = {plain_name(name) for name in hdu.columns}
+            if all(have & {plain_name(name) for name in some} for some in required):
+                return _of_hdu(hdu, names, max_rows)
+    hint = "give a FITS table with them, or .ecsv, .csv, .vot"
+    if first is not None:
+        hint = f"the first has {', '.join(list(first.columns)[:30])}"
+    lacking = ", ".join(some[0] for some in required)
+    raise InputError(
+        f"has no table with columns {lacking}" if required else "has no table", file=file, hint=hint
+    )
+
+
+def find_column(columns: Columns, names: Sequence[str]) -> TableColumn | None:
+    """Return the column of the first of the names that is there."""
+    return next((columns[n] for n in map(plain_name, names) if n in columns), None)
+
+
+def column_of(columns: Columns, names: Sequence[str], file: str | Path) -> TableColumn:
+    """Return the column of the first of the names that is there, or refuse the table."""
+    found = find_column(columns, names)
+    if found is None:
+        have = ", ".join([column.name for column in columns.values()][:30]) or "none"
+        what = f"has no column {' or '.join(names[:2])}"
+        raise InputError(what, file=file, hint=f"it has {have}")
+    return found
+
+
+def _of_hdu(hdu: Hdu, names: set[str] | None, max_rows: int) -> Columns:
+    units = {}
+    for i in range(1, int(hdu.header["TFIELDS"]) + 1):
+        name = str(hdu.header.get(f"TTYPE{i}", f"COL{i}")).strip().upper()
+        units[name] = str(hdu.header.get(f"TUNIT{i}", "")).strip()
+    chosen = [
+        name
+        for name, column in hdu.columns.items()
+        if (column.code == "A" or (column.code in "LBIJKED" and column.repeat == 1))
+        and (names is None or plain_name(name) in names)
+    ]
+    found = hdu.table(chosen, max_rows=max_rows) if chosen else {}
+    file = hdu.stream.file
+    return _by_plain_name(TableColumn(n, values, units[n], file) for n, values in found.items())
+
+
+def _by_plain_name(columns: Iterable[TableColumn]) -> Columns:
+    found: Columns = {}
+    for column in columns:
+        found.setdefault(plain_name(column.name), column)
+    return found
+
+
+def _read_text(file: Path) -> Columns:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = _read_by_plugin(file)
+            if table is None:
+                table = read_text_table(file)
+            return _by_plain_name(_plain(table[name], name, file) for name in _of_values(table))
+    except InputError:
+        raise
+    except Exception as error:  # readers raise many kinds for a damaged file
+        what = " ".join(str(error).split())[:80] or type(error).__name__
+        raise InputError(f"not a readable table ({what})", file=file) from None
+
+
+def _read_by_plugin(file: Path) -> Table | None:
+    if not has_plugin(file):
+        return None
+    from astropy.table import Table
+
+    return read_by_plugin(file, Table, "an astropy Table")
+
+
+def _of_values(table: Table) -> list[str]:
+    """Return the names of a table's columns that hold one number or text a row."""
+    return [
+        name
+        for name in table.colnames
+        if table[name].ndim == 1 and getattr(table[name], "dtype", np.dtype("O")).kind in "fiubUS"
+    ]
+
+
+def _plain(column: Any, name: str, file: Path) -> TableColumn:
+    """Return a column of a table in memory, NaN or empty where it is masked."""
+    unit = getattr(column, "unit", None)
+    missing = np.ma.getmaskarray(np.ma.asarray(column)) | np.asarray(getattr(column, "mask", False))
+    values: Any = getattr(column, "unmasked", column)
+    values = np.asarray(getattr(values, "value", values))
+    if missing.any():
+        text = values.dtype.kind in "US"
+        values = np.where(missing, "" if text else np.nan, values if text else values.astype("f8"))
+    return TableColumn(name.strip(), values, "" if unit is None else str(unit), file)
+
+
+def _number(text: str) -> float:
+    if text.lower() in EMPTY:
+        return np.nan
+    try:
+        return float(text.replace("−", "-"))
+    except ValueError:
+        return np.nan
+
+
+def _angle(text: str, found: re.Match[str] | None, hours: bool) -> float:
+    """Return the degrees of a cell such as ``10:00:24`` or ``-2d12m0s``, NaN of another text."""
+    if found is None:
+        return _number(text)
+    sign, whole, minutes, seconds = found.groups()
+    value = int(whole) + int(minutes) / 60 + float(seconds or 0) / 3600
+    if int(minutes) >= 60 or float(seconds or 0) >= 60:
+        return np.nan
+    letters = {letter for letter in "hd°" if letter in text.lower()}
+    value *= 15 if "h" in letters or (hours and not letters) else 1
+    return -value if sign in ("-", "−") else value
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        if not np.isfinite(value):
+            return ""
+        return str(int(value)) if value == int(value) else str(value)
+    return " ".join(str(value).split())[:200]

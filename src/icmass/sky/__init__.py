@@ -1,0 +1,1 @@
+"""Maps on the sky: the grid of a cluster, tangent planes."""

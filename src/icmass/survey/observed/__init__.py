@@ -1,0 +1,1 @@
+"""Surveys of real clusters, or of photons that others simulated."""

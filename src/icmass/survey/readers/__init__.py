@@ -1,1 +1,0 @@
-"""Readers that turn real data into a survey."""
