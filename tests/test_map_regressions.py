@@ -239,7 +239,7 @@ def test_a_benchmark_has_their_rows_and_page(rings: xr.Dataset, tmp_path: Path, 
     )
     assert sum(ours["calibration"]["pit_histogram"]) == 120
     page = (run / "report.html").read_text()
-    assert "Regressions on features of the maps" in page
+    assert "Map features" in page
     assert "The best regression on features of the maps, rings-gbm" in page
     which = ("--model", "rings-gbm-1band", "--index", "0", "--json")
     told = run_cli("predict", run, tmp_path / "x.zarr", *which)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MIN_VISIBLE = 0.5
 """Least fraction of the area within `APERTURE_MPC_H` that has to be visible."""
 COMPONENTS = ("observed",)
-NAMES = (
+NAMES: tuple[str, ...] = (
     "maps",
     "coverage",
     "exposure",
