@@ -119,3 +119,30 @@ def beta_model_survey(n: int = 96, n_pixels: int = 32, seed: int = 0) -> xr.Data
 @pytest.fixture(scope="session")
 def toy_survey() -> xr.Dataset:
     return beta_model_survey()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw figures, but spare the time to render them."""
+    from icmass.report.style import Saved
+
+    def blank(figure: object, folder: Path, stem: str) -> Saved:
+        folder.mkdir(exist_ok=True)
+        saved = Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
+        for file in (saved.png, saved.svg):
+            file.write_text("<svg/>")
+        return saved
+
+    monkeypatch.setattr("icmass.report.figures.save", blank)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    """Keep every figure's place on the page, but draw nothing: for tests of what the page says."""
+    from matplotlib.figure import Figure
+
+    kinds = (
+        "gallery colour_gallery overview scatter_bars coverage calibration predicted correlation"
+    )
+    for kind in kinds.split():
+        monkeypatch.setattr(f"icmass.report.figures.draw_{kind}", lambda *_: Figure())

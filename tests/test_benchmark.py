@@ -377,6 +377,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
 
 
 @pytest.mark.usefixtures("no_page")
+@pytest.mark.usefixtures("undrawn")
 def test_command(
     survey_path: Path,
     tmp_path: Path,

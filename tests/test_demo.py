@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from icmass.cli import demo
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
     for name, value in (("EPOCHS", 1), ("FOLDS", 2), ("N_EXPLAINED", 8), ("NETWORKS", "icm-3band")):
         monkeypatch.setattr(demo, name, value)

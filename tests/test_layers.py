@@ -38,7 +38,9 @@ def imports(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
             module = node.module or ""
             for alias in node.names if module.split(".")[0] == "icmass" else ():
                 inner = f"{module}.{alias.name}"
-                yield inner if (ROOT.parent / (inner.replace(".", "/") + ".py")).is_file() else module
+                yield (
+                    inner if (ROOT.parent / (inner.replace(".", "/") + ".py")).is_file() else module
+                )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -221,6 +221,7 @@ def test_damaged_models_are_one_line(rings: xr.Dataset, tmp_path: Path, file: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_benchmark_has_their_rows_and_page(rings: xr.Dataset, tmp_path: Path, run_cli: RunCli):
     rings.isel(cluster=slice(0, 120)).to_zarr(tmp_path / "x.zarr", consolidated=False)
     run = tmp_path / "run"

@@ -28,7 +28,7 @@ from icmass.report.overview import draw_overview
 from icmass.report.page import write_report
 from icmass.report.scatter import draw_predicted, running_quantiles
 from icmass.report.source import read_run
-from icmass.report.style import Saved, house_style, save, symbol
+from icmass.report.style import house_style, save, symbol
 from icmass.run.results import Results, Score
 
 N = 96
@@ -85,30 +85,6 @@ def finished(tmp_path_factory, survey_path) -> Path:
     folder = make_run(tmp_path_factory.mktemp("finished") / "run", survey_path)
     write_report(folder)
     return folder
-
-
-@pytest.fixture
-def quick(monkeypatch) -> None:
-    """Draw figures, but spare the time to render them."""
-
-    def blank(figure: Figure, folder: Path, stem: str) -> Saved:
-        folder.mkdir(exist_ok=True)
-        saved = Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
-        for file in (saved.png, saved.svg):
-            file.write_text("<svg/>")
-        return saved
-
-    monkeypatch.setattr("icmass.report.figures.save", blank)
-
-
-@pytest.fixture
-def undrawn(monkeypatch, quick) -> None:
-    """Keep every figure's place on the page, but draw nothing: for tests of what the page says."""
-    kinds = (
-        "gallery colour_gallery overview scatter_bars coverage calibration predicted correlation"
-    )
-    for kind in kinds.split():
-        monkeypatch.setattr(f"icmass.report.figures.draw_{kind}", lambda *given: Figure())
 
 
 def edit(file: Path, change) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -105,9 +107,12 @@ def save(figure: Figure, folder: Path, stem: str) -> Saved:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with house_style():
-            figure.savefig(saved.png, dpi=DPI, metadata={"Software": None})
+            figure.set_dpi(DPI)
+            # the canvases' own methods draw once, where `savefig` draws twice
+            FigureCanvasAgg(figure).print_png(saved.png, metadata={"Software": None})
             figure.set_layout_engine("none")  # both files share the layout found for the first
-            figure.savefig(saved.svg, dpi=DPI, metadata={"Date": None, "Creator": None})
+            canvas = FigureCanvasSVG(figure)
+            canvas.print_svg(saved.svg, metadata={"Date": None, "Creator": None})
     except OSError as error:
         hint = "free some space, or make the folder writable"
         raise InputError(
