@@ -25,8 +25,10 @@ extensions = [
     "offline",
     "repository_links",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build"]
+suppress_warnings = ["toc.empty_glob"]  # a page that may be there: the glossary
 default_role = "py:obj"
+smartquotes = False  # of `--workers` it would make a dash
 
 # Pages are MyST Markdown; those of tutorials/ are notebooks, run at the build. A notebook whose
 # code has not changed is taken from the cache.
@@ -45,6 +47,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # a type "path" would become a link to some attribute of that name
 
 html_theme = "furo"
 html_title = f"icmass {release}"
