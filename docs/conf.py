@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,6 @@ extensions = [
     "repository_links",
 ]
 exclude_patterns = ["_build"]
-suppress_warnings = ["toc.empty_glob"]  # a page that may be there: the glossary
 default_role = "py:obj"
 smartquotes = False  # of `--workers` it would make a dash
 
@@ -34,6 +34,7 @@ smartquotes = False  # of `--workers` it would make a dash
 # code has not changed is taken from the cache.
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
+os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # tqdm, of its widgets
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "notebook-cache")
 nb_execution_in_temp = True
