@@ -28,7 +28,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
-smartquotes = False  # of `--workers` it would make a dash
+smartquotes_action = "D"  # dashes alone
 
 # Pages are MyST Markdown; those of tutorials/ are notebooks, run at the build. A notebook whose
 # code has not changed is taken from the cache.

@@ -13,11 +13,13 @@ PAGE = "reference/commands"
 
 
 def escaped(text: str) -> str:
-    """Return plain text as Markdown that shows it, on one line; what is in backticks stays code."""
+    """Return plain text as Markdown that shows it, on one line; options become code."""
     parts = " ".join(text.split()).split("`")
     if len(parts) % 2 == 0:  # a backtick by itself
         parts = ["\\`".join(parts)]
-    parts[::2] = [re.sub(r"([\\*_{}\[\]<>|~$])", r"\\\1", part) for part in parts[::2]]
+    for i in range(0, len(parts), 2):
+        plain = re.sub(r"([\\*_{}\[\]<>|~$])", r"\\\1", parts[i])
+        parts[i] = re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", plain)
     return "`".join(parts)
 
 
