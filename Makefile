@@ -1,14 +1,16 @@
 # make demo: the whole chain in minutes; make test: lint, types and tests.
 # Each makes .venv and installs by itself; the second time that takes no time.
+# make docs: the site, in docs/_build/html, its tutorials run.
 # make coverage, oldest, wheel, changelog, hooks, review: for those who change icmass, see CONTRIBUTING.md.
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 OUT ?= icmass-demo
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))")
 
-.PHONY: demo test slow lint coverage oldest wheel changelog hooks review clean
+.PHONY: demo docs test slow lint coverage oldest wheel changelog hooks review clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'icmass needs Python >= 3.11')"
@@ -24,6 +26,11 @@ $(VENV)/.maintain: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,maintain]"
 	touch $@
 
+$(DOCS)/.docs: pyproject.toml constraints.txt
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
 demo: $(VENV)/.demo
 	$(BIN)/icmass demo --out $(OUT)
 
@@ -34,6 +41,10 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) -q
+
+# The site, offline, warnings as errors. A tutorial is run again if its code has changed, and after `make clean`.
+docs: $(DOCS)/.docs
+	$(DOCS)/bin/python -m sphinx -b html -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
@@ -67,4 +78,4 @@ review: $(VENV)/.maintain
 	$(BIN)/repo-review .
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(OUT) dist build htmlcov .coverage .coverage.*
+	rm -rf $(VENV) $(OLDEST) $(DOCS) docs/_build $(OUT) dist build htmlcov .coverage .coverage.*

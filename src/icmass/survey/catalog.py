@@ -225,6 +225,17 @@ def is_store(path: Path) -> bool:
 def open_survey(path: str | Path) -> xr.Dataset:
     """Open a survey lazily, and check that it is one.
 
+    Parameters
+    ----------
+    path : path
+        Its store, ``X.zarr``.
+
+    Returns
+    -------
+    Dataset
+        Maps of counts (cluster, component, band, y, x), masses in Msun/h, lengths in comoving
+        Mpc/h; every variable has ``units`` and ``long_name``.
+
     Raises
     ------
     InputError
