@@ -364,7 +364,7 @@ def test_a_run_from_before_fold_limits_is_resumed(survey_path: Path, tmp_path: P
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the page out, which is tested by itself and takes seconds."""
-    monkeypatch.setattr("icmass.report.page.write_report", lambda run: run / "report.html")
+    monkeypatch.setattr("icmass.face.runs.write_report", lambda run: run / "report.html")
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
@@ -377,7 +377,6 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
 
 
 @pytest.mark.usefixtures("no_page")
-@pytest.mark.usefixtures("undrawn")
 def test_command(
     survey_path: Path,
     tmp_path: Path,
