@@ -12,6 +12,7 @@ from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
 from icmass.inference.ensemble import TRAINED, Ensemble
 from icmass.inference.mixture import Mixture
+from icmass.inference.physics_bias import PhysicsBias
 from icmass.inference.quality_flags import (
     central_photons,
     is_nh_outside,
@@ -184,6 +185,8 @@ def assumptions(
         f"Scatter: the model's {scatter}; the error given is {_whose(len(ensemble.members))}, "
         f"{shape}.",
     ]
+    if scale is None and (bias := PhysicsBias.of_model(ensemble.folder)) is not None:
+        lines.insert(1, bias.sentence())
     facts = _observed_facts(survey)
     if not facts:
         return lines
