@@ -32,6 +32,8 @@ from icmass.run.folder import survey_digest
 
 DOCUMENT = "transfer.json"
 CONFIG = "config.json"
+SAVED = "saved"
+"""What stands in place of a training survey for a model that came fitted."""
 HELD_OUT_SHARE = 0.125
 """Fraction of the halos that is not trained on where a test survey shares them: one octant."""
 
@@ -263,7 +265,7 @@ class _Work:
         rows = []
         for test in tests:
             index = np.arange(test.data.sizes["cluster"])
-            rows += self._scored(ensemble, name, "saved", test, index, False)
+            rows += self._scored(ensemble, name, SAVED, test, index, False)
         return rows
 
     def _fitted(self, name: str, source: NamedSurvey, train: np.ndarray, folder: Path) -> Ensemble:
@@ -303,7 +305,8 @@ class _Work:
                 raise InputError(what, field="redshift")
             prediction = ensemble.predict(test.data, index[near])
         except InputError as error:
-            self.failed[f"{name} from {train} on {test.label}"] = error.command_line
+            origin = "" if train == SAVED else f" from {train}"
+            self.failed[f"{name}{origin} on {test.label}"] = error.command_line
             self.watch(f"{name} on {test.label} failed: {error.command_line}")
             return []
         row = transfer_row(
