@@ -19,7 +19,8 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.estimators.network import NetworkEstimator
-from icmass.survey.catalog import blank_survey, open_survey
+from icmass.survey.blank import blank_survey
+from icmass.survey.catalog import open_survey
 from icmass.training.model_specs import MODEL_SPECS
 
 BANDS = [(0.5, 1.2), (1.2, 2.0), (2.0, 7.0)]

@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from icmass.cli import main
 from icmass.cosmology import Cosmology
-from icmass.survey.catalog import blank_survey
+from icmass.survey.blank import blank_survey
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

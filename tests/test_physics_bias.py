@@ -11,11 +11,12 @@ import pytest
 import icmass
 from icmass.errors import InputError
 from icmass.inference.bundled import model_folder
-from icmass.inference.physics_bias import FILE, PhysicsBias
+from icmass.inference.physics_bias import PhysicsBias
+from icmass.run.layout import TRANSFER
 
 
 def write(folder: Path, rows: list[dict[str, object]]) -> Path:
-    (folder / FILE).write_text(json.dumps({"rows": rows}))
+    (folder / TRANSFER).write_text(json.dumps({"rows": rows}))
     return folder
 
 
@@ -36,7 +37,7 @@ def test_nobody_has_measured_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"test": "a"}], "nonsense"])
 def test_a_damaged_file_is_named(tmp_path: Path, rows: list[dict[str, object]]) -> None:
-    with pytest.raises(InputError, match=rf"{FILE}: damaged"):
+    with pytest.raises(InputError, match=rf"{TRANSFER}: damaged"):
         PhysicsBias.of_model(write(tmp_path, rows))
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.folder import survey_digest
-from icmass.survey.catalog import open_survey
+from icmass.survey.catalog import open_survey, survey_config
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,11 @@ class NamedSurvey:
 
 def _origin(survey: xr.Dataset) -> tuple[Any, ...] | None:
     """Return what decides which halos a simulated survey has: its seed and its kind of universe."""
-    config, seed = survey.attrs.get("config"), survey.attrs.get("seed")
-    if config is None or seed is None:
+    if "config" not in survey.attrs or "seed" not in survey.attrs:
         return None
-    halos = json.loads(config).get("halos", {})
+    halos = survey_config(survey).get("halos", {})
     kept = ("box_mpc_h", "redshift_range", "log_m500c_min")
-    return int(seed), *(json.dumps(halos.get(key)) for key in kept)
+    return int(survey.attrs["seed"]), *(json.dumps(halos.get(key)) for key in kept)
 
 
 def open_named(paths: Sequence[str | Path], field: str) -> list[NamedSurvey]:

@@ -29,9 +29,8 @@ from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.document import finite
 from icmass.run.folder import survey_digest
+from icmass.run.layout import MODEL_CONFIG, TRANSFER, RunLayout
 
-DOCUMENT = "transfer.json"
-CONFIG = "config.json"
 SAVED = "saved"
 """What stands in place of a training survey for a model that came fitted."""
 HELD_OUT_SHARE = 0.125
@@ -92,7 +91,7 @@ class Transfer:
     @classmethod
     def open(cls, path: str | Path) -> Transfer:
         """Open the folder that `run_transfer` wrote."""
-        file = Path(path) / DOCUMENT
+        file = Path(path) / TRANSFER
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             rows = [TransferRow(**row) for row in document["rows"]]
@@ -131,7 +130,7 @@ def run_transfer(
     models : sequence of str
         Names of estimators, fitted on each survey of `train`.
     out : path
-        Folder for models, predictions and ``transfer.json``; new or empty unless `resume`.
+        Folder for models and ``transfer.json``; new or empty unless `resume`.
     saved : sequence of path
         Folders of saved models or runs, scored as they are.
     seed : int
@@ -141,7 +140,7 @@ def run_transfer(
     max_epochs : int, optional
         Train networks for at most this many epochs.
     resume : bool
-        Go on with what is in `out`: fitted models and predictions are kept.
+        Go on with what is in `out`: fitted models are kept.
     watch : callable, optional
         Called with a line of text as the work goes on.
     command : str, optional
@@ -180,7 +179,7 @@ def run_transfer(
             "versions": versions(),
         }
     )
-    write_text(work.folder / DOCUMENT, json.dumps(document, indent=1) + "\n")
+    write_text(work.folder / TRANSFER, json.dumps(document, indent=1) + "\n")
     return Transfer(work.folder, rows, work.failed, document)
 
 
@@ -218,7 +217,7 @@ class _Work:
 
     def start(self, settings: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, or check that it is one of the same settings to go on with."""
-        file = self.folder / CONFIG
+        file = RunLayout(self.folder).config
         if self.folder.exists() and any(self.folder.iterdir()):
             if not resume:
                 hint = "choose another folder, or go on with --resume"
@@ -269,7 +268,7 @@ class _Work:
         return rows
 
     def _fitted(self, name: str, source: NamedSurvey, train: np.ndarray, folder: Path) -> Ensemble:
-        if not (folder / CONFIG).is_file():
+        if not (folder / MODEL_CONFIG).is_file():
             self.watch(f"{name}: fitted on {len(train)} clusters of {source.label}")
             estimator = make_estimator(
                 name,

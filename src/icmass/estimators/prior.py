@@ -20,7 +20,7 @@ from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, LNM_STEP, normalised
 
 PriorKind = Literal["training", "flat", "mass-function"]
-_MEND = "choose training, flat, mass-function or mass-function:om0=0.3,sigma8=0.8"
+_HINT = "choose training, flat, mass-function or mass-function:om0=0.3,sigma8=0.8"
 _MASS_NODES = 33
 _REDSHIFT_NODES = 9
 _FEWEST_NEAR = 50  # training clusters that the mass limits of a redshift node are read from
@@ -363,7 +363,7 @@ def parse_prior(text: str) -> Prior:
     """
     kind, colon, rest = text.strip().partition(":")
     if kind not in get_args(PriorKind) or (colon and kind != "mass-function"):
-        raise InputError(f"{text!r} is no prior", field="--prior", hint=_MEND)
+        raise InputError(f"{text!r} is no prior", field="--prior", hint=_HINT)
     changes: dict[str, Any] = {}
     for part in rest.split(",") if colon else []:
         key, equals, value = part.strip().partition("=")

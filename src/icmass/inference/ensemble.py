@@ -37,7 +37,7 @@ from icmass.survey.catalog import survey_cosmology
 
 TRAINED = Prior()
 """The prior that a model was trained with."""
-_MEND = "give the folder of a run (`icmass benchmark`) or of a saved model"
+_HINT = "give the folder of a run (`icmass benchmark`) or of a saved model"
 
 
 @dataclass(frozen=True)
@@ -278,16 +278,16 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError("no such folder", file=path, hint=_MEND)
+        raise InputError("no such folder", file=path, hint=_HINT)
     if RunLayout(path).models.is_dir():
         path = RunLayout(path).models / _choose(path, model)
     folders = finished_models(path)
     if not folders:
-        raise InputError("holds no finished model", file=path, hint=_MEND)
+        raise InputError("holds no finished model", file=path, hint=_HINT)
     members = [load_estimator(folder, device=device) for folder in folders]
     name = members[0].name
     if model is not None and model != name:
-        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", hint=_MEND)
+        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", hint=_HINT)
     unfinished = [folder.name for folder in fold_folders(path) if folder not in folders]
     return Ensemble(
         name=name,
@@ -323,7 +323,7 @@ def _choose(path: Path, model: str | None) -> str:
     run = RunLayout(path)
     names = run.model_names()
     if not names:
-        raise InputError("holds no finished model", file=path, hint=_MEND)
+        raise InputError("holds no finished model", file=path, hint=_HINT)
     if model is not None and model not in names:
         what = f"{model!r} isn't in this run"
         raise InputError(what, file=path, field="--model", hint=f"it has {', '.join(names)}")
@@ -347,7 +347,7 @@ def _common(trainings: Sequence[Training], path: Path) -> Training:
     """Return what holds for every member: same maps, the ranges that all of them cover."""
     first = trainings[0]
     if any(t.grid != first.grid for t in trainings):
-        raise InputError("the fold models were trained on different maps", file=path, hint=_MEND)
+        raise InputError("the fold models were trained on different maps", file=path, hint=_HINT)
 
     def overlap(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
         return max(low for low, _ in pairs), min(high for _, high in pairs)

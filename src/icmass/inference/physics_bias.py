@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icmass.errors import InputError
-
-FILE = "transfer.json"
-"""Rows of `icmass transfer`, in the folder of the model that they are of."""
+from icmass.run.layout import TRANSFER
 
 
 @dataclass(frozen=True)
 class PhysicsBias:
     """How far the mass scale of a model moves with the gas physics.
+
+    The rows of `icmass transfer` are kept in the folder of the model that they are of.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class PhysicsBias:
         InputError
             If the file is damaged.
         """
-        file = Path(folder) / FILE
+        file = Path(folder) / TRANSFER
         if not file.is_file():
             return None
         try:

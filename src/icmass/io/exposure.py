@@ -35,7 +35,7 @@ _LEAST_DUTY = 0.1
 _DEFAULT_BAND: Band = (0.5, 2.0)
 CONTRADICTION = 0.01
 """Relative difference of two statements of the exposure beyond which it is said."""
-_MEND = "give --expmap MAP or --exposure SECONDS"
+_HINT = "give --expmap MAP or --exposure SECONDS"
 
 
 @dataclass(frozen=True)
@@ -273,10 +273,10 @@ def gti_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[Ba
                 f"{sign}: its good time intervals are not the exposure of any position",
                 file=file.file,
                 field="keyword OBS_MODE",
-                hint=_MEND,
+                hint=_HINT,
             )
     if not any(file.gtis for file in files):
-        raise InputError("has no GTI extension", file=files[0].file, hint=_MEND)
+        raise InputError("has no GTI extension", file=files[0].file, hint=_HINT)
     notes: tuple[str, ...] = ()
     if not cuts.gti:
         what = "--no-gti counts events at other times too, whose exposure is not known"
@@ -367,7 +367,7 @@ def _good_exposure(files: Sequence[EventFile], cuts: EventCuts, bands: Sequence[
     """Return the exposure of the good time of the modules used [s], which is some."""
     seconds = good_exposure(files, cuts, bands)
     if seconds <= 0:
-        raise InputError("add up to 0 s", file=files[0].file, field="GTI extensions", hint=_MEND)
+        raise InputError("add up to 0 s", file=files[0].file, field="GTI extensions", hint=_HINT)
     return seconds
 
 

@@ -10,6 +10,16 @@ import numpy as np
 Card = tuple[str, str | float | int | bool, str]
 
 
+def clock_cards(mjd_reference: float) -> tuple[Card, ...]:
+    """Return the keywords of TIME: seconds of terrestrial time since a date [MJD]."""
+    return (
+        ("MJDREF", mjd_reference, "[d] zero of TIME"),
+        ("TIMEUNIT", "s", "unit of TIME"),
+        ("TIMEZERO", 0.0, "[s] clock correction"),
+        ("TIMESYS", "TT", "time system"),
+    )
+
+
 @dataclass(frozen=True)
 class DrawnEvents:
     """Photons of a mock in order of time, n of them, to be written as a mission's events.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = "results.json"
+TRANSFER = "transfer.json"
 """Scores: of a run, and beside the weights of a model that was trained on its own."""
 MODEL_CONFIG = "config.json"
 MODEL_FILES = (MODEL_CONFIG, "model.safetensors")

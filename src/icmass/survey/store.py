@@ -15,7 +15,8 @@ from zarr.codecs import BloscCodec
 
 from icmass import __version__
 from icmass.errors import InputError
-from icmass.survey.catalog import FORMAT, blank_survey, is_ragged, variable_of
+from icmass.survey.blank import blank_survey
+from icmass.survey.catalog import FORMAT, is_ragged, variable_of
 from icmass.survey.whole import WHOLE, every_chunk
 
 _CHUNK = 32

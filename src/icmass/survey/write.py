@@ -23,7 +23,8 @@ from zarr.codecs import BloscCodec
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.files import whole_file, write_text
-from icmass.survey.catalog import blank_survey, is_ragged, variable_of
+from icmass.survey.blank import blank_survey
+from icmass.survey.catalog import is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator

@@ -109,7 +109,7 @@ PAPER_TRAINING = TrainingConfig(
     kernel_l2=1e-4,
     adam_eps=1e-7,
 )
-THREE_BAND_RECIPE = replace(PAPER_TRAINING, loss="absolute")
+THREE_BAND_TRAINING = replace(PAPER_TRAINING, loss="absolute")
 MULTIMODAL_TRAINING = replace(PAPER_TRAINING, batch_size=100, max_epochs=400, microbatch_size=20)
 ICM_TRAINING = TrainingConfig(
     batch_size=64,
@@ -141,7 +141,7 @@ MODEL_SPECS = {
         INPUTS,
         PaperEncoding,
         _paper_3band,
-        THREE_BAND_RECIPE,
+        THREE_BAND_TRAINING,
         sum_bands=False,
         max_pixels=None,
     ),

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from icmass.missions.event_writing import Card, DrawnEvents, EventWriting, MockObservation
+from icmass.missions.event_writing import (
+    Card,
+    DrawnEvents,
+    EventWriting,
+    MockObservation,
+    clock_cards,
+)
 
 N_MODULES = 7
 _CCD_PIXELS = 384
@@ -85,12 +91,7 @@ def _events(drawn: DrawnEvents, rng: np.random.Generator) -> dict[str, np.ndarra
     }
 
 
-_CLOCK: tuple[Card, ...] = (
-    ("MJDREF", 51543.875, "[d] zero of TIME"),  # 2000-01-01T00:00:00 Moscow time
-    ("TIMEUNIT", "s", "unit of TIME"),
-    ("TIMEZERO", 0.0, "[s] clock correction"),
-    ("TIMESYS", "TT", "time system"),
-)
+_CLOCK = clock_cards(51543.875)  # 2000-01-01T00:00:00 Moscow time
 WRITING = EventWriting(
     telescope_cards=_telescope_cards,
     exposure_cards=_exposure_cards,

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from icmass.missions.event_writing import Card, DrawnEvents, EventWriting, MockObservation
+from icmass.missions.event_writing import (
+    Card,
+    DrawnEvents,
+    EventWriting,
+    MockObservation,
+    clock_cards,
+)
 
 N_CHIPS = 12
 _CHIP_PIXELS = 64, 200
@@ -81,12 +87,7 @@ def _events(drawn: DrawnEvents, rng: np.random.Generator) -> dict[str, np.ndarra
     }
 
 
-_CLOCK: tuple[Card, ...] = (
-    ("MJDREF", 50814.0, "[d] zero of TIME"),  # 1998-01-01T00:00:00 TT
-    ("TIMEUNIT", "s", "unit of TIME"),
-    ("TIMEZERO", 0.0, "[s] clock correction"),
-    ("TIMESYS", "TT", "time system"),
-)
+_CLOCK = clock_cards(50814.0)  # 1998-01-01T00:00:00 TT
 WRITING = EventWriting(
     telescope_cards=_telescope_cards,
     exposure_cards=_exposure_cards,

@@ -13,7 +13,7 @@ from icmass import __version__
 from icmass.errors import InputError
 from icmass.io.target import Target
 from icmass.sky.map_grid import APERTURE_MPC_H, VISIBLE_COVERAGE, MapGrid, View
-from icmass.survey.catalog import blank_survey
+from icmass.survey.blank import blank_survey
 
 if TYPE_CHECKING:
     from pathlib import Path
