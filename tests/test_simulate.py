@@ -16,6 +16,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from icmass.errors import InputError
 from icmass.survey import write
@@ -225,3 +226,23 @@ def test_info_prints_one_json_document(run_cli, tmp_path):
     found = json.loads(run_cli("info", str(tmp_path / "a.zarr"), "--json").stdout)
     assert found["n_clusters"] == 3
     assert found["ranges"]["m500c"]["units"] == "Msun/h"
+
+
+def test_sightlines_drawn_from_ranges_are_even_in_the_log() -> None:
+    ranges = (
+        "observe.exposure_s=[100,10000]",
+        "observe.exposure_law=log-uniform",
+        "observe.nh_range_1e20=[0.5,20]",
+    )
+    make = Simulator(resolve_config("demo", None, ranges), seed=3)
+    sights = [make._sightline(np.random.default_rng(k)) for k in range(2000)]
+    exposure = np.log10([sight["exposure"] for sight in sights])
+    nh = np.log(np.array([sight["nh"] for sight in sights]) / 0.5) / np.log(40)
+    for drawn in ((exposure - 2) / 2, nh):
+        assert kstest(drawn, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(exposure, nh)[0, 1]) < 0.1
+
+
+def test_a_range_of_column_densities_that_does_not_ascend_is_refused() -> None:
+    with pytest.raises(InputError, match="nh_range_1e20"):
+        resolve_config("demo", None, ("observe.nh_range_1e20=[5,1]",))

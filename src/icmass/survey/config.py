@@ -43,8 +43,11 @@ class ObserveConfig(BaseModel):
     rmf: str | None = parameter(None, "OGIP file that replaces the built-in energy redistribution.")
     exposure_s: float | tuple[float, float] = parameter(
         2000.0,
-        "Unvignetted exposure, or the range from which each cluster's is drawn uniformly.",
+        "Unvignetted exposure, or the range from which each cluster's is drawn.",
         unit="s",
+    )
+    exposure_law: Literal["uniform", "log-uniform"] = parameter(
+        "uniform", "How exposures are drawn from their range: evenly, or evenly in the log."
     )
     half_width_mpc_h: float = parameter(
         2.3, "Half the side of a map.", unit="comoving Mpc/h", gt=0.2, le=20
@@ -57,6 +60,12 @@ class ObserveConfig(BaseModel):
     )
     nh_1e20: float = parameter(
         DEFAULT_NH_1E20, "Galactic column density of hydrogen.", unit="1e20 cm^-2", ge=0, le=1000
+    )
+    nh_range_1e20: tuple[float, float] | None = parameter(
+        None,
+        "Range from which each cluster's column density is drawn, evenly in the log and to two "
+        "digits, instead of nh_1e20; null: all have that.",
+        unit="1e20 cm^-2",
     )
     sky: AllSkyConfig | None = parameter(
         None,
@@ -83,6 +92,10 @@ class ObserveConfig(BaseModel):
         lo, hi = self.exposure_range
         if not 0 < lo <= hi <= 1e7:
             raise ValueError("exposure_s must be positive (at most 1e7), the range ascending")
+        if self.nh_range_1e20 is not None:
+            least, most = self.nh_range_1e20
+            if not 0 < least <= most <= 1000:
+                raise ValueError("nh_range_1e20 must be positive (at most 1000) and ascending")
         return self
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -210,13 +210,15 @@ class Simulator:
         observe = self.config.observe
         if observe.sky is None:
             return {
-                "exposure": float(rng.uniform(*observe.exposure_range)),
-                "nh": observe.nh_1e20,
+                "exposure": _drawn(rng, observe.exposure_range, observe.exposure_law),
+                "nh": observe.nh_1e20
+                if observe.nh_range_1e20 is None
+                else _two_digits(_drawn(rng, observe.nh_range_1e20, "log-uniform")),
             }
         sight = draw_sightline(observe.sky, rng)
         return {
             "exposure": sight.exposure_s,
-            "nh": float(f"{sight.nh_1e20:.1e}"),  # two digits: folded spectra are used again
+            "nh": _two_digits(sight.nh_1e20),
             "ra": sight.ra,
             "dec": sight.dec,
         }
@@ -334,6 +336,19 @@ class Simulator:
             half_width=config.observe.half_width_mpc_h,
             rng=rng,
         )
+
+
+def _drawn(
+    rng: np.random.Generator, limits: tuple[float, float], law: Literal["uniform", "log-uniform"]
+) -> float:
+    if law == "uniform":
+        return float(rng.uniform(*limits))
+    return float(np.exp(rng.uniform(*np.log(limits))))
+
+
+def _two_digits(nh_1e20: float) -> float:
+    """Return a column density to two digits: its folded spectra are then used again."""
+    return float(f"{nh_1e20:.1e}")
 
 
 @lru_cache(maxsize=2)
