@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ BINS = {
 def simulated(work: Path, scale: float, workers: int) -> dict[str, Path]:
     """Simulate each part of the training set, or go on with it."""
     stores = {}
-    bands = ",".join(f"[{lo},{hi}]" for lo, hi in zip(EDGES[:-1], EDGES[1:], strict=True))
+    bands = ",".join(f"[{lo},{hi}]" for lo, hi in pairwise(EDGES))
     for seed, (name, (n, z_max, least)) in enumerate(PARTS.items(), start=SEED):
         of_part = (
             f"observe.bands=[{bands}]",
@@ -113,9 +114,9 @@ def in_bands(store: Path, edges: tuple[float, ...], number: int) -> xr.Dataset:
     for start in range(0, len(maps), 512):
         part = slice(start, start + 512)
         narrow = survey["maps"].isel(cluster=part).values.sum(1, dtype="u4")
-        for k, (lo, hi) in enumerate(zip(places[:-1], places[1:], strict=True)):
+        for k, (lo, hi) in enumerate(pairwise(places)):
             maps[part, 0, k] = np.minimum(narrow[:, lo:hi].sum(1), np.iinfo("u2").max)
-    names = [f"{lo:g}-{hi:g}" for lo, hi in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{lo:g}-{hi:g}" for lo, hi in pairwise(edges)]
     found = survey[[name for name in KEPT if name != "maps"]].load()
     found["maps"] = ("cluster", "component", "band", "y", "x"), maps
     found["halo_id"] = found["universe"] + number * 10**6
@@ -155,7 +156,7 @@ def binned(survey: xr.Dataset, test: np.ndarray, estimator: NetworkEstimator) ->
     }
     found: dict[str, Any] = {"all": scores(np.ones(len(test), bool))}
     for name, edges in BINS.items():
-        for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+        for lo, hi in pairwise(edges):
             chosen = (values[name] >= lo) & (values[name] < hi)
             if chosen.sum() >= 20:
                 found[f"{name} {lo:g}-{hi:g}"] = scores(chosen)
