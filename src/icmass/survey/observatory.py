@@ -46,8 +46,8 @@ class Observatory:
         self.grid = Grid(observe.n_pixels, observe.half_width_mpc_h, observe.bands)
         points = self.instrument.field_of_view is not None
         self.hides = points or observe.coverage is not None
-        self.folder = lru_cache(maxsize=192)(self._folder)
-        self.unresolved_rates = lru_cache(maxsize=192)(self._unresolved_rates)
+        self.folder = lru_cache(maxsize=64)(self._folder)
+        self.unresolved_rates = lru_cache(maxsize=64)(self._unresolved_rates)
 
     def _folder(self, nh_1e20: float) -> FoldedSpectra:
         return FoldedSpectra(self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20)
