@@ -58,7 +58,8 @@ PARTS = {
     "groups": (16_000, 0.3, 13.3),
     "near": (16_000, 0.8, 13.6),
     "far": (16_000, 1.3, 13.9),
-    "massive": (8_000, 0.9, 14.4),
+    "massive": (6_000, 0.9, 14.4),
+    "most massive": (3_000, 0.7, 14.75),
 }
 """Clusters, largest redshift and least log10 M500c of each part: more of the rare ones."""
 UNIVERSES = 400
@@ -81,6 +82,7 @@ def simulated(work: Path, scale: float, workers: int) -> dict[str, Path]:
             f"observe.bands=[{bands}]",
             f"halos.redshift_range=[0.03,{z_max}]",
             f"halos.log_m500c_min={least}",
+            f"halos.selection={'paper' if least < 14.3 else 'mass_function'}",
         )
         n_universes = min(UNIVERSES, int(scale * n))
         config = resolve_config(
@@ -89,7 +91,7 @@ def simulated(work: Path, scale: float, workers: int) -> dict[str, Path]:
             physics="prior",
             universes=n_universes,
         )
-        out = stores[name] = work / f"{name}.zarr"
+        out = stores[name] = work / f"{name.replace(' ', '-')}.zarr"
         if not out.exists():
             simulate_survey(
                 config,
