@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -345,3 +347,19 @@ def test_faint_field_agn_are_not_counted_twice():
     _, sources, sky = observe_nothing(alone, 20, 4) / 20
     assert sources.sum() == 0
     np.testing.assert_allclose(sky, measured, rtol=0.01)
+
+
+def test_foldings_of_the_last_redshifts_are_kept_and_no_cycle_holds_the_rest() -> None:
+    folder = FoldedSpectra(load_plasma_table(), load_instrument(), 3.0, 100.0, kept=2)
+    first, second = folder.plasma(0.1), folder.plasma(0.2)
+    assert folder.plasma(0.1) is first  # now the last one used
+    folder.plasma(0.3)
+    assert folder.plasma(0.1) is first and folder.plasma(0.2) is not second
+    np.testing.assert_array_equal(folder.plasma(0.2).hhe, second.hhe)
+    held = weakref.ref(folder)
+    gc.disable()
+    try:
+        del folder
+        assert held() is None
+    finally:
+        gc.enable()

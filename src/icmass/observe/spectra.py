@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from icmass.telescope.instrument import Instrument
 
 KEV_ERG = 1.602176634e-9
 ENERGY_RANGE = (0.15, 12.0)  # observed photon energies that are drawn [keV]
-_KEPT = 12  # foldings that are kept
+SNAPSHOTS_KEPT = 12  # redshifts whose foldings are kept: as many as a box has
 _INDEX_NODES = np.arange(0.9, 2.95, 0.1)
 
 
@@ -42,10 +42,17 @@ class FoldedSpectra:
         Galactic column density [1e20 cm^-2].
     agn_nh_1e20 : float
         Column density of absorbed AGN at redshift 0 [1e20 cm^-2].
+    kept : int
+        Redshifts whose foldings are kept, 1.3 MB each; on a light-cone none is used again.
     """
 
     def __init__(
-        self, table: PlasmaTable, instrument: Instrument, nh_1e20: float, agn_nh_1e20: float
+        self,
+        table: PlasmaTable,
+        instrument: Instrument,
+        nh_1e20: float,
+        agn_nh_1e20: float,
+        kept: int = SNAPSHOTS_KEPT,
     ) -> None:
         self.table, self.instrument, self.nh_1e20 = table, instrument, nh_1e20
         self.agn_nh_1e20 = agn_nh_1e20
@@ -53,12 +60,17 @@ class FoldedSpectra:
         middle = (self.edges[1:] + self.edges[:-1]) / 2
         self._middle = middle
         self._response = instrument.area_cm2(middle) * transmission(middle, nh_1e20)
-        self._plasma = lru_cache(maxsize=_KEPT)(self._fold)
+        self._plasma: dict[float, FoldedPlasma] = {}  # an lru_cache would make a reference cycle
+        self._kept = kept
         self._rest_middle = (table.energy_edges_kev[1:] + table.energy_edges_kev[:-1]) / 2
 
     def plasma(self, redshift: float) -> FoldedPlasma:
-        """Fold the plasma table at a redshift; the last ones, as many as a box has, are cached."""
-        return self._plasma(redshift)
+        """Fold the plasma table at a redshift; the last ones are kept."""
+        folded = self._plasma.pop(redshift, None) or self._fold(redshift)
+        self._plasma[redshift] = folded
+        if len(self._plasma) > self._kept:
+            del self._plasma[next(iter(self._plasma))]
+        return folded
 
     def band_emissivity(
         self, redshift: float, band_kev: tuple[float, float]

@@ -9,7 +9,7 @@ import numpy as np
 from icmass.observe.coverage import draw_coverage, off_axis_angle
 from icmass.observe.maps import Grid, background_map, bin_photons
 from icmass.observe.photons import Photons, agn_photons, gas_photons
-from icmass.observe.spectra import FoldedSpectra
+from icmass.observe.spectra import SNAPSHOTS_KEPT, FoldedSpectra
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.survey.config import SurveyConfig
 from icmass.telescope.background import Background
@@ -39,6 +39,7 @@ class Observatory:
         observe = config.observe
         self.config, self.cosmology = observe, config.cosmology
         self.agn = config.agn
+        self._kept = SNAPSHOTS_KEPT if config.halos.redshift_range is None else 1
         self.table = load_plasma_table(config.gas.abundance_table)
         self.instrument = load_instrument(
             observe.instrument, vignetting=observe.vignetting, arf=observe.arf, rmf=observe.rmf
@@ -50,7 +51,9 @@ class Observatory:
         self.unresolved_rates = lru_cache(maxsize=64)(self._unresolved_rates)
 
     def _folder(self, nh_1e20: float) -> FoldedSpectra:
-        return FoldedSpectra(self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20)
+        return FoldedSpectra(
+            self.table, self.instrument, nh_1e20, self.agn.absorbed_nh_1e20, kept=self._kept
+        )
 
     def _unresolved_rates(self, nh_1e20: float) -> np.ndarray:
         """Return the rate of field AGN within the measured sky [1/s/arcmin^2], (band,)."""
