@@ -12,9 +12,10 @@ import pytest
 import xarray as xr
 
 from conftest import beta_model_survey
-from icmass.benchmarking import runner
+from icmass.benchmarking import fit_all, fits, runner
 from icmass.benchmarking.fold_predictions import FoldPredictions
-from icmass.benchmarking.runner import Step, default_models, run_benchmark
+from icmass.benchmarking.runner import default_models, run_benchmark
+from icmass.benchmarking.state import Step
 from icmass.benchmarking.tables import markdown, percent, results_table
 from icmass.cli import main
 from icmass.errors import InputError
@@ -238,6 +239,35 @@ def test_a_network_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     assert sum(row["calibration"]["pit_histogram"]) == 60
 
 
+def test_fits_side_by_side_are_those_in_turn(tmp_path: Path) -> None:
+    """Relations to the last bit; a network's sums may round otherwise in fewer threads."""
+    survey = beta_model_survey(n=80, n_pixels=32, seed=8)
+    survey["L_X"][:40] = np.nan
+    survey.to_zarr(tmp_path / "toy.zarr")
+    names, how = ["T", "L_X", "icm-3band"], {"seed": 3, "device": "cpu", "max_epochs": 1}
+    runs = tmp_path / "turn", tmp_path / "side"
+    steps: list[Step] = []
+    for out, jobs in zip(runs, (1, 2), strict=True):
+        steps.clear()
+        watch = steps.append
+        run_benchmark(tmp_path / "toy.zarr", names, 2, out, jobs=jobs, progress=watch, **how)
+        assert steps[-1].done == steps[-1].total == 6
+    turn, side = (without_times(results_of(out)) for out in runs)
+    assert list(turn["failed"]) == list(side["failed"]) == ["L_X"]
+    assert "Traceback" in (runs[1] / "failures" / "L_X.txt").read_text()
+    assert turn["estimators"][0] == side["estimators"][0]
+    for key, values in arrays_of(runs[0], "icm-3band").items():
+        if key != "train_seconds":
+            np.testing.assert_allclose(arrays_of(runs[1], "icm-3band")[key], values, atol=1e-3)
+    assert (runs[1] / "models" / "icm-3band" / "fold-1" / "model.safetensors").exists()
+    steps.clear()
+    run_benchmark(
+        tmp_path / "toy.zarr", names, 2, runs[1], jobs=2, resume=True, progress=steps.append, **how
+    )
+    assert sum(step.said == "finished before" for step in steps) == 4
+    assert without_times(results_of(runs[1])) == side
+
+
 class Told:
     """A network that predicts the truth with a known scatter and posteriors that say so."""
 
@@ -264,12 +294,13 @@ class Told:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = runner.make_estimator
-    monkeypatch.setattr(
-        runner,
-        "make_estimator",
-        lambda name, **how: Told(name) if "band" in name else made(name, **how),
-    )
+    made = fits.make_estimator
+    for room in (fits, fit_all):
+        monkeypatch.setattr(
+            room,
+            "make_estimator",
+            lambda name, **how: Told(name) if "band" in name else made(name, **how),
+        )
 
 
 @pytest.mark.usefixtures("told")
@@ -434,7 +465,7 @@ def test_command_interrupted(
     def interrupt(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_cross_validate", interrupt)
+    monkeypatch.setattr(fit_all, "fit_fold", interrupt)
     out = tmp_path / "run"
     assert call(monkeypatch, survey_path, "--models", "T", "--folds", "2", "--out", out) == 130
     assert "--resume goes on from here" in capsys.readouterr().err

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
-import traceback
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,16 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.calibration import calibration
+from icmass.benchmarking.fit_all import fit_all, noting_failure
+from icmass.benchmarking.fits import FitSettings
 from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.model_selection import canonical_names, checked_limit
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
+from icmass.benchmarking.state import Bench, Progress
 from icmass.benchmarking.tables import write_tables
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
-from icmass.estimators.registry import make_estimator
-from icmass.main_process import is_main
+from icmass.estimators.estimator import EstimatorInfo
 from icmass.proxies.names import available, parse_names, read_halos, read_scalar
 from icmass.proxies.published import published_sigma
 from icmass.proxies.summary import published_scatter, scaling_summary
@@ -32,39 +31,12 @@ from icmass.run.document import finite
 from icmass.run.folder import RunFolder, survey_digest
 from icmass.run.results import PairedScatterRatio, Results, Score
 from icmass.survey.catalog import open_survey
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 
 COMBINATIONS = ("T+M_gas", "T+L_X+M_gas")
 """The paper's combinations also hold stars and galaxies; these are their parts in X-rays."""
 DEFAULT_NETWORK = "icm-3band"
 DEVICES = ("auto", "cpu", "cuda")
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a benchmark tells about its progress.
-
-    Attributes
-    ----------
-    model : str
-        Name of the estimator.
-    fold, done, total : int
-        The fold; how many fits of how many are done.
-    said : str
-        What happened, in a few words.
-    done_fold : bool
-        Whether the fold is finished, or something inside it happened.
-    """
-
-    model: str
-    fold: int
-    done: int
-    total: int
-    said: str
-    done_fold: bool
-
-
-Progress = Callable[[Step], None]
 
 
 @dataclass(frozen=True)
@@ -74,35 +46,6 @@ class Benchmark:
     path: Path
     results: Results
     failed: dict[str, str]
-
-
-@dataclass
-class _Bench:
-    """What all fits of a run share."""
-
-    survey: xr.Dataset
-    folder: RunFolder
-    fold: np.ndarray
-    n_folds: int
-    ln_m: np.ndarray
-    halo_id: np.ndarray
-    redshift: np.ndarray
-    seed: int
-    device: str
-    max_epochs: int | None
-    progress: Progress
-    total: int
-    fold_limit: dict[str, int]
-    done: int = 0
-    learned: dict[str, FoldPredictions] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def folds_of(self, model: str) -> int:
-        return self.fold_limit.get(model, self.n_folds)
-
-    def tell(self, model: str, k: int, said: str, *, done_fold: bool = False) -> None:
-        self.done += done_fold
-        self.progress(Step(model, k, self.done, self.total, said, done_fold))
 
 
 def default_models(survey: xr.Dataset) -> list[str]:
@@ -128,6 +71,7 @@ def run_benchmark(
     resume: bool = False,
     max_epochs: int | None = None,
     fold_limit: Mapping[str, int] | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
     command: str | None = None,
 ) -> Benchmark:
@@ -155,6 +99,10 @@ def run_benchmark(
     fold_limit : mapping of str to int, optional
         Estimators, by name, that are fitted on their first folds only: how many. Their scores
         are over the clusters of these folds.
+    jobs : int
+        Fits side by side, each by a process of its own with its share of the cores; they share
+        the GPU where there is one. Scores do not depend on it, but for the rounding of sums that
+        a network's layers make in more or fewer threads.
     progress : callable, optional
         Called with a `Step` when something has happened.
     command : str, optional
@@ -167,6 +115,9 @@ def run_benchmark(
     """
     if device not in DEVICES:
         raise InputError(repr(device), field="device", hint=f"give {', '.join(DEVICES)}")
+    if jobs < 1 or (jobs > 1 and os.environ.get("WORLD_SIZE", "1") != "1"):
+        hint = "give 1 or more, and 1 where a launcher starts several processes"
+        raise InputError(str(jobs), field="--jobs", hint=hint)
     survey = open_survey(survey_path)
     masses = read_scalar(survey, "m500c")
     fold = octant_folds(survey, folds)
@@ -188,7 +139,7 @@ def run_benchmark(
         "versions": versions(),
     }
     folder.start(RunConfig.of(finite(config)), resume=resume)
-    bench = _Bench(
+    bench = Bench(
         survey=survey,
         folder=folder,
         fold=fold,
@@ -198,98 +149,24 @@ def run_benchmark(
         redshift=survey["redshift"].values,
         seed=seed,
         device=device,
-        max_epochs=max_epochs,
         progress=progress or (lambda step: None),
         total=sum(limit.get(name, folds) for name in names),
         fold_limit=limit,
+        settings=FitSettings(
+            Path(survey_path).absolute(), folder.path, folds, seed, device, max_epochs
+        ),
     )
-    rows = [row for name in names if (row := _row_or_failure(bench, name)) is not None]
+    rows = []
+    for name, fitted in fit_all(bench, names, jobs).items():
+        if name not in bench.failed:
+            with noting_failure(bench, name):
+                rows.append(_row(bench, name, fitted.info, fitted.held))
+    bench.failed = {name: bench.failed[name] for name in names if name in bench.failed}
     scores = [_with_ratios(bench, row) for row in rows]
     return _write_results(bench, scores, Path(survey_path).name, command)
 
 
-def _row_or_failure(bench: _Bench, name: str) -> Score | None:
-    """Return the row of an estimator, or note why there is none."""
-    before = bench.done
-    try:
-        estimator, predictions = _cross_validate(bench, name)
-        return _row(bench, name, estimator.info, predictions)
-    except OSError:  # a full disk would fail every estimator
-        raise
-    except Exception as error:
-        if os.environ.get("ICMASS_DEBUG"):
-            raise
-        said = f"{type(error).__name__}: {error}"
-        if isinstance(error, InputError):
-            said = error.command_line
-        bench.failed[name] = " ".join(said.split())
-        bench.folder.write_text(bench.folder.layout.failure(name), traceback.format_exc())
-        bench.done = before + bench.folds_of(name)
-        bench.tell(name, 0, f"failed: {bench.failed[name]}")
-        return None
-
-
-def _cross_validate(bench: _Bench, name: str) -> tuple[Estimator, FoldPredictions]:
-    layout = bench.folder.layout
-    held = FoldPredictions.of_run(layout, name, bench.n_folds)
-    estimator = make_estimator(name, seed=bench.seed, device=bench.device)
-    for k in range(bench.folds_of(name)):
-        if held.has(k):
-            bench.tell(name, k, "finished before", done_fold=True)
-            continue
-        estimator = _make(bench, name, k)
-        train, test = split(bench.fold, k)
-        start = time.perf_counter()
-        estimator.fit(bench.survey, train)
-        # what was done before a kill counts too
-        seconds = max(time.perf_counter() - start, estimator.info.fit_seconds)
-        prediction = estimator.predict(bench.survey, test)
-        good = _usable(prediction)
-        if not good.all():
-            raise InputError(f"predicts no usable mass for {np.sum(~good)} clusters of fold {k}")
-        estimator.save(layout.model(name, k))
-        held.add(
-            k,
-            cluster=test,
-            ln_m_true=bench.ln_m[test],
-            prediction=prediction,
-            seconds=seconds,
-        )
-        held.n_parameters = estimator.info.n_parameters
-        if is_main():
-            held.write(layout.predictions(name))
-        spread = np.std(prediction.mean - bench.ln_m[test])
-        bench.tell(name, k, f"scatter {spread:.3f}, {seconds:.1f} s", done_fold=True)
-    return estimator, held
-
-
-def _usable(prediction: Prediction) -> np.ndarray:
-    """Return which clusters have a posterior at all, shape (n,)."""
-    good = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0)
-    if prediction.density is not None:
-        good &= np.isfinite(prediction.density).all(1) & (prediction.density >= 0).all(1)
-    return good
-
-
-def _make(bench: _Bench, name: str, k: int) -> Estimator:
-    """Return an estimator for fold `k`, with a seed of its own."""
-    seed = int(np.random.SeedSequence([bench.seed, k]).generate_state(1)[0])
-
-    def watch(epoch: Any) -> None:
-        losses = f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
-        bench.tell(name, k, f"epoch {epoch.epoch}, {losses}")
-
-    return make_estimator(
-        name,
-        seed=seed,
-        device=bench.device,
-        checkpoint=bench.folder.layout.checkpoint(name, k),
-        max_epochs=bench.max_epochs,
-        progress=watch,
-    )
-
-
-def _row(bench: _Bench, name: str, info: EstimatorInfo, held: FoldPredictions) -> Score:
+def _row(bench: Bench, name: str, info: EstimatorInfo, held: FoldPredictions) -> Score:
     rng = _rng(bench, name)
     scores = score(
         held.ln_m_true,
@@ -325,11 +202,11 @@ def _row(bench: _Bench, name: str, info: EstimatorInfo, held: FoldPredictions) -
     return Score.of(finite(row))
 
 
-def _rng(bench: _Bench, purpose: str) -> np.random.Generator:
+def _rng(bench: Bench, purpose: str) -> np.random.Generator:
     return np.random.default_rng([bench.seed, zlib.crc32(purpose.encode())])
 
 
-def _with_ratios(bench: _Bench, score: Score) -> Score:
+def _with_ratios(bench: Bench, score: Score) -> Score:
     """Return a score with the scatter over that of each other estimator but relations."""
     if score.name not in bench.learned:
         return score
@@ -337,7 +214,7 @@ def _with_ratios(bench: _Bench, score: Score) -> Score:
     return score.model_copy(update={"paired_scatter_ratio": ratios})
 
 
-def _paired_scatter_ratios(bench: _Bench, name: str) -> dict[str, PairedScatterRatio]:
+def _paired_scatter_ratios(bench: Bench, name: str) -> dict[str, PairedScatterRatio]:
     """Return a scatter over that of each other estimator but relations, on common clusters."""
     ours = bench.learned[name]
     found = {}
@@ -357,7 +234,7 @@ def _paired_scatter_ratios(bench: _Bench, name: str) -> dict[str, PairedScatterR
 
 
 def _write_results(
-    bench: _Bench, scores: list[Score], survey_name: str, command: str | None
+    bench: Bench, scores: list[Score], survey_name: str, command: str | None
 ) -> Benchmark:
     results = Results(
         survey=about_survey(bench.survey, survey_name),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from icmass.benchmarking.runner import Step
+    from icmass.benchmarking.state import Step
     from icmass.run.results import Results
 
 _EVERY_S = 15.0
@@ -45,6 +45,9 @@ def benchmark(
             metavar="NAME=K",
         ),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Fits side by side, on the cores or on one GPU.")
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
@@ -64,6 +67,7 @@ def benchmark(
             resume=resume,
             max_epochs=max_epochs,
             fold_limit=limit,
+            jobs=jobs,
             progress=watch,
             command=_command(survey, out, models, limit, folds, device, seed, max_epochs),
         )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from icmass.benchmarking.runner import Progress, run_benchmark
+from icmass.benchmarking.runner import run_benchmark
+from icmass.benchmarking.state import Progress
 from icmass.errors import InputError
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.main_process import is_main
@@ -107,6 +108,7 @@ def benchmark(
     device: str = "auto",
     max_epochs: int | None = None,
     fold_limit: Mapping[str, int] | None = None,
+    jobs: int = 1,
     resume: bool = False,
     progress: Progress | None = None,
     command: str | None = None,
@@ -132,10 +134,12 @@ def benchmark(
         Train networks for at most this many epochs.
     fold_limit : mapping of str to int, optional
         Fit a slow network on its first folds only.
+    jobs : int
+        Fits side by side, each by a process of its own, on the cores or on one GPU.
     resume : bool
         Go on with the run in `out`.
     progress : callable, optional
-        Called with a `icmass.benchmarking.runner.Step` when something has happened.
+        Called with a `icmass.benchmarking.state.Step` when something has happened.
     command : str, optional
         The command line, kept with the results.
 
@@ -159,6 +163,7 @@ def benchmark(
         resume=resume,
         max_epochs=max_epochs,
         fold_limit=fold_limit,
+        jobs=jobs,
         progress=progress,
         command=command,
     )

@@ -1,0 +1,167 @@
+"""The fits of a benchmark: one estimator on one fold, by this process or by several."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from icmass.errors import InputError
+from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
+from icmass.estimators.registry import make_estimator
+from icmass.run.layout import RunLayout
+from icmass.survey.catalog import open_survey
+from icmass.survey.folds import octant_folds, split
+from icmass.training.names import is_network
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What all fits of a run share; small, so that it can be sent to other processes.
+
+    Attributes
+    ----------
+    survey, out : Path
+        Store of the survey, and folder of the run.
+    folds : int
+    seed : int
+        Of the run; each fold has one of its own.
+    device : str
+    max_epochs : int or None
+    threads : int or None
+        Threads of a network's fit; None: as many as there are.
+    """
+
+    survey: Path
+    out: Path
+    folds: int
+    seed: int
+    device: str
+    max_epochs: int | None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished fit.
+
+    Attributes
+    ----------
+    cluster : ndarray of int, shape (n,)
+        The fold's clusters, which the estimator has not seen.
+    prediction : Prediction
+    seconds : float
+        What the fit took, that before a kill included.
+    info : EstimatorInfo
+    """
+
+    cluster: np.ndarray
+    prediction: Prediction
+    seconds: float
+    info: EstimatorInfo
+
+
+class FitError(Exception):
+    """What went wrong in another process, as text."""
+
+
+@dataclass(frozen=True)
+class FailedFit:
+    """A fit that did not work out: the error, and its traceback as text."""
+
+    error: Exception
+    text: str
+
+
+Task = tuple[str, int]
+"""Name of an estimator, and a fold."""
+
+
+def fit_fold(
+    settings: FitSettings,
+    task: Task,
+    *,
+    survey: xr.Dataset | None = None,
+    fold: np.ndarray | None = None,
+    watch: Callable[[Any], None] | None = None,
+) -> Fit:
+    """Fit one estimator on all folds but one, save it in the run, and predict that fold.
+
+    Parameters
+    ----------
+    settings : FitSettings
+    task : (str, int)
+        Name of the estimator, and the fold.
+    survey, fold : Dataset and ndarray of int, optional
+        The survey and the fold of each cluster, where they are at hand.
+    watch : callable, optional
+        Called with every epoch of a network.
+    """
+    name, k = task
+    if survey is None:
+        survey = open_survey(settings.survey)
+    if fold is None:
+        fold = octant_folds(survey, settings.folds)
+    layout = RunLayout(settings.out)
+    estimator: Estimator = make_estimator(
+        name,
+        seed=int(np.random.SeedSequence([settings.seed, k]).generate_state(1)[0]),
+        device=settings.device,
+        checkpoint=layout.checkpoint(name, k),
+        max_epochs=settings.max_epochs,
+        progress=watch,
+    )
+    train, test = split(fold, k)
+    start = time.perf_counter()
+    estimator.fit(survey, train)
+    # what was done before a kill counts too
+    seconds = max(time.perf_counter() - start, estimator.info.fit_seconds)
+    prediction = estimator.predict(survey, test)
+    good = _usable(prediction)
+    if not good.all():
+        raise InputError(f"predicts no usable mass for {np.sum(~good)} clusters of fold {k}")
+    estimator.save(layout.model(name, k))
+    return Fit(test, prediction, seconds, estimator.info)
+
+
+def try_fit(settings: FitSettings, task: Task) -> tuple[Task, Fit | FailedFit]:
+    """Fit in a process of its own; errors are given back."""
+    try:
+        if settings.threads is not None and is_network(task[0].partition("@")[0]):
+            _set_threads(settings.threads)
+        return task, fit_fold(settings, task)
+    except OSError as error:  # a full disk would fail every estimator: the run ends
+        return task, FailedFit(error, traceback.format_exc())
+    except Exception as error:
+        text = traceback.format_exc()
+        if not isinstance(error, InputError):  # others may not survive the way between processes
+            error = FitError(f"{type(error).__name__}: {error}")
+        return task, FailedFit(error, text)
+
+
+def _set_threads(number: int) -> None:
+    import torch
+
+    torch.set_num_threads(number)
+
+
+def threads_each(jobs: int) -> int:
+    """Return the threads of each of so many processes on this machine's cores."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, cores // jobs)
+
+
+def _usable(prediction: Prediction) -> np.ndarray:
+    """Return which clusters have a posterior at all, shape (n,)."""
+    good = np.isfinite(prediction.mean) & np.isfinite(prediction.std) & (prediction.std > 0)
+    if prediction.density is not None:
+        good &= np.isfinite(prediction.density).all(1) & (prediction.density >= 0).all(1)
+    return good
