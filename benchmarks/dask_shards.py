@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 from distributed import Client, LocalCluster
 
@@ -30,6 +31,13 @@ from icmass.survey.presets import resolve_config
 from icmass.survey.simulate import Simulator
 from icmass.survey.write import simulate_survey
 
+# patience: a machine with other work starts a process slowly. No trimming of freed memory, which
+# costs more time in page faults than the work takes.
+PATIENT = {
+    "distributed.comm.timeouts.connect": "300s",
+    "distributed.comm.timeouts.tcp": "300s",
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},
+}
 COMPARED = ("maps", "m500c", "redshift", "exposure", "L_X", "halo_id", "position")
 
 
@@ -53,7 +61,10 @@ class Killer:
 def make(out: Path, given: argparse.Namespace) -> dict[str, Any]:
     config = resolve_config(given.preset)
     start = time.perf_counter()
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with (
+        dask.config.set(PATIENT),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
         killer = Killer(cluster.scheduler_address, given.kill_at)
         simulate_survey(
             config,
