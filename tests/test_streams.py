@@ -105,7 +105,9 @@ def test_halos_held_out_are_not_trained_on(tmp_path: Path) -> None:
     survey.to_zarr(tmp_path / "x.zarr")
     opened = open_survey(tmp_path / "x.zarr")
     clusters = StoredClusters([opened], [np.arange(96)], OPTIONS, 1, block=8, buffer=40)
-    halo = {float(np.log(m)): int(h) for m, h in zip(survey["m500c"], survey["halo_id"], strict=True)}
+    halo = {
+        float(np.log(m)): int(h) for m, h in zip(survey["m500c"], survey["halo_id"], strict=True)
+    }
     held = {halo[float(m)] for m in clusters.validation[1]}
     trained = {halo[float(m)] for m in epoch(started(clusters), 0)[1]}
     assert len(clusters.validation[1]) == clusters.n_held == 4 * len(held)
@@ -114,9 +116,7 @@ def test_halos_held_out_are_not_trained_on(tmp_path: Path) -> None:
     assert fitted <= trained
 
 
-def test_what_is_in_memory_is_bounded(
-    stores: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_in_memory_is_bounded(stores: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "FITTING", 30)
     monkeypatch.setattr(streaming, "VALIDATION", 7)
     clusters = stored(stores)
@@ -198,7 +198,9 @@ def test_a_killed_stream_goes_on_to_the_same_weights(stores: list[Path], tmp_pat
     ):
         assert torch.equal(a, b)
     with pytest.raises(InputError, match="checkpoint of another training"):
-        made = NetworkEstimator("paper-1band", seed=1, device="cpu", max_epochs=2, checkpoint=tmp_path)
+        made = NetworkEstimator(
+            "paper-1band", seed=1, device="cpu", max_epochs=2, checkpoint=tmp_path
+        )
         made.fit_clusters(stored(stores, buffer=48))
 
 
