@@ -17,7 +17,7 @@ from conftest import beta_model_survey
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
 from icmass.estimators.flow_posterior import flow_posterior
-from icmass.estimators.network import NetworkEstimator, _held_out
+from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.prior import TrainingPrior
 from icmass.estimators.registry import NETWORKS, known_names, load_estimator, make_estimator
 from icmass.survey.uncovered import fill_uncovered
@@ -29,6 +29,7 @@ from icmass.training.encodings import (
     PaperEncoding,
     phase_space_counts,
 )
+from icmass.training.held_out import held_out
 from icmass.training.model_specs import MODEL_SPECS
 from icmass.training.names import is_network, parse_network
 from icmass.training.sample import (
@@ -232,10 +233,10 @@ def test_the_test_clusters_cannot_change_the_fit(name: str, toy_survey: xr.Datas
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_halo_is_both_fitted_and_held_out(seed: int, toy_survey: xr.Dataset) -> None:
+def test_no_halo_is_both_fitted_andheld_out(seed: int, toy_survey: xr.Dataset) -> None:
     survey = toy_survey.copy(deep=True)
     survey["halo_id"][:] = np.random.default_rng(seed).integers(40, size=96) * 1000
-    held = _held_out(survey, TRAIN, seed)
+    held = held_out(survey, TRAIN, seed)
     halo = survey["halo_id"].values[TRAIN]
     assert not set(halo[held]) & set(halo[~held])
     assert 0.1 * len(TRAIN) <= held.sum() < 0.25 * len(TRAIN)
@@ -244,7 +245,7 @@ def test_no_halo_is_both_fitted_and_held_out(seed: int, toy_survey: xr.Dataset) 
 def test_the_paper_networks_std_is_that_of_the_held_out_residuals(toy_survey: xr.Dataset) -> None:
     estimator = NetworkEstimator("paper-1band", seed=3, device="cpu", max_epochs=2)
     estimator.fit(toy_survey, TRAIN)
-    held = TRAIN[_held_out(toy_survey, TRAIN, 3)]
+    held = TRAIN[held_out(toy_survey, TRAIN, 3)]
     prediction = estimator.predict(toy_survey, held)
     residual = prediction.mean - np.log(toy_survey["m500c"].values[held])
     assert prediction.std == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-6)
@@ -325,7 +326,7 @@ def pair(toy_survey: xr.Dataset) -> NetworkEstimator:
 
 def test_members_are_averaged_as_densities(pair: NetworkEstimator, toy_survey: xr.Dataset) -> None:
     assert pair.config is not None
-    sample = pair._read(toy_survey, TEST, coverage=False)
+    sample = read_sample(toy_survey, TEST, **pair.read_options(False, fitting=False))
     outputs = pair._outputs(sample)
     assert len(outputs) == len(pair.networks) == 2
     encoding = pair.config.encoding

@@ -13,12 +13,13 @@ import xarray as xr
 from astropy.io import fits
 
 from conftest import beta_model_survey
-from icmass.benchmarking.train_model import hold_out, join_surveys
+from icmass.benchmarking.train_model import join_surveys
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator
 from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.observed.images import how_to_get_bands
+from icmass.training.held_out import hold_out
 
 
 @pytest.fixture(scope="module")

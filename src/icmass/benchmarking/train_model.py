@@ -21,8 +21,10 @@ from icmass.files import write_text
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.document import finite
 from icmass.run.layout import RESULTS
-from icmass.run.results import ModelResults, Score
+from icmass.run.results import ModelResults, Score, SurveyFacts
 from icmass.survey.catalog import is_ragged, open_survey
+from icmass.training.held_out import hold_out
+from icmass.training.names import is_network
 
 SCORED_SHARE = 0.1
 """Fraction of the halos that the model is scored on and never sees."""
@@ -48,6 +50,7 @@ def train_model(
     max_epochs: int | None = None,
     progress: Callable[[Any], None] | None = None,
     command: str | None = None,
+    stream: bool = False,
 ) -> TrainedModel:
     """Train an estimator on surveys, score it on a tenth of their halos, and save it.
 
@@ -72,6 +75,9 @@ def train_model(
         Called with an `Epoch` after every epoch of a network.
     command : str, optional
         The command line, kept with the scores.
+    stream : bool
+        Read the clusters from the stores as a network needs them, as is done anyway where they
+        take more memory than `icmass.training.streaming.IN_MEMORY_BYTES`.
 
     Raises
     ------
@@ -80,8 +86,7 @@ def train_model(
     """
     out = Path(out)
     check_new(out)
-    survey = join_surveys([open_survey(path) for path in surveys])
-    train, test = hold_out(read_halos(survey), SCORED_SHARE, seed)
+    opened = [open_survey(path) for path in surveys]
     estimator = make_estimator(
         model,
         seed=seed,
@@ -90,22 +95,83 @@ def train_model(
         max_epochs=max_epochs,
         progress=progress,
     )
-    estimator.fit(survey, train)
-    prediction = estimator.predict(survey, test)
+    if stream and not estimator.info.is_differentiable:
+        raise InputError("only networks read as they train", field="--stream", hint="leave it out")
+    if is_network(model) and (stream or _is_large(opened, estimator)):
+        from icmass.benchmarking.train_streams import fit_stream  # torch
+
+        check_alike(opened)
+        scored = fit_stream(opened, estimator, seed)
+    else:
+        survey = join_surveys(opened)
+        train, test = hold_out(read_halos(survey), SCORED_SHARE, seed)
+        estimator.fit(survey, train)
+        scored = Scored(survey, len(train), survey, test, estimator.predict(survey, test))
     estimator.save(out)
-    results = ModelResults(
-        survey=about_survey(survey, ", ".join(Path(path).name for path in surveys)),
-        n_train=len(train),
-        estimators=[_score(estimator, survey, test, prediction, seed)],
+    names = ", ".join(Path(path).name for path in surveys)
+    facts = about_survey(scored.about, names)
+    results = scored_results(estimator, scored, facts, seed, device, command)
+    write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+    if work is not None:
+        shutil.rmtree(Path(work) / "checkpoint", ignore_errors=True)
+    return TrainedModel(out, results)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an estimator predicts of clusters that it was not trained on.
+
+    Attributes
+    ----------
+    about : Dataset
+        The survey, or its scalars.
+    n_train : int
+        Clusters that it was trained on.
+    survey, index : Dataset, ndarray of int
+        What the clusters are that were predicted: a survey, or scalars of one, and rows of it.
+    prediction : Prediction
+    """
+
+    about: xr.Dataset
+    n_train: int
+    survey: xr.Dataset
+    index: np.ndarray
+    prediction: Prediction
+
+
+def scored_results(
+    estimator: Estimator,
+    scored: Scored,
+    facts: SurveyFacts,
+    seed: int,
+    device: str,
+    command: str | None,
+) -> dict[str, Any]:
+    """Return the document that lies beside a saved model."""
+    row = _score(estimator, scored.survey, scored.index, scored.prediction, seed)
+    return ModelResults(
+        survey=facts,
+        n_train=scored.n_train,
+        estimators=[row],
         seed=seed,
         machine=machine(device),
         command=command,
         versions=versions(),
     ).as_json()
-    write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
-    if work is not None:
-        shutil.rmtree(Path(work) / "checkpoint", ignore_errors=True)
-    return TrainedModel(out, results)
+
+
+def _is_large(surveys: Sequence[xr.Dataset], estimator: Any) -> bool:
+    """Whether surveys take more memory than what is trained on in memory."""
+    from icmass.training.streaming import IN_MEMORY_BYTES, cluster_bytes  # torch
+
+    needed = 0
+    options = estimator.read_options(all("coverage" in survey for survey in surveys))
+    for survey in surveys:
+        each = cluster_bytes(survey, options)
+        if len(surveys) > 1:  # joined, they are in memory besides
+            each += survey["maps"].nbytes // survey.sizes["cluster"]
+        needed += survey.sizes["cluster"] * each
+    return needed > IN_MEMORY_BYTES
 
 
 def check_new(out: Path) -> None:
@@ -125,12 +191,7 @@ def join_surveys(surveys: Sequence[xr.Dataset]) -> xr.Dataset:
     first = surveys[0]
     if len(surveys) == 1:
         return first
-    for i, other in enumerate(surveys[1:], start=2):
-        for name in ("band", "component", "x", "y"):
-            if not np.array_equal(first[name].values, other[name].values):
-                raise InputError(f"differs in survey {i}", field=f"coordinate {name}")
-        if other.attrs.get("cosmology") != first.attrs.get("cosmology"):
-            raise InputError(f"differs in survey {i}", field="attribute cosmology")
+    check_alike(surveys)
     shared = set.intersection(*({str(v) for v in s.data_vars} for s in surveys))
     kept = [
         name
@@ -144,22 +205,15 @@ def join_surveys(surveys: Sequence[xr.Dataset]) -> xr.Dataset:
     return xr.concat(parts, "cluster", combine_attrs="override")
 
 
-def hold_out(halo_id: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split clusters by halo: return the indices to train on, and those of a share of the halos.
-
-    Examples
-    --------
-    >>> train, test = hold_out(np.array([7, 7, 8, 9]), 0.3, seed=0)
-    >>> len(train) + len(test), set(train) & set(test)
-    (4, set())
-    """
-    halos = np.unique(halo_id)
-    n = max(round(share * len(halos)), 1)
-    if len(halos) < 2:
-        raise InputError("one halo only", field="surveys", hint="train on more halos")
-    chosen = np.random.default_rng([seed, 5]).permutation(halos)[:n]
-    test = np.isin(halo_id, chosen)
-    return np.flatnonzero(~test), np.flatnonzero(test)
+def check_alike(surveys: Sequence[xr.Dataset]) -> None:
+    """Refuse surveys whose bands, maps or cosmology differ."""
+    first = surveys[0]
+    for i, other in enumerate(surveys[1:], start=2):
+        for name in ("band", "component", "x", "y"):
+            if not np.array_equal(first[name].values, other[name].values):
+                raise InputError(f"differs in survey {i}", field=f"coordinate {name}")
+        if other.attrs.get("cosmology") != first.attrs.get("cosmology"):
+            raise InputError(f"differs in survey {i}", field="attribute cosmology")
 
 
 def _score(

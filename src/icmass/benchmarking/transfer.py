@@ -20,7 +20,6 @@ import xarray as xr
 from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import bootstrap_errors, rms_error, score
-from icmass.benchmarking.train_model import hold_out
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
 from icmass.estimators.registry import make_estimator
@@ -30,6 +29,7 @@ from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.document import finite
 from icmass.run.folder import survey_digest
 from icmass.run.layout import MODEL_CONFIG, TRANSFER, RunLayout
+from icmass.training.held_out import hold_out
 
 SAVED = "saved"
 """What stands in place of a training survey for a model that came fitted."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import numpy as np
 import typer
 from typer.core import TyperCommand
@@ -214,3 +216,18 @@ EVENT_OPTIONS = (
 def event_options(given: dict[str, Any]) -> dict[str, Any]:
     """Return what of a command's parameters says how event files are read."""
     return {name: given[name] for name in EVENT_OPTIONS}
+
+
+class Count(click.IntRange):
+    """A whole number of things, which may be written as ``1e6``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        if isinstance(value, str) and re.fullmatch(r"[0-9.]+[eE]\+?[0-9]{1,2}", value):
+            try:
+                number = Decimal(value)
+            except InvalidOperation:
+                return super().convert(value, param, ctx)
+            if number == number.to_integral_value():
+                value = int(number)
+        return super().convert(value, param, ctx)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icmass.cli import options
 from icmass.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ def train(
     ] = "icm-3band",
     n: Annotated[
         int | None,
-        typer.Option("--n", min=20, help="Simulate so many clusters; the survey is not kept."),
+        typer.Option(
+            "--n",
+            click_type=options.Count(min=20),
+            help="Simulate so many clusters (1e6 as well); the survey is not kept.",
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="With --n: preset of the survey, default erosita.")
@@ -50,6 +55,31 @@ def train(
         int | None, typer.Option(min=1, help="Train a network for at most this many epochs.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Read clusters as they are trained on, as with more than 4 GiB of them.",
+        ),
+    ] = False,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online", help="With --n: train while simulating, store nothing; so above 200,000."
+        ),
+    ] = False,
+    reuse: Annotated[
+        int,
+        typer.Option(metavar="K", min=1, help="With --online: train on each cluster K times."),
+    ] = 1,
+    physics: Annotated[
+        str | None,
+        typer.Option(metavar="prior", help="With --n: physics of each universe drawn of ranges."),
+    ] = None,
+    universes: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="With --physics prior: clusters are of K universes."),
+    ] = None,
 ) -> None:
     """Train one model on whole surveys and save it for `icmass predict MODEL`.
 
@@ -72,6 +102,11 @@ def train(
             device=device,
             max_epochs=max_epochs,
             resume=resume,
+            stream=stream,
+            online=online,
+            reuse=reuse,
+            physics=physics,
+            universes=universes,
             progress=report,
             epochs=_epoch_lines(),
             command=shlex.join(["icmass", *sys.argv[1:]]),

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -41,13 +41,14 @@ from icmass.training.devices import (
     multiplies_bf16,
     seeded,
 )
+from icmass.training.held_out import held_out, training_masses
 from icmass.training.model_specs import MODEL_SPECS
 from icmass.training.names import parse_network
 from icmass.training.sample import Sample, binned_pixels, read_sample
+from icmass.training.sources import Clusters, InMemory, Source
+from icmass.training.streaming import IN_MEMORY_BYTES, StoredClusters, cluster_bytes
 from icmass.training.trainer import Epoch, Progress, Trainer, apply_network
 
-_VALIDATION = 0.1  # fraction of the training clusters held out (Ho et al. 2023)
-_FEWEST = 10  # training clusters
 _BATCH = 128  # clusters predicted at once
 _DESCRIBED = 2000  # training clusters that the domain is learned from, at most
 
@@ -119,28 +120,66 @@ class NetworkEstimator:
         )
 
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
-        """Train on the clusters `train` alone; a tenth of them, by halo, is held out to stop."""
+        """Train on the clusters `train` alone; a tenth of them, by halo, is held out to stop.
+
+        Clusters that take more than `IN_MEMORY_BYTES` are read from the store as they are needed.
+        """
         train = np.asarray(train)
-        lnm = _training_masses(survey, train)
+        lnm = training_masses(survey, train)
         coverage = self.design.sees_coverage and "coverage" in survey
-        sample = self._read(survey, train, coverage, with_parts=self._augmentation.needs_parts)
+        options = self.read_options(coverage)
+        if len(train) * cluster_bytes(survey, options) > IN_MEMORY_BYTES:
+            self.fit_clusters(StoredClusters([survey], [np.sort(train)], options, self.seed))
+            return
+        sample = read_sample(survey, train, **options)
         encoding = self.design.encoding.fit(sample, lnm)
-        held = _held_out(survey, train, self.seed)
-        self.config = self._describe(survey, train, lnm, encoding, int(held.sum()))
-        self.inputs = self.design.reads(coverage)
-        target = torch.from_numpy((lnm - encoding.lnm_zero) / encoding.lnm_scale).float()
+        held = held_out(survey, train, self.seed)
+        self._describe(survey, train, lnm, encoding, int(held.sum()), coverage)
+        target = self._target(lnm)
         fitting, kept = (torch.from_numpy(np.flatnonzero(part)) for part in (~held, held))
         parts = (sample.take(fitting), target[fitting]), (sample.take(kept), target[kept])
+        self._fit_members(InMemory(*parts[0]), parts[1])
+        self._calibrate(parts[0][0], parts[1][0], lnm[held])
+
+    def fit_clusters(self, clusters: Clusters) -> None:
+        """Train on clusters that are not all in memory; all else is fitted on some of them."""
+        sample, lnm = clusters.fitting
+        validation, lnm_held = clusters.validation
+        self.training_config = clusters.adapted(self.training_config)
+        table, encoding = clusters.table, self.design.encoding.fit(sample, lnm)
+        every, coverage = np.arange(table.sizes["cluster"]), sample.coverage is not None
+        lnm = training_masses(table, every)
+        self._describe(table, every, lnm, encoding, clusters.n_held, coverage)
+        self.config = self._configured().model_copy(update={"n_train": clusters.n_train})
+        self._fit_members(clusters.source(self._target), (validation, self._target(lnm_held)))
+        self._calibrate(sample, validation, lnm_held)
+
+    def read_options(self, coverage: bool, *, fitting: bool = True) -> dict[str, Any]:
+        """Return the keywords of `read_sample`, for clusters to fit on or only to predict."""
+        return {
+            "sum_bands": self.design.sum_bands,
+            "max_pixels": self.design.max_pixels,
+            "coverage_channel": coverage,
+            "with_galaxies": self.design.sees_galaxies,
+            "with_nh": self.design.sees_nh,
+            "with_parts": fitting and self._augmentation.needs_parts,
+        }
+
+    def _target(self, lnm: np.ndarray) -> torch.Tensor:
+        """Return what the network is to give for ln M500c."""
+        encoding = self._configured().encoding
+        return torch.from_numpy((lnm - encoding.lnm_zero) / encoding.lnm_scale).float()
+
+    def _fit_members(self, train: Source, validation: tuple[Sample, torch.Tensor]) -> None:
         self.networks, self.history = [], []
         for member in range(self.n_members):
-            self._fit_member(member, _channels(sample), *parts)
-        self._calibrate(parts[0][0], parts[1][0], lnm[held])
+            self._fit_member(member, _channels(validation[0]), train, validation)
 
     def _fit_member(
         self,
         member: int,
         n_channels: int,
-        train: tuple[Sample, torch.Tensor],
+        train: Source,
         validation: tuple[Sample, torch.Tensor],
     ) -> None:
         config = self._configured()
@@ -186,7 +225,11 @@ class NetworkEstimator:
         config = self._fitted()
         index = np.asarray(index)
         check_fits(survey, index, config)
-        sample = self._read(survey, index, config.coverage_channel)
+        options = self.read_options(config.coverage_channel, fitting=False)
+        return self.predict_sample(read_sample(survey, index, **options))
+
+    def predict_sample(self, sample: Sample) -> Prediction:
+        """Predict clusters in memory, read with `read_options`."""
         outputs = self._outputs(sample)
         prediction = self._prediction(outputs)
         if self.ood_detector is None:
@@ -304,20 +347,6 @@ class NetworkEstimator:
             raise InputError("not fitted", field=self.name, hint="fit it, or load a saved one")
         return self._configured()
 
-    def _read(
-        self, survey: xr.Dataset, index: np.ndarray, coverage: bool, with_parts: bool = False
-    ) -> Sample:
-        return read_sample(
-            survey,
-            index,
-            sum_bands=self.design.sum_bands,
-            max_pixels=self.design.max_pixels,
-            coverage_channel=coverage,
-            with_galaxies=self.design.sees_galaxies,
-            with_nh=self.design.sees_nh,
-            with_parts=with_parts,
-        )
-
     def _describe(
         self,
         survey: xr.Dataset,
@@ -325,7 +354,8 @@ class NetworkEstimator:
         lnm: np.ndarray,
         encoding: Encoding,
         n_held: int,
-    ) -> NetworkConfig:
+        coverage: bool,
+    ) -> None:
         mass_prior = None
         if self.design.has_posterior:
             mass_prior = TrainingPrior.fit(lnm, survey["redshift"].isel(cluster=train).values)
@@ -335,13 +365,14 @@ class NetworkEstimator:
             return float(values.min()), float(values.max())
 
         packages = ("icmass", "torch", "accelerate", "numpy")
-        return NetworkConfig(
+        self.inputs = self.design.reads(coverage)
+        self.config = NetworkConfig(
             name=self.name,
             seed=self.seed,
             bands=[str(band) for band in survey["band"].values],
             n_pixels=binned_pixels(survey.sizes["x"], self.design.max_pixels),
             half_width_mpc_h=half_width_mpc_h(survey),
-            coverage_channel=self.design.sees_coverage and "coverage" in survey,
+            coverage_channel=coverage,
             encoding=encoding,
             redshift_range=extent("redshift"),
             exposure_range_s=extent("exposure"),
@@ -358,29 +389,3 @@ class NetworkEstimator:
 
 def _channels(sample: Sample) -> int:
     return sample.counts.shape[1] + (sample.coverage is not None)
-
-
-def _training_masses(survey: xr.Dataset, train: np.ndarray) -> np.ndarray:
-    """Return ln M500c of the training clusters, once it is sure that there are some."""
-    if "m500c" not in survey:
-        raise InputError("is missing", field="variable m500c", hint="train on a simulated survey")
-    if len(train) < _FEWEST:
-        raise InputError(f"{len(train)} clusters", field="train", hint=f"give {_FEWEST} or more")
-    lnm = np.log(survey["m500c"].isel(cluster=train).values)
-    if not np.isfinite(lnm).all() or np.ptp(lnm) == 0:
-        raise InputError("not finite and different", field="variable m500c")
-    result: np.ndarray = lnm
-    return result
-
-
-def _held_out(survey: xr.Dataset, train: np.ndarray, seed: int) -> np.ndarray:
-    """Choose about a tenth of the clusters, whole halos, for validation; bool, shape (n,)."""
-    halo = np.arange(len(train))
-    if "halo_id" in survey:
-        _, halo = np.unique(survey["halo_id"].isel(cluster=train).values, return_inverse=True)
-    order = np.random.default_rng([seed, 2]).permutation(halo.max() + 1)
-    n_before = np.cumsum(np.bincount(halo)[order]) - np.bincount(halo)[order]
-    held = np.isin(halo, order[n_before < _VALIDATION * len(train)])
-    if held.all():
-        raise InputError("one halo only", field="variable halo_id", hint="train on more halos")
-    return held

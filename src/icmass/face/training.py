@@ -17,8 +17,11 @@ from icmass.io.fits_images import Band, parse_bands
 from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
 from icmass.survey.write import Progress, simulate_survey
+from icmass.training.names import is_network
 
 PRESET = "erosita"
+ONLINE_ABOVE = 200_000
+"""Clusters of which a survey is not worth storing for one training: some 10 kB each, 2 GB."""
 Surveys = str | Path | xr.Dataset | Sequence[str | Path | xr.Dataset]
 
 
@@ -37,6 +40,11 @@ def train(
     device: str = "auto",
     max_epochs: int | None = None,
     resume: bool = False,
+    stream: bool = False,
+    online: bool = False,
+    reuse: int = 1,
+    physics: str | None = None,
+    universes: int | None = None,
     progress: Progress | None = None,
     epochs: Callable[[Any], None] | None = None,
     command: str | None = None,
@@ -68,6 +76,16 @@ def train(
         Train a network for at most this many epochs.
     resume : bool
         Go on with a killed run.
+    stream : bool
+        Read the clusters from the surveys as they are trained on, as is done anyway with more
+        than fit in 4 GiB; for networks.
+    online : bool
+        With `n`: train while the clusters are simulated, and store none; for networks. So it is
+        with more than 200,000 clusters.
+    reuse : int
+        With `online`: how often each cluster is trained on.
+    physics, universes
+        With `n`: ``"prior"`` draws the physics of so many universes of ranges.
     progress, epochs : callable, optional
         Called with the number of clusters simulated and in all; with every epoch of a network.
     command : str, optional
@@ -86,13 +104,37 @@ def train(
     out = Path(out)
     check_new(out)
     make_estimator(model)  # a wrong name is refused before the survey is made
-    config = _configured(n, preset, bands, assignments, variants)
+    simulated = {"preset": preset, "bands": bands, "set": assignments, "variant": variants}
+    simulated |= {"physics": physics, "universes": universes, "online": online}
+    simulated["reuse"] = reuse if reuse != 1 else None
+    config = _configured(n, simulated)
     given = [surveys] if isinstance(surveys, str | Path | xr.Dataset) else list(surveys)
     if bool(given) == (config is not None):
         raise InputError("give surveys, or --n to simulate one", field="surveys")
     work = out.with_name(out.name + ".partial")
     if work.exists() and not resume:
         raise InputError("is unfinished", file=work, hint="go on with --resume, or delete it")
+    if n is not None and config is not None:
+        online = _is_online(n, model, online=online, reuse=reuse, max_epochs=max_epochs)
+    if online and config is not None and n is not None:
+        from icmass.benchmarking.train_streams import train_online  # torch
+
+        done = train_online(
+            config,
+            n,
+            model,
+            out,
+            work=work,
+            reuse=reuse,
+            workers=workers,
+            seed=seed,
+            device=device,
+            progress=progress,
+            epochs=epochs,
+            command=command,
+        )
+        shutil.rmtree(work, ignore_errors=True)
+        return done
     stores = [store_of(survey) for survey in given]
     if config is not None and n is not None:
         store = work / "survey.zarr"
@@ -116,29 +158,44 @@ def train(
         max_epochs=max_epochs,
         progress=epochs,
         command=command,
+        stream=stream,
     )
     shutil.rmtree(work, ignore_errors=True)
     return done
 
 
-def _configured(
-    n: int | None,
-    preset: str | None,
-    bands: str | Sequence[Band] | None,
-    assignments: Sequence[str],
-    variants: Sequence[str],
-) -> SurveyConfig | None:
+def _is_online(n: int, model: str, *, online: bool, reuse: int, max_epochs: int | None) -> bool:
+    """Return whether to train while simulating."""
+    if online and not is_network(model):
+        raise InputError("only networks train online", field="--online", hint="leave it out")
+    if reuse < 1:
+        raise InputError(str(reuse), field="--reuse", hint="give 1 or more")
+    online = online or (n > ONLINE_ABOVE and is_network(model))
+    if reuse > 1 and not online:
+        raise InputError("goes with --online", field="--reuse", hint="leave it out")
+    if online and max_epochs is not None:
+        hint = "--n and --reuse say for how long"
+        raise InputError("does not go with --online", field="--max-epochs", hint=hint)
+    return online
+
+
+def _configured(n: int | None, simulated: dict[str, Any]) -> SurveyConfig | None:
     """Return the configuration of the survey to simulate, None without `n`."""
     if n is None:
-        given = {
-            "--preset": preset, "--bands": bands, "--set": assignments, "--variant": variants
-        }  # fmt: skip
-        if wrong := [name for name, value in given.items() if value]:
+        if wrong := [f"--{name}" for name, value in simulated.items() if value]:
             why = "goes with --n, which simulates a survey"
             raise InputError(why, field=", ".join(wrong), hint="leave it out")
         return None
+    assignments, bands = simulated["set"], simulated["bands"]
     if bands is not None:
         pairs = parse_bands(bands, field="--bands") if isinstance(bands, str) else bands
         edges = ",".join(f"[{lo:g},{hi:g}]" for lo, hi in pairs)
         assignments = [f"observe.bands=[{edges}]", *assignments]
-    return resolve_config(preset or PRESET, None, tuple(assignments), tuple(variants))
+    return resolve_config(
+        simulated["preset"] or PRESET,
+        None,
+        tuple(assignments),
+        tuple(simulated["variant"]),
+        physics=simulated["physics"],
+        universes=simulated["universes"],
+    )

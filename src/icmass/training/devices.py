@@ -193,6 +193,12 @@ class Processes:
         result: torch.Tensor = self.accelerator.reduce(tensor, "sum")
         return result
 
+    def count(self, here: int) -> int:
+        """Return the sum over processes of a number of clusters."""
+        if self.number == 1:
+            return here
+        return round(float(self.sum(torch.tensor(float(here), device=self.accelerator.device))))
+
     def any_rank(self, here: bool) -> bool:
         """Whether something is so in any process."""
         if self.number == 1:

@@ -268,7 +268,11 @@ def _galaxies(survey: xr.Dataset, index: np.ndarray) -> torch.Tensor:
             raise InputError("is missing", field=f"variable {name}", hint=hint)
     offset = survey["galaxy_offset"].values
     start, number = offset[index], np.diff(offset)[index]
-    points = np.stack([survey[f"galaxy_{axis}"].values for axis in "xyv"], 1).astype("f4")
+    first, last = int(start.min(initial=offset[-1])), int((start + number).max(initial=0))
+    near = slice(first, max(first, last))
+    columns = [survey[f"galaxy_{axis}"].isel(galaxy=near).values for axis in "xyv"]
+    points = np.stack(columns, 1).astype("f4")
+    start = start - first
     points[:, :2] /= half_width_mpc_h(survey)
     padded = np.full((len(index), number.max(initial=0), 3), np.nan, "f4")
     held = np.arange(padded.shape[1]) < number[:, None]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
-from icmass.training.augmentations import AUGMENTATIONS
+from icmass.training.augmentations import AUGMENTATIONS, Plan
 from icmass.training.checkpoint import Checkpoint, fingerprint
 from icmass.training.config import TrainingConfig
 from icmass.training.devices import (
@@ -27,8 +28,11 @@ from icmass.training.devices import (
 from icmass.training.losses import LOSSES
 from icmass.training.sample import Sample, dihedral
 from icmass.training.schedules import SCHEDULES
+from icmass.training.sources import InMemory, Source
 
 Encode = Callable[[Sample], tuple[torch.Tensor, torch.Tensor]]
+Drawn = Callable[[torch.Tensor], Sample]
+"""Takes rows of a buffer to its clusters as they are trained on."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,12 @@ def apply_network(
     return retry_on_oom(outputs, max(min(size, len(sample)), 1))[0]
 
 
+def _undrawn(rows: torch.Tensor) -> Sample:
+    raise ValueError("a process without clusters draws none")
+
+
 class Trainer:
-    """Trains one network on clusters in memory.
+    """Trains one network on clusters in memory, or on those of any other `Source`.
 
     Every epoch draws its order and its symmetries from (seed, epoch), so a run that was killed
     and goes on from its checkpoint ends with the weights of one that was not. Where several
@@ -156,29 +164,31 @@ class Trainer:
         return self.network if self.average is None else self.average.module
 
     def run(
-        self, train: tuple[Sample, torch.Tensor], validation: tuple[Sample, torch.Tensor]
+        self, train: Source | tuple[Sample, torch.Tensor], validation: tuple[Sample, torch.Tensor]
     ) -> list[Epoch]:
         """Train until the epochs or the patience are used up, then restore the best weights.
 
         Parameters
         ----------
         train, validation : (Sample, Tensor of shape (n,))
-            Clusters, and the targets of the network.
+            Clusters, and the targets of the network; to train on, any `Source` of them.
         """
         device, together = self.accelerator.device, self.processes
-        digest = self._fingerprint(*train, *validation)
+        source = train if isinstance(train, Source) else InMemory(*train)
+        digest = self._fingerprint(source, *validation)
         self._resume(digest)
         together.check_alike(digest, len(self.history))
         rows = together.share(torch.arange(len(validation[0])))
         mine = validation[0].take(rows), validation[1][rows]
-        held = [(sample.to(device), target.to(device)) for sample, target in (train, mine)]
+        held = mine[0].to(device), mine[1].to(device)
+        source.start(together, device, self.training_config.batch_size)
         own_seed = () if together.rank == 0 else (4, together.rank)
-        n_epochs = self.training_config.epochs(len(train[0]))
+        n_epochs = source.epochs(self.training_config)
         while not self._finished(n_epochs):
             start, epoch = time.perf_counter(), len(self.history)
             with seeded(self.seed, epoch, *own_seed):
-                train_loss = self._train_epoch(*held[0], epoch)
-            loss = self._validation_loss(*held[1])
+                train_loss = self._train_epoch(source, epoch)
+            loss = self._validation_loss(*held)
             best = loss < min((e.validation_loss for e in self.history), default=math.inf)
             if best or not self.best:
                 self.best = {k: v.clone() for k, v in self.eval_model.state_dict().items()}
@@ -210,32 +220,50 @@ class Trainer:
         stopped = patience is not None and n - last_best >= patience
         return n >= n_epochs or stopped
 
-    def _train_epoch(self, sample: Sample, target: torch.Tensor, epoch: int) -> float:
-        training_config, device = self.training_config, target.device
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, 1))
-        order = torch.randperm(len(sample), generator=generator)
-        plan = [part.to(device) for part in self.augmentation.draw(sample, generator)]
-        batches = order.to(device).split(training_config.batch_size)
-        total = torch.zeros((), device=device)
-
-        def drawn(rows: torch.Tensor) -> Sample:
-            return self.augmentation.apply(sample, rows, plan)
-
+    def _train_epoch(self, source: Source, epoch: int) -> float:
+        training_config, device = self.training_config, self.accelerator.device
+        total, n_seen = torch.zeros((), device=device), 0
         self.wrapped.train()
-        n_steps = training_config.epochs(len(sample)) * len(batches)
-        for step, index in enumerate(batches, start=epoch * len(batches)):
+        first = epoch * source.steps(training_config)
+        n_steps = source.epochs(training_config) * source.steps(training_config)
+        for step, (drawn, target, own, n) in enumerate(self._batches(source, epoch), start=first):
             for group in self.optimizer.param_groups:
-                group["lr"] = training_config.learning_rate * self.schedule(step, n_steps)
-            total += self._step(drawn, target, index)
+                rate = self.schedule(min(step, n_steps - 1), n_steps)
+                group["lr"] = training_config.learning_rate * rate
+            total += self._step(drawn, target, own, n)
+            n_seen += n
             if self.average is not None:
                 self.average.update_parameters(self.network)
-        return float(self.processes.sum(total)) / len(sample)
+        return float(self.processes.sum(total)) / max(n_seen, 1)
 
-    def _step(
-        self, drawn: Callable[[torch.Tensor], Sample], target: torch.Tensor, index: torch.Tensor
-    ) -> torch.Tensor:
-        """Make one step on the clusters of all processes; the summed loss of this one's."""
-        own = self.processes.share(index)
+    def _batches(
+        self, source: Source, epoch: int
+    ) -> Iterator[tuple[Drawn, torch.Tensor, torch.Tensor, int]]:
+        """Yield the steps: clusters and targets, rows of this process, clusters of all."""
+        together, device = self.processes, self.accelerator.device
+        size = self.training_config.batch_size
+        size = together.largest_share(size) if source.is_sharded else size
+        for i, (sample, target) in enumerate(source.buffers(epoch)):
+            place = (i,) if i else ()
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, 1, *place))
+            order = torch.randperm(len(sample), generator=generator)
+            plan = [part.to(device) for part in self.augmentation.draw(sample, generator)]
+            drawn = partial(self._drawn, sample, plan)
+            for index in order.to(device).split(size):
+                if source.is_sharded:
+                    yield drawn, target, index, together.count(len(index))
+                else:
+                    yield drawn, target, together.share(index), len(index)
+        if source.is_sharded and together.number > 1:  # others may have some left
+            nothing = torch.arange(0, device=device)
+            while n := together.count(0):
+                yield _undrawn, nothing, nothing, n
+
+    def _drawn(self, sample: Sample, plan: Plan, rows: torch.Tensor) -> Sample:
+        return self.augmentation.apply(sample, rows, plan)
+
+    def _step(self, drawn: Drawn, target: torch.Tensor, own: torch.Tensor, n: int) -> torch.Tensor:
+        """Make one step on the `n` clusters of all processes; the summed loss of this one's."""
         restore = snapshot_state(self.network, target.device)
 
         def accumulated(size: int) -> torch.Tensor:
@@ -243,15 +271,15 @@ class Trainer:
             self.optimizer.zero_grad()
             total = torch.zeros((), device=target.device)
             for rows in own.split(size) if len(own) else ():
-                loss = self._add_gradient(drawn(rows), target[rows], len(rows) / len(index))
+                loss = self._add_gradient(drawn(rows), target[rows], len(rows) / n)
                 total += loss * len(rows)
             return total
 
-        most = min(self.microbatch_size, self.processes.largest_share(len(index)))
+        most = min(self.microbatch_size, self.processes.largest_share(n))
         total, size = retry_on_oom(accumulated, most, self.processes.any_rank)
         if size < most:
             self.microbatch_size = self.validated_at_once = size
-        self.processes.all_reduce_gradients(self.network, len(own) / len(index))
+        self.processes.all_reduce_gradients(self.network, len(own) / n)
         self.optimizer.step()
         return total
 
@@ -276,12 +304,11 @@ class Trainer:
             loss = loss + self.training_config.kernel_l2 * kernel_penalty(self.eval_model).detach()
         return float(loss)
 
-    def _fingerprint(self, *parts: Sample | torch.Tensor) -> str:
+    def _fingerprint(self, source: Source, sample: Sample, target: torch.Tensor) -> str:
         """Fingerprint of all that decides the weights: recipe, seed, data, starting weights."""
-        tensors: list[torch.Tensor] = list(self.network.state_dict().values())
-        for part in parts:
-            tensors += [part] if isinstance(part, torch.Tensor) else part.tensors()
-        return fingerprint([self.training_config.document(), self.seed], tensors)
+        said, tensors = source.fingerprint()
+        tensors = [*self.network.state_dict().values(), *tensors, *sample.tensors(), target]
+        return fingerprint([self.training_config.document(), self.seed, *said], tensors)
 
     def _resume(self, digest: str) -> None:
         found = None if self.checkpoint is None else self.checkpoint.restore(digest)

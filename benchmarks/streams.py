@@ -1,0 +1,190 @@
+"""Training on clusters read as they are needed, against all in memory: peak memory and speed.
+
+    python benchmarks/streams.py [--base 2000] [--sizes 10000 100000] [--json results/streams.json]
+
+A survey of `--base` clusters is simulated and its store linked to under many names until there are
+enough clusters. A process of its own reads what a network's preprocessing is fitted on, and trains
+for an epoch of `--steps` batches at most, on one thread; then it goes through a whole epoch without
+a network. In memory the sizes above `--most-in-memory` are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from icmass import __version__
+from icmass.survey.catalog import open_survey
+from icmass.survey.presets import resolve_config
+from icmass.survey.write import simulate_survey
+from icmass.training.augmentations import AUGMENTATIONS
+from icmass.training.config import TrainingConfig
+from icmass.training.devices import Processes
+from icmass.training.held_out import held_out
+from icmass.training.model_specs import MODEL_SPECS
+from icmass.training.sample import read_sample
+from icmass.training.sources import Buffer, InMemory, Source, concatenated
+from icmass.training.streaming import StoredClusters, scalar_table
+from icmass.training.trainer import Trainer
+
+
+class Beginning:
+    """The first clusters of a source's epochs, timed from the first buffer's coming."""
+
+    def __init__(self, source: Source, most: int) -> None:
+        self.source, self.most, self.is_sharded = source, most, source.is_sharded
+        self.n, self.seconds = 0, 0.0
+
+    def __len__(self) -> int:
+        return min(len(self.source), self.most)
+
+    def epochs(self, config: TrainingConfig) -> int:
+        return 1
+
+    def steps(self, config: TrainingConfig) -> int:
+        return -(-len(self) // config.batch_size)
+
+    def fingerprint(self) -> tuple[list[Any], list[torch.Tensor]]:
+        return [], []
+
+    def start(self, processes: Processes, device: torch.device, batch_size: int) -> None:
+        self.source.start(processes, device, batch_size)
+
+    def buffers(self, epoch: int) -> Iterator[Buffer]:
+        start = None
+        for sample, target in self.source.buffers(epoch):
+            start = start or time.perf_counter()
+            rows = torch.arange(min(len(target), self.most - self.n))
+            self.n += len(rows)
+            yield sample.take(rows) if len(rows) < len(target) else sample, target[rows]
+            self.seconds = time.perf_counter() - start
+            if self.n >= self.most:
+                return
+
+
+def measure(stores: list[Path], kind: str, model: str, steps: int) -> dict[str, Any]:
+    """Train in this process on clusters of stores, and say how fast and in how much memory."""
+    torch.set_num_threads(1)
+    design = MODEL_SPECS[model]
+    config = design.training_config
+    options: dict[str, Any] = {
+        "sum_bands": design.sum_bands,
+        "max_pixels": design.max_pixels,
+        "coverage_channel": False,
+        "with_nh": design.sees_nh,
+        "with_parts": AUGMENTATIONS[config.augmentation].needs_parts,
+    }
+    surveys = [open_survey(path) for path in stores]
+    index = [np.arange(survey.sizes["cluster"]) for survey in surveys]
+    start = time.perf_counter()
+
+    def target(lnm: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy((lnm - encoding.lnm_zero) / encoding.lnm_scale).float()
+
+    if kind == "stream":
+        clusters = StoredClusters(surveys, index, options, 1)
+        encoding = design.encoding.fit(*clusters.fitting)
+        source: Source = clusters.source(target)
+        validation = clusters.validation[0], target(clusters.validation[1])
+    else:  # as `NetworkEstimator.fit` does
+        table = scalar_table(surveys)
+        lnm = np.log(table["m500c"].values)
+        parts = [read_sample(s, i, **options) for s, i in zip(surveys, index, strict=True)]
+        sample = concatenated(parts)
+        del parts
+        encoding = design.encoding.fit(sample, lnm)
+        held = held_out(table, np.arange(len(lnm)), 1)
+        kept, fitted = (torch.from_numpy(np.flatnonzero(part)) for part in (held, ~held))
+        source = InMemory(sample.take(fitted), target(lnm[~held]))
+        validation = sample.take(kept), target(lnm[held])
+    found: dict[str, Any] = {"seconds_before_training": round(time.perf_counter() - start, 1)}
+    beginning = Beginning(source, steps * config.batch_size)
+    n_pixels, n_channels = validation[0].counts.shape[-1], validation[0].counts.shape[1]
+    network = design.network(n_pixels=n_pixels, n_channels=n_channels)
+    trainer = Trainer(network, encode=encoding.encode, training_config=config, seed=1, device="cpu")
+    trainer.run(beginning, validation)
+    found["trained_per_s"] = round(beginning.n / beginning.seconds)
+    found["clusters_trained"] = beginning.n
+    before, n = (time.perf_counter(), time.process_time()), 0
+    for buffer, _ in source.buffers(1):
+        n += len(buffer)
+    if kind == "stream":
+        found["read_per_s"] = round(n / (time.perf_counter() - before[0]))
+        found["read_per_s_of_processor"] = round(n / (time.process_time() - before[1]))
+    found["epoch"] = n
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found | {"peak_mib": round(peak)}
+
+
+def stores_of(base: Path, n: int, folder: Path) -> list[Path]:
+    """Return as many links to the store as have `n` clusters together."""
+    made = [folder / f"{k:04d}.zarr" for k in range(-(-n // open_survey(base).sizes["cluster"]))]
+    for path in made:
+        path.unlink(missing_ok=True)
+        path.symlink_to(base.resolve())
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", type=int, default=2000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--most-in-memory", type=int, default=10_000)
+    parser.add_argument("--model", default="icm-3band")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--work", type=Path, help="folder of the stores, kept")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", nargs=2, metavar=("KIND", "N"), help="one, in this process")
+    given = parser.parse_args()
+    folder = given.work or Path(tempfile.mkdtemp())
+    folder.mkdir(exist_ok=True, parents=True)
+    base = folder / f"base-{given.base}.zarr"
+    if given.one:
+        kind, n = given.one
+        found = measure(stores_of(base, int(n), folder), kind, given.model, given.steps)
+        print(json.dumps(found))
+        return
+    rows = []
+    try:
+        config = resolve_config("erosita")
+        simulate_survey(config, n_clusters=given.base, seed=11, out=base, resume=True)
+        for n in given.sizes:
+            for kind in ("memory", "stream") if n <= given.most_in_memory else ("stream",):
+                command = [sys.executable, __file__, "--one", kind, str(n), "--work", str(folder)]
+                command += ["--base", str(given.base), "--model", given.model]
+                command += ["--steps", str(given.steps)]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                rows.append({"kind": kind, "n": n, **json.loads(done.stdout)})
+                print(json.dumps(rows[-1]), flush=True)
+    finally:
+        if given.work is None:
+            shutil.rmtree(folder)
+    about = {
+        "model": given.model,
+        "torch_threads": 1,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores that did other work too",
+        "load": round(os.getloadavg()[0], 1),
+        "torch": torch.__version__,
+        "version": __version__,
+        "rows": rows,
+    }
+    if given.json is not None:
+        given.json.write_text(json.dumps(about, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
