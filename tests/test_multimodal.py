@@ -105,6 +105,31 @@ def test_cubes_are_those_of_phase_space(survey: xr.Dataset) -> None:
     assert not empty.any()
 
 
+def test_kept_cubes_are_those_made_anew(survey: xr.Dataset) -> None:
+    sample = read(survey, TRAIN)
+    encoding = MultimodalEncoding.fit(sample, lnm(survey, TRAIN))
+    kept = encoding.prepared(sample, 12 * 2**20)
+    assert kept.cubes is not None and encoding.prepared(sample, 12 * 2**20 - 1).cubes is None
+    some = torch.tensor([7, 2])
+    for anew, held in zip(
+        encoding.encode(sample.take(some)), encoding.encode(kept.take(some)), strict=True
+    ):
+        assert torch.equal(anew, held)
+    assert kept.d4_transform(3).cubes is None  # they would have to turn too
+    assert len(kept.tensors()) == len(sample.tensors())  # checkpoints of before go on
+
+
+def test_training_with_kept_cubes_is_that_without(
+    survey: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, anew = estimator(), estimator()
+    kept.fit(survey, TRAIN)
+    monkeypatch.setattr("icmass.estimators.network._KEPT_SHARE", 0.0)
+    anew.fit(survey, TRAIN)
+    assert kept.history[0].train_loss == anew.history[0].train_loss
+    np.testing.assert_array_equal(kept.predict(survey, TEST).mean, anew.predict(survey, TEST).mean)
+
+
 def test_galaxies_turn_with_the_maps(survey: xr.Dataset) -> None:
     sample = read(survey, np.array([2]))
     for k in range(8):

@@ -572,3 +572,17 @@ def test_the_registry_knows_the_names(toy_survey: xr.Dataset) -> None:
     assert make_estimator("T+M_gas").kind == "ideal"
     with pytest.raises(InputError, match="icm-9band"):
         make_estimator("icm-9band")
+
+
+def test_training_stops_when_time_is_up_and_keeps_the_best_epoch() -> None:
+    survey = beta_model_survey(n=60, n_pixels=32, seed=8)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(len(asked))
+        return len(asked) == 3
+
+    estimator = NetworkEstimator("icm-1band", device="cpu", max_epochs=9, stop=stop)
+    estimator.fit(survey, np.arange(50))
+    assert len(estimator.history) == 3
+    assert np.isfinite(estimator.predict(survey, np.arange(50, 60)).mean).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,7 @@ from icmass.training.checkpoint import strip_prefix
 from icmass.training.devices import (
     Processes,
     derive_seed,
+    free_bytes,
     make_accelerator,
     multiplies_bf16,
     seeded,
@@ -50,6 +52,7 @@ from icmass.training.streaming import IN_MEMORY_BYTES, StoredClusters, cluster_b
 from icmass.training.trainer import Epoch, Progress, Trainer, apply_network
 
 _BATCH = 128  # clusters predicted at once
+_KEPT_SHARE = 0.4  # of the free memory, for what is kept of clusters from epoch to epoch
 _DESCRIBED = 2000  # training clusters that the domain is learned from, at most
 
 
@@ -71,6 +74,8 @@ class NetworkEstimator:
         Instead of the design's.
     progress : callable, optional
         Called with an `Epoch` after every epoch.
+    stop : callable, optional
+        Asked before every epoch but the first whether time is up; the best epoch so far is kept.
     """
 
     kind: Kind = "network"
@@ -84,7 +89,9 @@ class NetworkEstimator:
         checkpoint: str | Path | None = None,
         max_epochs: int | None = None,
         progress: Progress | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> None:
+        self.stop = stop
         self.name, self.seed, self.device, self.progress = name, seed, device, progress
         base, self.n_members = parse_network(name)
         self.design = MODEL_SPECS[base]
@@ -136,10 +143,13 @@ class NetworkEstimator:
         held = held_out(survey, train, self.seed)
         self._describe(survey, train, lnm, encoding, int(held.sum()), coverage)
         target = self._target(lnm)
-        fitting, kept = (torch.from_numpy(np.flatnonzero(part)) for part in (~held, held))
-        parts = (sample.take(fitting), target[fitting]), (sample.take(kept), target[kept])
-        self._fit_members(InMemory(*parts[0]), parts[1])
-        self._calibrate(parts[0][0], parts[1][0], lnm[held])
+        room = int(_KEPT_SHARE * free_bytes(make_accelerator(self.device).device))
+        fitting, validation = (
+            (encoding.prepared(sample.take(rows), room), target[rows])
+            for rows in (torch.from_numpy(np.flatnonzero(part)) for part in (~held, held))
+        )
+        self._fit_members(InMemory(*fitting), validation)
+        self._calibrate(fitting[0], validation[0], lnm[held])
 
     def fit_clusters(self, clusters: Clusters) -> None:
         """Train on clusters that are not all in memory; all else is fitted on some of them."""
@@ -173,7 +183,7 @@ class NetworkEstimator:
     def _fit_members(self, train: Source, validation: tuple[Sample, torch.Tensor]) -> None:
         self.networks, self.history = [], []
         for member in range(self.n_members):
-            self._fit_member(member, _channels(validation[0]), train, validation)
+            self._fit_member(member, validation[0].n_channels, train, validation)
 
     def _fit_member(
         self,
@@ -197,6 +207,7 @@ class NetworkEstimator:
             device=self.device,
             checkpoint=folder,
             progress=self.progress,
+            stop=self.stop,
         )
         self.history += trainer.run(train, validation)
         self.networks.append(network)
@@ -385,7 +396,3 @@ class NetworkEstimator:
             survey=dict(survey.attrs),
             versions={package: version(package) for package in packages},
         )
-
-
-def _channels(sample: Sample) -> int:
-    return sample.counts.shape[1] + (sample.coverage is not None)

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
+import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -75,6 +76,12 @@ def make_accelerator(device: str, precision: str = "no") -> Accelerator:
         alone = AcceleratorState().num_processes == 1
         AcceleratorState._reset_state(reset_partial_state=alone)
     return Accelerator(cpu=on_cpu, mixed_precision=precision)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that is free on this machine and, if it is a GPU, on the device."""
+    free = int(psutil.virtual_memory().available)
+    return min(free, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free
 
 
 def multiplies_bf16(on_cpu: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal, Self
 
 import numpy as np
@@ -36,6 +37,10 @@ class _Encoding(BaseModel):
         exponent = self.redshift_slope * sample.redshift + self.redshift_zero
         factor = PAPER_PHOTONS * 10**-exponent * self.exposure_s / sample.exposure
         return factor[:, None, None, None]
+
+    def prepared(self, sample: Sample, room: int) -> Sample:
+        """Return a sample that keeps what it can, in `room` bytes, of what every epoch needs."""
+        return sample
 
 
 def _redshift_fit(sample: Sample) -> tuple[float, float, float]:
@@ -117,7 +122,8 @@ class MultimodalEncoding(_PaperScaling):
     """The paper's maps, and its phase-space cubes of the galaxies, standardised.
 
     Mean and standard deviation are those of the cubes over an even distribution: of a sum that is
-    the number of voxels. Every use makes the cubes anew.
+    the number of voxels. A cube takes some milliseconds and a MiB: where there is room a sample
+    keeps them (`prepared`), else every use makes them anew.
     """
 
     kind: Literal["multimodal"] = "multimodal"
@@ -136,19 +142,31 @@ class MultimodalEncoding(_PaperScaling):
         """Return the standardised density of the galaxies, shape (n, y, x, v)."""
         if sample.galaxies is None:
             raise ValueError("a sample without galaxies")
-        relative = density_cubes(sample.galaxies).to(sample.galaxies.device)
+        relative = sample.cubes
+        if relative is None:
+            relative = density_cubes(sample.galaxies).to(sample.galaxies.device)
         return (relative - self.cube_mean) / self.cube_std
 
     def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the network is fed with: maps (n, band, y, x), cubes (n, y, x, v)."""
         return self.maps(sample), self.cubes(sample)
 
+    def prepared(self, sample: Sample, room: int) -> Sample:
+        """Return a sample that keeps its cubes, if they take no more than `room` bytes."""
+        if sample.galaxies is None or len(sample) * CUBE_BYTES > room:
+            return sample
+        made = [density_cubes(part.galaxies) for part in sample.batches(_AT_ONCE) if len(part)]
+        return replace(sample, cubes=torch.cat(made)) if made else sample
+
+
+CUBE_BYTES = 4 * _GRID.n_pixels**3
+"""What a cluster's cube takes."""
+
 
 def density_cubes(galaxies: torch.Tensor) -> torch.Tensor:
     """Return the density of galaxies over an even one, shape (n, y, x, v); see `Sample.galaxies`.
 
-    A cube takes some milliseconds and a MiB: they are made by as many threads as torch has, and
-    not kept.
+    They are made by as many threads as torch has.
     """
 
     def cube(points: np.ndarray) -> torch.Tensor:

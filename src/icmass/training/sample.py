@@ -40,6 +40,9 @@ class Sample:
         Galactic column density [1e20 cm^-2]; None where the network has no use for it.
     parts : Tensor of shape (n, component, channel, y, x), or None
         The counts by component, to be put together anew in training (`recombine_components`).
+    cubes : Tensor of shape (n, y, x, v), or None
+        Density of the galaxies over an even one, where it is kept (`prepared` of the encoding);
+        None: it is made of the galaxies when it is needed.
     """
 
     counts: torch.Tensor
@@ -49,13 +52,19 @@ class Sample:
     galaxies: torch.Tensor | None = None
     nh: torch.Tensor | None = None
     parts: torch.Tensor | None = None
+    cubes: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
 
+    @property
+    def n_channels(self) -> int:
+        """Channels of the maps: bands, and the coverage where there is one."""
+        return self.counts.shape[1] + (self.coverage is not None)
+
     def tensors(self) -> list[torch.Tensor]:
-        """Return all that the sample holds."""
-        held = (getattr(self, field.name) for field in fields(self))
+        """Return all that the sample holds, but for the cubes, which the galaxies decide."""
+        held = (getattr(self, field.name) for field in fields(self) if field.name != "cubes")
         return [tensor for tensor in held if tensor is not None]
 
     def take(self, index: torch.Tensor) -> Sample:
@@ -76,7 +85,11 @@ class Sample:
         coverage = None if self.coverage is None else dihedral(self.coverage, symmetry)
         galaxies = None if self.galaxies is None else dihedral_points(self.galaxies, symmetry)
         return replace(
-            self, counts=dihedral(self.counts, symmetry), coverage=coverage, galaxies=galaxies
+            self,
+            counts=dihedral(self.counts, symmetry),
+            coverage=coverage,
+            galaxies=galaxies,
+            cubes=None,
         )
 
     def draw_augmentation(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

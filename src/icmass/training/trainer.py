@@ -113,6 +113,8 @@ class Trainer:
         writes it, and all must see it.
     progress : callable, optional
         Called after every epoch, by the main process.
+    stop : callable, optional
+        Asked before every epoch but the first whether time is up.
     """
 
     def __init__(
@@ -125,7 +127,9 @@ class Trainer:
         device: str = "auto",
         checkpoint: Path | None = None,
         progress: Progress | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> None:
+        self.stop = stop
         self.training_config, self.encode = training_config, encode
         self.seed, self.progress = seed, progress
         self.loss = LOSSES[training_config.loss]
@@ -218,7 +222,9 @@ class Trainer:
         last_best = max((e.epoch for e in self.history if e.best), default=0)
         patience = self.training_config.patience
         stopped = patience is not None and n - last_best >= patience
-        return n >= n_epochs or stopped
+        if n >= n_epochs or stopped:
+            return True
+        return n > 0 and self.processes.any_rank(self.stop is not None and self.stop())
 
     def _train_epoch(self, source: Source, epoch: int) -> float:
         training_config, device = self.training_config, self.accelerator.device
