@@ -11,7 +11,8 @@ from icmass.cli import demo
 
 @pytest.mark.usefixtures("undrawn")
 def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
-    for name, value in (("EPOCHS", 1), ("FOLDS", 2), ("N_EXPLAINED", 8), ("NETWORKS", "icm-3band")):
+    small = {"EPOCHS": 1, "FOLDS": 2, "N_EXPLAINED": 8, "NETWORKS": "icm-3band", "MOST_JOBS": 1}
+    for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
     out = tmp_path / "demo"
     first = run_cli("demo", "--out", out, "--n", "200")

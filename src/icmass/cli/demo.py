@@ -14,10 +14,11 @@ from icmass.cli import options
 N_CLUSTERS = 800
 FOLDS = 4
 SEED = 1
-EPOCHS = 60
+EPOCHS = 45
 PROXIES = "T,L_X,M_gas,T+M_gas,N_phot,N_phot_r500,N_phot_2r500"
 NETWORKS = "icm-1band,icm-3band"
-EXPLAINED, N_EXPLAINED = "icm-3band", 128
+MOST_JOBS = 8  # networks that are fitted: two on four folds
+EXPLAINED, N_EXPLAINED = "icm-3band", 48
 
 
 def demo(
@@ -49,6 +50,7 @@ def demo(
         folds=FOLDS,
         seed=SEED,
         max_epochs=EPOCHS,
+        jobs=min(cores or 1, MOST_JOBS),
         resume=run.exists(),
     )
     if not (run / "explain" / f"{EXPLAINED}.json").exists():

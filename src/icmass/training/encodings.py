@@ -153,10 +153,10 @@ class MultimodalEncoding(_PaperScaling):
 
     def prepared(self, sample: Sample, room: int) -> Sample:
         """Return a sample that keeps its cubes, if they take no more than `room` bytes."""
-        if sample.galaxies is None or len(sample) * CUBE_BYTES > room:
+        if not len(sample) or sample.galaxies is None or len(sample) * CUBE_BYTES > room:
             return sample
-        made = [density_cubes(part.galaxies) for part in sample.batches(_AT_ONCE) if len(part)]
-        return replace(sample, cubes=torch.cat(made)) if made else sample
+        parts = sample.galaxies.split(_AT_ONCE)
+        return replace(sample, cubes=torch.cat([density_cubes(part) for part in parts]))
 
 
 CUBE_BYTES = 4 * _GRID.n_pixels**3
