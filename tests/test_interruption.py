@@ -93,7 +93,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, toy_survey: xr.Dataset) -> P
     ("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)]
 )
 def test_simulate(run_cli: RunCli, tmp_path: Path, number: int, workers: int) -> None:
-    words = ["simulate", "--preset", "demo", "--n", 12, "--seed", 5, "--chunk", 2]
+    n = 12 if workers == 1 else 40  # only this process is slowed, not its workers
+    words = ["simulate", "--preset", "demo", "--n", n, "--seed", 5, "--chunk", 2]
     words += ["--set", "observe.n_pixels=32"]
     whole, out = tmp_path / "whole.zarr", tmp_path / "my survey.zarr"
     assert run_cli(*words, "--out", whole).returncode == 0
@@ -109,7 +110,7 @@ def test_simulate(run_cli: RunCli, tmp_path: Path, number: int, workers: int) ->
     )
     on = way_on(done)
     assert on == [*map(str, words), "--resume"]
-    assert 1 <= len(list(parts.glob("*.npz"))) < 6 and not out.exists()
+    assert 1 <= len(list(parts.glob("*.npz"))) < n // 2 and not out.exists()
     assert run_cli(*on).returncode == 0
     xr.testing.assert_identical(open_survey(whole).load(), open_survey(out).load())
 
@@ -127,8 +128,8 @@ def test_train(run_cli: RunCli, store: Path, tmp_path: Path) -> None:
     on = way_on(done)
     assert on[-1] == "--resume" and not out.exists()
     assert run_cli(*on).returncode == 0
-    for file in ("model.safetensors",):
-        assert (out / file).read_bytes() == (whole / file).read_bytes()
+    weights = [(path / "model.safetensors").read_bytes() for path in (whole, out)]
+    assert weights[0] == weights[1]
     rows = [json.loads((p / "results.json").read_text())["estimators"] for p in (whole, out)]
     assert rows[0][0]["sigma_lnm"] == rows[1][0]["sigma_lnm"]
 
@@ -139,7 +140,7 @@ def test_benchmark(run_cli: RunCli, store: Path, tmp_path: Path) -> None:
     assert run_cli(*words, "--out", whole).returncode == 0
     done = interrupt(
         [*words, "--out", out],
-        "icmass.estimators.relation:RelationEstimator.fit",
+        "icmass.estimators.relation:ProxyRelation.fit",
         once=lambda: (out / "predictions").is_dir() and any((out / "predictions").iterdir()),
     )
     on = way_on(done)

@@ -71,7 +71,7 @@ def test_work_that_ends_early_is_said(
     told(clock, [(0, 0), (30, 30), (40, 40)], 300)
     assert capsys.readouterr().err.splitlines() == [
         "30/300 clusters, 30 s, 1.0/s, 4 min left",
-        "40/300 clusters, 40 s, 1.0/s, 4 min left",
+        "40/300 clusters, 40 s, 1.0/s",
     ]
 
 

@@ -139,8 +139,10 @@ def _lines(unit: str, patient: bool) -> Iterator[Report]:
     taken = 0.0
     said_begin = said_end = False
 
-    def line() -> None:
+    def line(*, last: bool) -> None:
         pace = meter.pace()
+        if last and meter.rate is not None:
+            pace = per_time(meter.rate)
         text = f"{meter.done}/{meter.total} {unit}, {duration(taken)}"
         print(f"{text}, {pace}" if pace else text, file=sys.stderr, flush=True)
 
@@ -149,15 +151,15 @@ def _lines(unit: str, patient: bool) -> Iterator[Report]:
         taken = meter.report(done, total)
         if done == total:
             if not said_end and not (patient and taken < _EVERY_S):
-                line()
+                line(last=True)
             said_end = True
         elif not said_begin and taken >= _EVERY_S and meter.rate is not None:
-            line()
+            line(last=False)
             said_begin = True
 
     yield report
     if said_begin and not said_end:  # it ended before all was done, as training may
-        line()
+        line(last=True)
 
 
 def duration(seconds: float) -> str:
