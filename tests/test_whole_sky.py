@@ -14,7 +14,6 @@ from astropy.io import fits
 from astropy.table import Table
 
 from event_files import BANDS, Columns, good, part, write
-from icmass.cli.progress import duration
 from icmass.errors import InputError
 from icmass.io.event_binning import OUTCOMES, EventCounts
 from icmass.io.footprint import Extent, SkyBox, box_of_name, box_of_plane
@@ -470,19 +469,3 @@ def test_masses_of_many_tiles_in_a_store(tiles: list[Path], tmp_path: Path, run_
         assert refused.returncode == 2 and says in refused.stderr
     refused = run_cli("predict", store, "--workers", 2)
     assert refused.returncode == 2 and "--workers: goes with event files" in refused.stderr
-
-
-def test_time_left_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    from icmass.cli import progress
-
-    times = iter([0.0, 1.0, 20.0, 40.0, 50.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
-    with progress.stages() as report:
-        for done in (1, 2, 3, 5):
-            report("clusters", done, 5)
-    assert capsys.readouterr().err.splitlines() == [
-        "2/5 clusters, 20 s, 60 s left",
-        "3/5 clusters, 40 s, 40 s left",
-        "5/5 clusters, 50 s",
-    ]
-    assert (duration(99.6), duration(3600), duration(36_000)) == ("100 s", "60 min", "10.0 h")

@@ -103,6 +103,7 @@ class Transfer:
 
 
 Watch = Callable[[str], None]
+Progress = Callable[[int, int], None]
 
 
 def run_transfer(
@@ -117,6 +118,7 @@ def run_transfer(
     max_epochs: int | None = None,
     resume: bool = False,
     watch: Watch | None = None,
+    progress: Progress | None = None,
     command: str | None = None,
 ) -> Transfer:
     """Fit estimators on surveys, score them on others, and write ``transfer.json``.
@@ -143,6 +145,8 @@ def run_transfer(
         Go on with what is in `out`: fitted models are kept.
     watch : callable, optional
         Called with a line of text as the work goes on.
+    progress : callable, optional
+        Called with how many fits and scores of how many are done.
     command : str, optional
         The command line, kept with the results.
 
@@ -163,6 +167,10 @@ def run_transfer(
     fits, tests = open_named(train, "train"), open_named(test, "test")
     work = _Work(Path(out), seed, device, max_epochs, watch or (lambda line: None))
     work.start(_settings(fits, tests, models, saved, seed, max_epochs), resume=resume)
+    n_fits = len(fits) * len(models)
+    work.total = n_fits + (n_fits + len(saved)) * len(tests)
+    work.progress = progress or (lambda done, total: None)
+    work.step(0)
     rows: list[TransferRow] = []
     for name, source in [(n, s) for s in fits for n in models]:
         rows += work.fit_and_score(name, source, tests)
@@ -214,6 +222,13 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.failed: dict[str, str] = {}
+        self.done = self.total = 0
+        self.progress: Progress = lambda done, total: None
+
+    def step(self, n: int = 1) -> None:
+        """Say that `n` more fits and scores are done."""
+        self.done += n
+        self.progress(self.done, self.total)
 
     def start(self, settings: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, or check that it is one of the same settings to go on with."""
@@ -248,7 +263,9 @@ class _Work:
                 raise
             self.failed[f"{name} on {source.label}"] = _said(error)
             self.watch(f"{name} on {source.label} failed: {_said(error)}")
+            self.step(1 + len(tests))
             return []
+        self.step()
         rows = []
         for test in tests:
             index = np.arange(test.data.sizes["cluster"])
@@ -307,6 +324,7 @@ class _Work:
             origin = "" if train == SAVED else f" from {train}"
             self.failed[f"{name}{origin} on {test.label}"] = error.command_line
             self.watch(f"{name} on {test.label} failed: {error.command_line}")
+            self.step()
             return []
         row = transfer_row(
             prediction,
@@ -320,6 +338,7 @@ class _Work:
         self.watch(
             f"{name} from {train} on {test.label}: rms {row.rms_lnm:.3f}, bias {row.bias_lnm:+.3f}"
         )
+        self.step()
         return [row]
 
 

@@ -18,6 +18,7 @@ from icmass.cli.explain import explain
 from icmass.cli.export import export
 from icmass.cli.info import info
 from icmass.cli.ingest import app as ingest
+from icmass.cli.interruption import STATUS, Interrupted, terminated_as_interrupted
 from icmass.cli.options import SeveralValues
 from icmass.cli.predict import predict
 from icmass.cli.rate import rate
@@ -73,25 +74,30 @@ def escape_help(command: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one line on standard error and status 2."""
+    """Run the command line; bad input ends with one line on standard error and status 2.
+
+    Ctrl-C and SIGTERM end with one line that says how to go on, and status 130.
+    """
     command = typer.main.get_command(app)
     escape_help(command)
     try:
-        command()
-    except (InputError, OSError, MemoryError, KeyboardInterrupt) as error:
+        with terminated_as_interrupted():
+            command()
+    except (InputError, OSError, MemoryError, Interrupted, KeyboardInterrupt) as error:
         if os.environ.get("ICMASS_DEBUG"):
             raise
+        is_interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
         print(f"icmass: {_one_line(error)}", file=sys.stderr)
-        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 2)
+        sys.exit(STATUS if is_interrupted else 2)
     except SystemExit as end:
-        if end.code == 130:  # typer turns Ctrl-C into this, without a word
-            print(f"icmass: {_one_line(KeyboardInterrupt())}", file=sys.stderr)
+        if end.code == STATUS:  # typer turns Ctrl-C into this, without a word
+            print(f"icmass: {Interrupted()}", file=sys.stderr)
         raise
 
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command with --resume goes on from here"
+        return str(Interrupted())
     if isinstance(error, MemoryError):
         return "out of memory; use fewer workers or clusters"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

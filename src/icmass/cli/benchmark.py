@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shlex
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icmass.cli.interruption import resumable
+from icmass.cli.options import Quiet
+from icmass.cli.progress import progress
+
 if TYPE_CHECKING:
     from icmass.benchmarking.state import Step
     from icmass.run.results import Results
 
-_EVERY_S = 15.0
 _TABLE_WIDTH = 150
 
 
@@ -49,14 +49,22 @@ def benchmark(
         int, typer.Option(min=1, help="Fits side by side, on the cores or on one GPU.")
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Cross-validate mass estimators on octant folds; write results, tables and models to RUN."""
     import icmass
     from icmass.main_process import is_main
+    from icmass.run.layout import RunLayout
 
     names = None if models is None else [name.strip() for name in models.split(",")]
     limit = _fold_limit(fold_limit or [])
-    with _watching() as watch:
+    kept = RunLayout(out).config
+    with resumable(kept), progress("fits", quiet=quiet or not is_main()) as report:
+
+        def watch(step: Step) -> None:
+            said = f"{step.model}, fold {step.fold}: {step.said}"
+            report(step.done, step.total, said)
+
         run = icmass.benchmark(
             survey,
             names,
@@ -106,46 +114,6 @@ def _command(
     for name, k in limit.items():
         words += ["--fold-limit", f"{name}={k}"]
     return shlex.join(words)
-
-
-@contextmanager
-def _watching() -> Iterator[Callable[[Step], None]]:
-    """Show the steps of a benchmark: a bar on a terminal, plain lines elsewhere."""
-    from icmass.main_process import is_main
-
-    if not is_main():
-        yield lambda step: None
-        return
-    if not sys.stderr.isatty():
-        yield _plain_lines()
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = [*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()]
-    with Progress(*columns, TextColumn("{task.fields[said]}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task("fits", total=None, said="")
-
-        def show(step: Step) -> None:
-            said = escape(f"{step.model}, fold {step.fold}: {step.said}")
-            bar.update(task, completed=step.done, total=step.total, said=said)
-
-        yield show
-
-
-def _plain_lines() -> Callable[[Step], None]:
-    last = time.monotonic()
-
-    def show(step: Step) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if step.done_fold or now - last > _EVERY_S:
-            last = now
-            line = f"{step.done}/{step.total} {step.model}, fold {step.fold}: {step.said}"
-            print(line, file=sys.stderr, flush=True)
-
-    return show
 
 
 def _print_table(results: Results) -> None:

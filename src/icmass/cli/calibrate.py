@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icmass.cli.options import refuse
+from icmass.cli.options import Quiet, refuse
 from icmass.cli.progress import progress
 from icmass.errors import InputError
 
@@ -93,6 +93,7 @@ def calibrate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Calibrate the mass scale of a model on clusters with weak-lensing masses.
 
@@ -116,7 +117,7 @@ def calibrate(
         raise InputError("is missing", field="--wl" if wl is None else "--out",
                          hint="give --wl TABLE --out CAL")  # fmt: skip
     model, survey = _model_and_survey(inputs or [])
-    with progress("steps") as report:
+    with progress("steps", quiet=quiet or as_json) as report:
         found = icmass.calibrate(
             survey,
             wl,

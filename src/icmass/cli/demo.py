@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from icmass.cli import options
+from icmass.cli.interruption import resumable
+from icmass.cli.progress import stages
 
 N_CLUSTERS = 800
 FOLDS = 4
@@ -26,11 +28,17 @@ def demo(
         "icmass-demo"
     ),
     n: Annotated[int, typer.Option("--n", min=200, help="Number of clusters.")] = N_CLUSTERS,
+    quiet: options.Quiet = False,
 ) -> None:
     """Simulate a survey, train, score and explain estimators, write a page: minutes on two cores.
 
     What is there already is kept: a finished survey is used again, an unfinished run goes on.
     """
+    with resumable(out, flag=None):
+        _run(out, n, quiet)
+
+
+def _run(out: Path, n: int, quiet: bool) -> None:
     import icmass
     from icmass.cli.benchmark import benchmark
     from icmass.cli.simulate import simulate
@@ -41,7 +49,8 @@ def demo(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if not survey.exists():
         typer.echo(f"1. Simulating {n} clusters (preset demo, seed {SEED})")
-        simulate(out=survey, n=n, preset="demo", seed=SEED, workers=cores or 1, resume=True)
+        workers = cores or 1
+        simulate(survey, n=n, preset="demo", seed=SEED, workers=workers, resume=True, quiet=quiet)
     typer.echo(f"2. Training and scoring estimators on {FOLDS} folds of the box")
     benchmark(
         survey,
@@ -52,18 +61,20 @@ def demo(
         max_epochs=EPOCHS,
         jobs=min(cores or 1, MOST_JOBS),
         resume=run.exists(),
+        quiet=quiet,
     )
     if not (run / "explain" / f"{EXPLAINED}.json").exists():
         typer.echo(f"3. What {EXPLAINED} looks at, on {N_EXPLAINED} clusters")
-        explained = icmass.explain(
-            run,
-            survey=survey,
-            model=EXPLAINED,
-            methods=["saliency", "ig"],
-            max_clusters=N_EXPLAINED,
-            checks=False,
-            seed=SEED,
-            progress=options.say,
-        )
+        with stages(quiet=quiet) as count:
+            explained = icmass.explain(
+                run,
+                survey=survey,
+                model=EXPLAINED,
+                methods=["saliency", "ig"],
+                max_clusters=N_EXPLAINED,
+                checks=False,
+                seed=SEED,
+                count=count,
+            )
         typer.echo(explained["files"][-1])
     typer.echo(f"icmass demo took {time.monotonic() - begin:.0f} s")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icmass.cli.options import Quiet
+from icmass.cli.progress import stages
 from icmass.errors import InputError
 
 if TYPE_CHECKING:
     from icmass.explanation.folds import FoldNetworks
+    from icmass.run.causal import Causal
 
 _ALL = "saliency,ig,eg,smoothgrad,occlusion"
 
@@ -56,12 +58,14 @@ def explain(
     seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Explain a network: attribution, regions, sanity checks; adds to RUN.
 
     Each cluster is explained by the fold that was not trained on it.
     """
     import icmass
+    from icmass.explanation.causal import run_causal
     from icmass.explanation.folds import open_run
 
     if width and clusters is None:
@@ -72,19 +76,29 @@ def explain(
         return
     if causal:
         networks = open_run(run, survey, model=model, device=device)
-        _test_causes(networks, max_clusters, seed, device, as_json)
+        with stages(quiet=quiet or as_json) as count:
+            found = run_causal(
+                networks.path,
+                networks.survey,
+                n=max_clusters or 512,
+                seed=seed,
+                device=device,
+                count=count,
+            )
+        _keep_causes(networks, found, as_json)
         return
-    document = icmass.explain(
-        run,
-        survey=survey,
-        model=model,
-        methods=[name.strip() for name in methods.split(",")],
-        max_clusters=max_clusters,
-        checks=checks,
-        seed=seed,
-        device=device,
-        progress=_say,
-    )
+    with stages(quiet=quiet or as_json) as count:
+        document = icmass.explain(
+            run,
+            survey=survey,
+            model=model,
+            methods=[name.strip() for name in methods.split(",")],
+            max_clusters=max_clusters,
+            checks=checks,
+            seed=seed,
+            device=device,
+            count=count,
+        )
     files = document.pop("files")
     if as_json:
         typer.echo(json.dumps(document, indent=1))
@@ -100,18 +114,12 @@ def explain(
         typer.echo(file)
 
 
-def _test_causes(
-    networks: FoldNetworks, limit: int | None, seed: int, device: str, as_json: bool
-) -> None:
-    """Make the causal tests of a run, keep them in it, and print them."""
-    from icmass.explanation.causal import run_causal
+def _keep_causes(networks: FoldNetworks, found: Causal, as_json: bool) -> None:
+    """Keep the causal tests of a run in it, and print them."""
     from icmass.explanation.causal_table import causal_markdown
     from icmass.report.page import write_report
     from icmass.run.folder import RunFolder
 
-    found = run_causal(
-        networks.path, networks.survey, n=limit or 512, seed=seed, device=device, progress=_say
-    )
     folder, text = RunFolder(networks.path), causal_markdown(found)
     files = folder.layout
     folder.write(files.causal, found)
@@ -159,7 +167,3 @@ def _indices(text: str) -> list[int]:
     if not all(part.isdecimal() for part in parts):
         raise InputError(repr(text), field="--clusters", hint="give numbers joined by commas")
     return [int(part) for part in parts]
-
-
-def _say(said: str) -> None:
-    print(said, file=sys.stderr, flush=True)

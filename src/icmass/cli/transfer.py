@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icmass.cli.interruption import resumable
+from icmass.cli.options import Quiet
+from icmass.cli.progress import progress
+
 if TYPE_CHECKING:
     from icmass.benchmarking.transfer import TransferRow
 
@@ -36,6 +40,7 @@ def transfer(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a killed run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train estimators on some surveys, test them on others: scatter, bias and coverage of masses.
 
@@ -44,20 +49,30 @@ def transfer(
     import json
 
     import icmass
-    from icmass.cli.options import say
+    from icmass.run.layout import RunLayout
 
-    done = icmass.transfer(
-        train or (),
-        test,
-        [name.strip() for name in models.split(",") if name.strip()],
-        out=out,
-        seed=seed,
-        device=device,
-        max_epochs=max_epochs,
-        resume=resume,
-        watch=say,
-        command=shlex.join(["icmass", *sys.argv[1:]]),
-    )
+    kept = RunLayout(out).config
+    with resumable(kept), progress("fits and scores", quiet=quiet or as_json) as report:
+        at = (0, 0)
+
+        def count(done: int, total: int) -> None:
+            nonlocal at
+            at = (done, total)
+            report(done, total)
+
+        done = icmass.transfer(
+            train or (),
+            test,
+            [name.strip() for name in models.split(",") if name.strip()],
+            out=out,
+            seed=seed,
+            device=device,
+            max_epochs=max_epochs,
+            resume=resume,
+            progress=count,
+            watch=lambda said: report(*at, said),
+            command=shlex.join(["icmass", *sys.argv[1:]]),
+        )
     if as_json:
         typer.echo(json.dumps(done.document, indent=1))
     else:

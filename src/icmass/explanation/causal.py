@@ -111,6 +111,7 @@ def run_causal(
     with_scatter: bool = True,
     device: str = "auto",
     progress: Callable[[str], None] | None = None,
+    count: Callable[[str, int, int], None] | None = None,
 ) -> Causal:
     """Make every causal test with the estimators of a run.
 
@@ -135,6 +136,8 @@ def run_causal(
         ``"auto"``, ``"cpu"`` or ``"cuda"``, for networks.
     progress : callable, optional
         Called with a few words when something has happened.
+    count : callable, optional
+        Called with what is being done, how much of it is done, and how much there is.
 
     Returns
     -------
@@ -164,10 +167,14 @@ def run_causal(
     plan = interventions(opened)
     if only is not None:
         plan = _chosen(plan, only)
-    tests = []
+    tests: list[dict[str, Any]] = []
     for one in plan:
+        if count is not None:
+            count("interventions", len(tests), len(plan))
         tests.append(_test(one, panel, clusters, seed))
         tell(f"{one.name}: done")
+    if count is not None:
+        count("interventions", len(tests), len(plan))
     found: dict[str, Any] = {
         "clusters": len(index),
         "seed": seed,

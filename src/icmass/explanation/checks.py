@@ -33,6 +33,8 @@ from icmass.training.devices import seeded
 
 COMPLETE, ALIKE, SHIFTED, AGREE = 0.02, 0.2, 0.01, 0.5
 """Bars: relative error; rank correlation that is none; relative change; correlation that is one."""
+FIXED_STEPS = 5
+"""How many steps `run_checks` tells beside one for each method."""
 SHIFT = 0.5
 """Counts, or standardised pixels, that the shift adds."""
 SKY = 0.1

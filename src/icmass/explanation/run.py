@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.explanation.baselines import background_rate
-from icmass.explanation.checks import run_checks
+from icmass.explanation.checks import FIXED_STEPS, run_checks
 from icmass.explanation.folds import FoldNetworks
 from icmass.explanation.methods import METHODS, Settings, Task, attribute
 from icmass.explanation.model import DifferentiablePredictor, Quantity
@@ -35,6 +36,7 @@ _WIDTH_STEPS = 4  # times as many steps: a width hardly changes, and not monoton
 _TRAINED = 1024  # clusters, at most, that the network of shuffled masses is trained on
 
 Progress = Callable[[str], None]
+Count = Callable[[str, int, int], None]
 
 
 def explain_run(
@@ -45,6 +47,7 @@ def explain_run(
     checks: bool = True,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    count: Count | None = None,
 ) -> Explanation:
     """Explain a network of a run: each cluster by the fold that has not seen it.
 
@@ -62,6 +65,8 @@ def explain_run(
         Steps, draws, sizes and seed.
     progress : callable, optional
         Called with a few words when something is done.
+    count : callable, optional
+        Called with what is being done, how much of it is done, and how much there is.
 
     Returns
     -------
@@ -69,6 +74,7 @@ def explain_run(
     """
     methods = known_methods(methods)
     settings, tell = settings or Settings(), progress or (lambda said: None)
+    count = count or (lambda what, done, total: None)
     seed = settings.seed
     chosen = networks.clusters(max_clusters, seed)
     one = DifferentiablePredictor.of(
@@ -91,12 +97,12 @@ def explain_run(
         limit = len(chosen) if method in _QUICK else min(len(chosen), SLOW)
         some = _thinned(chosen, limit, seed)
         document["methods"][method] = _of_method(
-            networks, method, "mean", some, settings, rate, tell
+            networks, method, "mean", some, settings, rate, (tell, count)
         )
     if "width" in one.quantities and "ig" in methods:
         some = _thinned(chosen, min(len(chosen), WIDTH), seed)
         finer = replace(settings, steps=_WIDTH_STEPS * settings.steps)
-        document["width"] = _of_method(networks, "ig", "width", some, finer, rate, tell)
+        document["width"] = _of_method(networks, "ig", "width", some, finer, rate, (tell, count))
     if checks:
         estimator, train, test = networks.train_test()
         document["checks"] = run_checks(
@@ -106,9 +112,21 @@ def explain_run(
             test=_thinned(test, min(len(test), CHECKED), seed),
             methods=methods,
             settings=settings,
-            progress=lambda said: tell(f"checks: {said}"),
+            progress=_counted_checks(tell, count, len(methods) + FIXED_STEPS),
         )
+        count("checks", len(methods) + FIXED_STEPS, len(methods) + FIXED_STEPS)
     return Explanation.of(finite(document))
+
+
+def _counted_checks(tell: Progress, count: Count, total: int) -> Progress:
+    """Return what takes the beginning of each step of the checks to words and to a count."""
+    steps = itertools.count()
+
+    def begun(said: str) -> None:
+        tell(f"checks: {said}")
+        count("checks", next(steps), total)
+
+    return begun
 
 
 def known_methods(methods: Sequence[str]) -> list[str]:
@@ -130,9 +148,12 @@ def _of_method(
     chosen: np.ndarray,
     settings: Settings,
     rate: np.ndarray | None,
-    tell: Progress,
+    tellers: tuple[Progress, Count],
 ) -> dict[str, Any]:
     """Attribute block by block, and keep sums and histograms alone."""
+    tell, count = tellers
+    done, unit = 0, f"clusters, {method} of the {quantity}"
+    count(unit, done, len(chosen))
     start, start_cpu = time.perf_counter(), time.process_time()
     regions: SaliencyRegions | None = None
     shares: Shares | None = None
@@ -154,6 +175,8 @@ def _of_method(
             errors.append(found.error)
             changes.append(found.change)
             gaps.append(found.error * np.abs(found.change))
+        done += len(index)
+        count(unit, done, len(chosen))
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     taken = f"{seconds:.1f} s, of all cores {cpu_seconds:.1f} s"
     tell(f"{method} of the {quantity}: {len(chosen)} clusters, {taken}")

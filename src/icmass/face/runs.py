@@ -183,6 +183,7 @@ def explain(
     seed: int = 0,
     device: str = "auto",
     progress: Callable[[str], None] | None = None,
+    count: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Explain a network of a run: attribution, regions, sanity checks; adds figures to the run.
 
@@ -207,6 +208,8 @@ def explain(
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     progress : callable, optional
         Called with what is being done.
+    count : callable, optional
+        Called with what is being done, how much of it is done, and how much there is.
 
     Returns
     -------
@@ -234,6 +237,7 @@ def explain(
         checks=checks,
         settings=settings,
         progress=progress,
+        count=count,
     )
     kept = keep(networks.path, document)
     examples = make_examples(networks, default_examples(networks), settings)

@@ -26,6 +26,7 @@ def transfer(
     max_epochs: int | None = None,
     resume: bool = False,
     watch: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     command: str | None = None,
 ) -> Transfer:
     """Train estimators on some surveys, test them on others, and write a matrix and its page.
@@ -53,6 +54,8 @@ def transfer(
         Go on with a killed run; models that are fitted are kept.
     watch : callable, optional
         Called with a line of text as the work goes on.
+    progress : callable, optional
+        Called with how many fits and scores of how many are done.
     command : str, optional
         The command line, kept with the results.
 
@@ -81,6 +84,7 @@ def transfer(
         max_epochs=max_epochs,
         resume=resume,
         watch=watch,
+        progress=progress,
         command=command,
     )
     write_transfer(done)

@@ -8,7 +8,7 @@ in ln M500c the mixture's mean and variance are given, of tabulated posteriors i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from icmass.run.results import ModelResults, Score
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import survey_cosmology
 
+Progress = Callable[[int, int], None]
 TRAINED = Prior()
 """The prior that a model was trained with."""
 _HINT = "give the folder of a run (`icmass benchmark`) or of a saved model"
@@ -129,7 +130,13 @@ class Ensemble:
     scatter: float | None = None
     unfinished: tuple[str, ...] = field(default=())
 
-    def predict(self, survey: xr.Dataset, index: np.ndarray, prior: Prior = TRAINED) -> Mixture:
+    def predict(
+        self,
+        survey: xr.Dataset,
+        index: np.ndarray,
+        prior: Prior = TRAINED,
+        progress: Progress | None = None,
+    ) -> Mixture:
         """Predict the clusters `index` of a survey (integer indices).
 
         Parameters
@@ -137,6 +144,8 @@ class Ensemble:
         prior : Prior
             Which prior of the mass the posteriors have. But for ``training``, each member's own
             training prior, the ``mass_prior`` of its configuration, is divided out.
+        progress : callable, optional
+            Called with how many members of how many have predicted.
 
         Raises
         ------
@@ -159,7 +168,11 @@ class Ensemble:
                 hint="choose a model with --model that reads what is there",
             )
         kept = [self._training_prior(member, prior) for member in self.members]
-        found = [member.predict(survey, index) for member in self.members]
+        found = []
+        for member in self.members:
+            found.append(member.predict(survey, index))
+            if progress is not None:
+                progress(len(found), len(self.members))
         redshift = survey["redshift"].isel(cluster=np.asarray(index)).values
         new = prior.log_density(redshift, survey_cosmology(survey))
         if new is None:
@@ -173,7 +186,11 @@ class Ensemble:
         )
 
     def predict_all(
-        self, survey: xr.Dataset, index: np.ndarray, prior: Prior = TRAINED
+        self,
+        survey: xr.Dataset,
+        index: np.ndarray,
+        prior: Prior = TRAINED,
+        progress: Progress | None = None,
     ) -> tuple[np.ndarray, Mixture, dict[str, InputError]]:
         """Predict what can be predicted of a batch.
 
@@ -193,7 +210,7 @@ class Ensemble:
         """
         index = np.asarray(index)
         try:
-            return index, self.predict(survey, index, prior), {}
+            return index, self.predict(survey, index, prior, progress), {}
         except InputError as error:
             if len(index) == 1:
                 raise

@@ -19,7 +19,7 @@ from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
-from icmass.inference.ensemble import TRAINED, Ensemble
+from icmass.inference.ensemble import TRAINED, Ensemble, Progress
 from icmass.inference.mass_table import weights_sha256
 from icmass.inference.mixture import Mixture
 from icmass.survey.catalog import survey_cosmology
@@ -56,13 +56,16 @@ def keeps_prior(ensemble: Ensemble) -> bool:
     return all(member.info.mass_prior is not None for member in ensemble.members)
 
 
-def predict_likelihood(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> Predicted:
+def predict_likelihood(
+    ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray, progress: Progress | None = None
+) -> Predicted:
     """Return likelihoods of ln M with an integral of 1.
 
     Of models without a training prior, such as scaling relations, their posteriors as they are.
+    `progress` is that of `Ensemble.predict`.
     """
     prior = FLAT if keeps_prior(ensemble) else TRAINED
-    return Predicted(*ensemble.predict_all(survey, index, prior))
+    return Predicted(*ensemble.predict_all(survey, index, prior, progress))
 
 
 def training_prior(ensemble: Ensemble, redshift: np.ndarray) -> np.ndarray | None:
@@ -79,7 +82,13 @@ def training_prior(ensemble: Ensemble, redshift: np.ndarray) -> np.ndarray | Non
 
 
 def predict_calibrated(
-    ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray, prior: Prior, scale: Calibration
+    ensemble: Ensemble,
+    survey: xr.Dataset,
+    index: np.ndarray,
+    prior: Prior,
+    scale: Calibration,
+    *,
+    progress: Progress | None = None,
 ) -> Predicted:
     """Return posteriors of ln M on the scale of a calibration, marginal over it.
 
@@ -91,7 +100,7 @@ def predict_calibrated(
         If the calibration is of another model, or blinded.
     """
     check_model(ensemble, scale)
-    found = predict_likelihood(ensemble, survey, index)
+    found = predict_likelihood(ensemble, survey, index, progress)
     redshift = survey["redshift"].isel(cluster=found.rows).values
     log_prior = prior.log_density(redshift, survey_cosmology(survey))
     if log_prior is None:

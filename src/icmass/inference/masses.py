@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from icmass.inference.likelihood import Predicted, predict_calibrated, write_lik
 from icmass.inference.mass_table import mass_table
 from icmass.inference.mixture import Mixture
 from icmass.survey.catalog import survey_cosmology
+from icmass.survey.ingest import Progress
 from icmass.survey.writers.tables import write_table
 
 if TYPE_CHECKING:
@@ -74,8 +76,13 @@ class Masses:
         samples: int | None = None,
         seed: int = 0,
         calibration: Calibration | None = None,
+        progress: Progress | None = None,
     ) -> Masses:
-        """Predict the masses of clusters that were read; `samples` draws go into the document."""
+        """Predict the masses of clusters that were read; `samples` draws go into the document.
+
+        `progress` is called with a unit, how many of it are done, and how many there are.
+        """
+        tell = None if progress is None else partial(progress, "fold models")
         failed = dict(clusters.failed)
         document: dict[str, Any] = {
             "model": {
@@ -93,9 +100,11 @@ class Masses:
             document |= {"failed": _plain(failed), "assumptions": [], "warnings": []}
             return cls(ensemble, prior, None, none, None, failed, document)
         if calibration is None:
-            found = Predicted(*ensemble.predict_all(survey, clusters.rows, prior))
+            found = Predicted(*ensemble.predict_all(survey, clusters.rows, prior, tell))
         else:
-            found = predict_calibrated(ensemble, survey, clusters.rows, prior, calibration)
+            found = predict_calibrated(
+                ensemble, survey, clusters.rows, prior, calibration, progress=tell
+            )
         rows, prediction = found.rows, found.prediction
         failed |= found.failed
         drawn = None if samples is None else prediction.sample(samples, _rng(seed))

@@ -181,7 +181,9 @@ def predict(
             clusters = of_events(
                 ensemble, files, targets, event_reading(**reading), where, notes, **work
             )
-    return Masses.of(ensemble, clusters, parsed, samples=samples, seed=seed, calibration=scale)
+    return Masses.of(
+        ensemble, clusters, parsed, samples=samples, seed=seed, calibration=scale, progress=progress
+    )
 
 
 def _is_survey(inputs: Files) -> bool:

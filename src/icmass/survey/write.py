@@ -106,6 +106,8 @@ def simulate_survey(
     todo = [s for s in range(0, n_clusters, chunk) if not _part(partial, s).exists()]
     done = n_clusters - sum(min(chunk, n_clusters - s) for s in todo)
     where = str(partial.resolve())
+    if progress and todo:
+        progress(done, n_clusters)
     with Tasks(min(workers, max(len(todo), 1)), scheduler) as work:
         for result in work.run(_attempt, todo, where, plan):
             done += _counted(result, partial)

@@ -44,6 +44,7 @@ class Epoch:
     validation_loss: float
     best: bool
     seconds: float
+    n_epochs: int = 0  # how many there are at most; 0: not known, of older checkpoints
 
 
 Progress = Callable[[Epoch], None]
@@ -203,7 +204,7 @@ class Trainer:
                     hint="check the survey's maps and masses for values that are not finite",
                 )
             seconds = time.perf_counter() - start
-            self.history.append(Epoch(epoch + 1, train_loss, loss, best, seconds))
+            self.history.append(Epoch(epoch + 1, train_loss, loss, best, seconds, n_epochs))
             if not self.accelerator.is_main_process:
                 continue
             if self.checkpoint is not None:
