@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from icmass.benchmarking.train_model import TrainedModel
 
 _EVERY_S = 10.0
+_FEWEST = 20  # clusters simulated
 
 
 def train(
@@ -29,11 +30,11 @@ def train(
         str, typer.Option(help="icm-1band, icm-3band, ...; icm-3band@5 for five of them.")
     ] = "icm-3band",
     n: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--n",
-            click_type=options.Count(min=20),
-            help="Simulate so many clusters (1e6 as well); the survey is not kept.",
+            metavar="N",
+            help="Simulate so many clusters, at least 20 (1e6 as well); the survey is not kept.",
         ),
     ] = None,
     preset: Annotated[
@@ -92,7 +93,7 @@ def train(
             surveys or (),
             model,
             out=out,
-            n=n,
+            n=None if n is None else options.parse_count(n, _FEWEST),
             preset=preset,
             bands=bands,
             assignments=assign or (),
