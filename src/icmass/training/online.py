@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -149,8 +150,8 @@ class Simulators:
             If a process was killed.
         """
         _, future = self._waiting.popleft()
-        self._submit()
         try:
+            self._submit()
             return future.result()
         except BrokenProcessPool:
             what = "a process that simulates was killed, for lack of memory it may be"
@@ -183,7 +184,12 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:
         # "spawn": a fork of a process with torch's threads may hang
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=signal.signal,  # the main process alone answers to an interrupt
+            initargs=(signal.SIGINT, signal.SIG_IGN),
+        )
         pool.submit(os.getpid).result()  # starts all of them
     finally:
         for name, value in before.items():
