@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from icmass.benchmarking.train_streams import train_online
-from icmass.cli.options import Count
+from icmass.cli.options import parse_count
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator
 from icmass.face.training import ONLINE_ABOVE, _is_online
@@ -175,13 +175,11 @@ def test_what_is_trained_online() -> None:
 
 
 def test_numbers_of_clusters_may_be_written_with_an_exponent() -> None:
-    count = Count(min=20)
-    assert [count.convert(text, None, None) for text in ("1e6", "2.5e3", "30", "1E+2")] == [
-        1_000_000, 2500, 30, 100
-    ]  # fmt: skip
-    for text in ("1e0", "2.55e1", "many", "1.5", "1e"):
-        with pytest.raises(Exception, match=r"range|valid integer"):
-            count.convert(text, None, None)
+    written = {"1e6": 1_000_000, "2.5e3": 2500, "30": 30, "1E+2": 100}
+    assert {text: parse_count(text, 20) for text in written} == written
+    for text in ("1e0", "2.55e1", "many", "1.5", "1e", "-30", "19", "nan"):
+        with pytest.raises(InputError, match="--n"):
+            parse_count(text, 20)
 
 
 def test_the_command_trains_online(tmp_path: Path, run_cli: Callable, here: list[int]) -> None:

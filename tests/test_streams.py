@@ -121,8 +121,9 @@ def test_what_is_in_memory_is_bounded(stores: list[Path], monkeypatch: pytest.Mo
     monkeypatch.setattr(streaming, "VALIDATION", 7)
     clusters = stored(stores)
     assert len(clusters.fitting[0]) == len(clusters.fitting[1]) == 30
-    assert clusters.n_held == len(clusters.validation[0]) == 7
-    assert len(started(clusters)) == clusters.n_train - 7
+    # whole halos, of one cluster here, until there are enough
+    assert clusters.n_held == len(clusters.validation[0]) in (7, 8)
+    assert len(started(clusters)) == clusters.n_train - clusters.n_held
 
 
 def test_processes_share_the_blocks(stores: list[Path]) -> None:
@@ -154,7 +155,7 @@ def test_a_network_streams_as_it_learns_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As good a network, with a posterior, a prior and a domain; saved and read again."""
-    survey = beta_model_survey(400, n_pixels=16)
+    survey = beta_model_survey(400, n_pixels=32)
     survey.to_zarr(tmp_path / "x.zarr")
     train, test = np.arange(300), np.arange(300, 400)
     truth = np.log(survey["m500c"].values[test])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import numpy as np
 import typer
 from typer.core import TyperCommand
@@ -219,16 +218,22 @@ def event_options(given: dict[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in EVENT_OPTIONS}
 
 
-class Count(click.IntRange):
-    """A whole number of things, which may be written as ``1e6``."""
+def parse_count(text: str, least: int, field: str = "--n") -> int:
+    """Return a whole number of things, which may be written as ``1e6``.
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
-        if isinstance(value, str) and re.fullmatch(r"[0-9.]+[eE]\+?[0-9]{1,2}", value):
-            try:
-                number = Decimal(value)
-            except InvalidOperation:
-                return super().convert(value, param, ctx)
-            if number == number.to_integral_value():
-                value = int(number)
-        return super().convert(value, param, ctx)
+    Raises
+    ------
+    InputError
+        If it is none, or less than `least`.
+
+    Examples
+    --------
+    >>> parse_count("2.5e3", 20)
+    2500
+    """
+    plain = re.fullmatch(r"\d+|\d+(\.\d+)?[eE]\+?\d{1,2}", text.strip())
+    number = Decimal(text.strip()) if plain else Decimal(-1)
+    if number != number.to_integral_value() or number < least:
+        hint = f"give a whole number, {least} or more, such as 5000 or 1e6"
+        raise InputError(repr(text), field=field, hint=hint)
+    return int(number)

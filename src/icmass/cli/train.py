@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from icmass.benchmarking.train_model import TrainedModel
     from icmass.training.trainer import Epoch
 
+_FEWEST = 20  # clusters simulated
+
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the saved model, new.", metavar="MODEL")],
@@ -30,11 +32,11 @@ def train(
         str, typer.Option(help="icm-1band, icm-3band, ...; icm-3band@5 for five of them.")
     ] = "icm-3band",
     n: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--n",
-            click_type=options.Count(min=20),
-            help="Simulate so many clusters (1e6 as well); the survey is not kept.",
+            metavar="N",
+            help="Simulate so many clusters, at least 20 (1e6 as well); the survey is not kept.",
         ),
     ] = None,
     preset: Annotated[
@@ -94,7 +96,7 @@ def train(
             surveys or (),
             model,
             out=out,
-            n=n,
+            n=None if n is None else options.parse_count(n, _FEWEST),
             preset=preset,
             bands=bands,
             assignments=assign or (),

@@ -104,7 +104,12 @@ def train(
     out = Path(out)
     check_new(out)
     make_estimator(model)  # a wrong name is refused before the survey is made
-    simulated = {"preset": preset, "bands": bands, "set": assignments, "variant": variants}
+    simulated: dict[str, Any] = {
+        "preset": preset,
+        "bands": bands,
+        "set": assignments,
+        "variant": variants,
+    }
     simulated |= {"physics": physics, "universes": universes, "online": online}
     simulated["reuse"] = reuse if reuse != 1 else None
     config = _configured(n, simulated)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -97,7 +98,7 @@ class Block:
     @property
     def sample(self) -> Sample:
         """The clusters as networks take them."""
-        held = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
+        held: dict[str, Any] = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
         return Sample(**({"coverage": None} | held))
 
 
@@ -149,8 +150,8 @@ class Simulators:
             If a process was killed.
         """
         _, future = self._waiting.popleft()
-        self._submit()
         try:
+            self._submit()
             return future.result()
         except BrokenProcessPool:
             what = "a process that simulates was killed, for lack of memory it may be"
@@ -183,7 +184,12 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:
         # "spawn": a fork of a process with torch's threads may hang
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=signal.signal,  # the main process alone answers to an interrupt
+            initargs=(signal.SIGINT, signal.SIG_IGN),
+        )
         pool.submit(os.getpid).result()  # starts all of them
     finally:
         for name, value in before.items():
@@ -247,19 +253,21 @@ class SimulatedClusters:
         self.table, self.scored_table = head.isel(cluster=train), head.isel(cluster=test)
         lnm = np.log(head["m500c"].values)
 
-        def taken(rows: np.ndarray, **without: None) -> tuple[Sample, np.ndarray]:
+        def taken(rows: np.ndarray, with_parts: bool) -> tuple[Sample, np.ndarray]:
             parts = np.split(rows, np.searchsorted(rows, np.cumsum(sizes)[:-1]))
             starts = np.cumsum([0, *sizes[:-1]])
             found = [
-                replace(sample, **without).take(torch.from_numpy(part - start))
+                (sample if with_parts else replace(sample, parts=None)).take(
+                    torch.from_numpy(part - start)
+                )
                 for sample, part, start in zip(samples, parts, starts, strict=True)
             ]
             return concatenated(found), lnm[rows]
 
-        self.scored, _ = taken(test, parts=None)
-        self.validation = taken(train[held], parts=None)
+        self.scored, _ = taken(test, with_parts=False)
+        self.validation = taken(train[held], with_parts=False)
         rng = np.random.default_rng([seed, 8])
-        self.fitting = taken(np.sort(rng.permutation(train[~held])[:FITTING]))
+        self.fitting = taken(np.sort(rng.permutation(train[~held])[:FITTING]), with_parts=True)
         self.n_held = int(held.sum())
         self.n_train = plan.n - len(test)
 

@@ -41,7 +41,7 @@ def cluster_bytes(survey: xr.Dataset, options: dict[str, Any]) -> int:
     side = binned_pixels(survey.sizes["x"], options["max_pixels"])
     channels = 1 if options["sum_bands"] else survey.sizes["band"]
     maps = 1 + (survey.sizes["component"] if options.get("with_parts") else 0)
-    return side**2 * (2 * channels * maps + 4 * options["coverage_channel"])
+    return int(side**2 * (2 * channels * maps + 4 * bool(options["coverage_channel"])))
 
 
 @dataclass(frozen=True)
