@@ -22,6 +22,9 @@ def print_prediction(found: dict[str, Any]) -> None:
         f"{model['n_train']} mock clusters (preset {escape(str(model['preset']))})",
         soft_wrap=True,
     )
+    if "family" in model:
+        line = f"{model['member']} of the family {model['family']}: {model['chosen_because']}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not rows:
         return
     line = f"Prior of the mass: {found['prior']['is']}"

@@ -85,6 +85,7 @@ class Masses:
                 "sigma_lnm": ensemble.scatter,
                 "preset": ensemble.training.survey.get("preset"),
                 "n_train": ensemble.training.n,
+                **ensemble.choice_facts(),
             },
             "clusters": [],
         }
