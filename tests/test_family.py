@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import event_files
 import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
-from conftest import RunCli, beta_model_survey
 
+import event_files
 import icmass
+from conftest import RunCli, beta_model_survey
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
 from icmass.inference import bundled
@@ -89,7 +89,7 @@ def test_summed_bands_hold_the_photons_of_their_parts(clusters: xr.Dataset, tmp_
         counts(summed, np.array([3, 1]))[:, 0], counts(survey)[[3, 1], :2].sum(1)
     )
     assert sum_bands(survey, MEMBERS["toy-dr1"]) is survey
-    with pytest.raises(InputError, match="do not add up to 0.5-2 keV: 0.2-0.6, 0.6-2.3, 2.3-5 keV"):
+    with pytest.raises(InputError, match=r"do not add up to 0.5-2 keV: 0.2-0.6, 0.6-2.3, 2.3-5"):
         sum_bands(survey, [(0.5, 2.0)])
 
 
@@ -191,7 +191,8 @@ def test_images_choose_by_their_bands(models: Path, clusters: xr.Dataset, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("cut", "member"), [((0.2, 8.0), "toy-3band"), ((0.2, 5.0), "toy-dr1"), ((0.2, 2.3), "toy-1band")]
+    ("cut", "member"),
+    [((0.2, 8.0), "toy-3band"), ((0.2, 5.0), "toy-dr1"), ((0.2, 2.3), "toy-1band")],
 )
 def test_events_choose_the_richest_bands_that_they_cover(
     models: Path, tmp_path: Path, cut: tuple[float, float], member: str
@@ -236,7 +237,7 @@ def test_a_family_without_members_or_with_a_damaged_list(
 ) -> None:
     with pytest.raises(InputError, match="bundled family none: has no member in this installation"):
         icmass.load_model("none")
-    with pytest.raises(InputError, match="a bundled one: toy-1band, toy-3band, toy-dr1, toy|toy"):
+    with pytest.raises(InputError, match=r"a bundled one: toy-1band, toy-3band, toy-dr1, toy$"):
         icmass.load_model("neither")
     damaged = tmp_path / "models"
     shutil.copytree(models, damaged)
