@@ -5,8 +5,8 @@
 
 Of each survey the first clusters have lensing masses with errors of 35 per cent (no bias, no
 further scatter, and the priors say so); the others are predicted with and without the calibration.
-Default: every variant of docs/variants.md, and `held-aside`: less gas, steeper, cooler, cuspier, brighter
-AGN, all at once. Surveys are in the model's bands.
+Default: every variant of docs/variants.md, and `held-aside`: less gas, steeper, cooler, cuspier,
+brighter AGN, all at once. Surveys are in the model's bands.
 
 JSON, a row a variant: bias and rms of ln M (predicted median over true), share of truths within the
 68 per cent intervals, by how many of its stated errors (the scale's, and that of the mean of the
@@ -47,9 +47,9 @@ HELD_ASIDE_SETTINGS = (
     "agn.satellites=2.7",
     "agn.central_log_l=42.8",
 )
-"""Gas fractions between those of `xxl` and `efeds`, steeper than both; temperatures of `cooler`; more
-than twice the default's light in cusps; twice as many satellite AGN and central ones twice as luminous.
-No variant has them together."""
+"""Gas fractions between those of `xxl` and `efeds`, steeper than both; temperatures of `cooler`;
+more than twice the default's light in cusps; twice as many satellite AGN, central ones twice as
+luminous. No variant has them together."""
 
 
 def open_model(name: str) -> Ensemble:

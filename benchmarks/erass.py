@@ -1,8 +1,8 @@
 """Saved models on fresh mocks of eRASS1, eRASS:8 and the eFEDS field, beside count-rate masses.
 
     python benchmarks/erass.py [--models erosita-v1 erass-v2-3band ...]
-        [--surveys erass1 erass8 efeds] [--n 1500] [--work DIR] [--given NAME=X.zarr ...] [--out benchmarks/results/erass.json]
-        [--markdown TABLE.md]
+        [--surveys erass1 erass8 efeds] [--n 1500] [--work DIR] [--given NAME=X.zarr ...]
+        [--out benchmarks/results/erass.json] [--markdown TABLE.md]
 
 Each survey is simulated once (seeds below; none is used elsewhere), in bands that add up to those
 of every model, so that all models look at the same photons. Posteriors are scored with three
@@ -255,9 +255,9 @@ def simulated(name: str, n: int, bands: Sequence[Band], work: Path) -> xr.Datase
     """Return a fresh survey of a preset, of 64 pixels a side."""
     edges = json.dumps([list(band) for band in bands])
     settings = [f"observe.bands={edges}", "observe.n_pixels=64"]
-    return icmass.simulate(
-        name, n=n, seed=SEEDS[name], assignments=settings, out=work / f"{name}.zarr"
-    )
+    out = work / f"{name}.zarr"
+    begun = out.with_name(f"{out.name}.partial").exists()
+    return icmass.simulate(name, n=n, seed=SEEDS[name], assignments=settings, out=out, resume=begun)
 
 
 def table(document: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Which mass scale a mass is on, what the gas physics may add to its error, and what would help.
 
 A posterior holds the statistical error: photons, projection, the scatter of clusters of one
-physics. How all masses move together with the physics of the gas is another error, which no photon tells.
+physics. How all masses move together with the physics of the gas is another error, which no
+photon tells.
 """
 
 from __future__ import annotations
