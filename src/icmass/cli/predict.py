@@ -22,7 +22,7 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="[MODEL_OR_RUN] [INPUT]...",
-        help="A run's folder, a saved model's or a bundled model (default: erosita-v1, bundled); "
+        help="A run's folder, a saved model's, or a bundled model or family (default: erosita-v1); "
         "then a survey (a Zarr store), or eSASS event files; or none with --images.",
         show_default=False,
     ),
@@ -59,7 +59,12 @@ Samples = Annotated[
     int | None, Option(min=1, metavar="N", help="Add N draws of ln M500c a cluster to --json.")
 ]
 ModelName = Annotated[
-    str | None, Option("--model", help="Which model of a run; default: its best network.")
+    str | None,
+    Option(
+        "--model",
+        help="Which model of a run or family; default: its best network, or the member whose "
+        "bands the input has. Without MODEL_OR_RUN a bundled name.",
+    ),
 ]
 Store = Annotated[
     Path | None,

@@ -22,6 +22,9 @@ def print_prediction(found: dict[str, Any]) -> None:
         f"{model['n_train']} mock clusters (preset {escape(str(model['preset']))})",
         soft_wrap=True,
     )
+    if "family" in model:
+        line = f"{model['member']} of the family {model['family']}: {model['chosen_because']}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not rows:
         return
     line = f"Prior of the mass: {found['prior']['is']}"
@@ -86,6 +89,11 @@ def _mass(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{row['ln_m500c_std']:.2f} (model {row['ln_m500c_std_within']:.2f}, "
         f"between fold models {row['ln_m500c_std_between']:.2f})",
     )
+    if row.get("ln_m500c_std_physics"):
+        yield (
+            "error of the scale, apart",
+            f"{row['ln_m500c_std_physics']:.2f} in ln M, of gas physics",
+        )
     yield (
         "R500c",
         f"{row['r500c_mpc_h_comoving']:.2f} comoving Mpc/h, {row['r500c_arcmin']:.2f} arcmin",

@@ -21,6 +21,7 @@ from icmass.calibration.sampler import Sampling, sample_posterior
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.inference.ensemble import Ensemble
+from icmass.inference.family import Model, chosen_for_survey
 from icmass.inference.likelihood import model_facts, predict_likelihood, training_prior
 from icmass.inference.predict import load_model
 from icmass.survey.catalog import open_survey, survey_cosmology
@@ -34,7 +35,7 @@ def calibrate(
     survey: str | Path | xr.Dataset,
     wl: str | Path,
     *,
-    model: Ensemble | str | Path | None = None,
+    model: Model | str | Path | None = None,
     out: str | Path | None = None,
     name: str | None = None,
     selection: SelectionFunction | str | Path | None = None,
@@ -56,7 +57,7 @@ def calibrate(
         The clusters: a survey, of real data too (`icmass.ingest`).
     wl : path
         Table of lensing masses, see `icmass.calibration.lensing_table.read_lensing_table`.
-    model : Ensemble, str or path, optional
+    model : Ensemble, ModelFamily, str or path, optional
         What `load_model` returned or takes; default: ``"erosita-v1"``.
     out : path, optional
         Folder to keep it in, new; needed with `blind`.
@@ -95,7 +96,10 @@ def calibrate(
     elif blind:
         raise InputError("needs a folder for what is sealed", field="--blind", hint="give --out")
     store = survey if isinstance(survey, xr.Dataset) else open_survey(Path(survey))
-    ensemble = model if isinstance(model, Ensemble) else load_model(model, name=name, device=device)
+    fitted_model = (
+        model if isinstance(model, Model) else load_model(model, name=name, device=device)
+    )
+    ensemble, store = chosen_for_survey(fitted_model, store)
     cosmology = survey_cosmology(store)
     lensing = read_lensing_table(
         wl, _of_lensing(wl_cosmology, cosmology), concentration=concentration

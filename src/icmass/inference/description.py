@@ -12,7 +12,6 @@ from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
 from icmass.inference.ensemble import TRAINED, Ensemble
 from icmass.inference.mixture import Mixture
-from icmass.inference.physics_bias import PhysicsBias
 from icmass.inference.quality_flags import (
     central_photons,
     is_nh_outside,
@@ -20,6 +19,7 @@ from icmass.inference.quality_flags import (
     reasons,
     score_text,
 )
+from icmass.inference.scale_error import ScaleError
 from icmass.inference.trained_on import mission_of_attrs, mission_of_survey
 from icmass.sky.map_grid import APERTURE_MPC_H
 from icmass.survey.catalog import counts, survey_cosmology
@@ -185,8 +185,7 @@ def assumptions(
         f"Scatter: the model's {scatter}; the error given is {_whose(len(ensemble.members))}, "
         f"{shape}.",
     ]
-    if scale is None and (bias := PhysicsBias.of_model(ensemble.folder)) is not None:
-        lines.insert(1, bias.sentence())
+    lines[1:1] = ScaleError.of(ensemble, is_calibrated=scale is not None).lines()
     facts = _observed_facts(survey)
     if not facts:
         return lines

@@ -104,6 +104,23 @@ def _grid(maps: TrainedMaps, survey: Mapping[str, Any], path: Path) -> MapGrid:
 
 
 @dataclass(frozen=True)
+class MemberChoice:
+    """Which member of a family of models was chosen for an input.
+
+    Attributes
+    ----------
+    family, member : str
+        Their names.
+    reason : str
+        Why, in a sentence's part: what of the input fits the member's bands.
+    """
+
+    family: str
+    member: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """The models of one name as one estimator for clusters that none of them saw.
 
@@ -121,6 +138,8 @@ class Ensemble:
         Cross-validated standard deviation of ln M_pred - ln M_true in the run.
     unfinished : tuple of str
         Folds without a finished model, left out.
+    choice : MemberChoice or None
+        Why it was chosen of a family; None of a model that was named itself.
     """
 
     name: str
@@ -129,6 +148,7 @@ class Ensemble:
     folder: Path
     scatter: float | None = None
     unfinished: tuple[str, ...] = field(default=())
+    choice: MemberChoice | None = None
 
     def predict(
         self,
@@ -237,6 +257,16 @@ class Ensemble:
                 hint="choose a network with --model",
             )
         return self.training.grid
+
+    def choice_facts(self) -> dict[str, str]:
+        """Return of which family this is a member and why it was chosen; nothing of any other."""
+        if self.choice is None:
+            return {}
+        return {
+            "family": self.choice.family,
+            "member": self.choice.member,
+            "chosen_because": self.choice.reason,
+        }
 
     @property
     def nh_range(self) -> tuple[float, float] | None:

@@ -22,6 +22,7 @@ from icmass.inference.inputs import Clusters
 from icmass.inference.likelihood import Predicted, predict_calibrated, write_likelihoods
 from icmass.inference.mass_table import mass_table
 from icmass.inference.mixture import Mixture
+from icmass.inference.scale_error import ScaleError
 from icmass.survey.catalog import survey_cosmology
 from icmass.survey.ingest import Progress
 from icmass.survey.writers.tables import write_table
@@ -92,6 +93,7 @@ class Masses:
                 "sigma_lnm": ensemble.scatter,
                 "preset": ensemble.training.survey.get("preset"),
                 "n_train": ensemble.training.n,
+                **ensemble.choice_facts(),
             },
             "clusters": [],
         }
@@ -122,6 +124,10 @@ class Masses:
             ),
             "warnings": warnings(ensemble, survey, rows, prediction),
         }
+        error = ScaleError.of(ensemble, is_calibrated=calibration is not None)
+        document["mass_scale"] = error.facts()
+        for row in document["clusters"]:
+            row["ln_m500c_std_physics"] = None if row["ln_m500c"] is None else error.std
         if calibration is not None:
             document["calibration"] = calibration.facts()
             for row, std in zip(document["clusters"], found.std_scale_or_zeros(), strict=True):

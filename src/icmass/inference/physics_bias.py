@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from icmass.errors import InputError
 from icmass.run.layout import TRANSFER
@@ -41,16 +42,14 @@ class PhysicsBias:
         InputError
             If the file is damaged.
         """
-        file = Path(folder) / TRANSFER
-        if not file.is_file():
+        rows = read_rows(folder)
+        if rows is None:
             return None
         try:
-            rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
             bias = sorted((float(row["bias_lnm"]), str(row["test"])) for row in rows)
             (low, where_low), (high, where_high) = bias[0], bias[-1]
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            what = f"damaged ({type(error).__name__})"
-            raise InputError(what, file=file, hint="remove it, or measure it again") from None
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise _damaged(folder, error) from None
         return cls(low, high, where_low, where_high, len(bias))
 
     def sentence(self) -> str:
@@ -61,3 +60,25 @@ class PhysicsBias:
             f"({self.where_highest}); the errors given do not hold that, and no photon tells. "
             "`icmass calibrate` sets the scale by lensing masses."
         )
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]] | None:
+    """Return the rows of `icmass transfer` kept in a model's folder; None if there are none.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    file = Path(folder) / TRANSFER
+    if not file.is_file():
+        return None
+    try:
+        return list(json.loads(file.read_text(encoding="utf-8"))["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from None
+
+
+def _damaged(folder: Path, error: Exception) -> InputError:
+    what = f"damaged ({type(error).__name__})"
+    return InputError(what, file=Path(folder) / TRANSFER, hint="remove it, or measure it again")

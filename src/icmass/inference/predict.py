@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,14 @@ import xarray as xr
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior, parse_prior
-from icmass.inference.bundled import model_folder
+from icmass.inference.bundled import (
+    DEFAULT_MODEL,
+    family_members,
+    is_bundled,
+    model_folder,
+)
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.inference.family import Model, ModelFamily, chosen, chosen_for_survey
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration, check_model
 from icmass.inference.masses import Masses
@@ -29,31 +35,47 @@ Files = str | Path | Sequence[str | Path]
 
 def load_model(
     model: str | Path | None = None, *, name: str | None = None, device: str = "auto"
-) -> Ensemble:
-    """Open a fitted model.
+) -> Model:
+    """Open a fitted model, or a family of them.
 
     Parameters
     ----------
     model : str or path, optional
-        A bundled model by its name (default: ``"erosita-v1"``), the folder of a saved model, or of
-        a run.
+        A bundled model or family by its name (default: ``"erosita-v1"``), the folder of a saved
+        model, or of a run.
     name : str, optional
-        Which model of a run; default: its best network.
+        Which model of a run; default: its best network. Without `model`, a bundled name too.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Returns
+    -------
+    Ensemble or ModelFamily
+        Of a family `predict` takes the member whose bands its input has.
 
     Raises
     ------
     InputError
         If there is no such model, or it is damaged.
     """
+    if model is None and is_bundled(name):
+        model, name = name, None
+    members = family_members(model)
+    if members is not None:
+        family = str(model or DEFAULT_MODEL)
+        if name is not None and name not in members:
+            what, known = f"{name!r} isn't in the family {family}", ", ".join(members)
+            raise InputError(what, field="--model", hint=f"it has {known}")
+        if name is None:
+            return ModelFamily(family, members, device)
+        model, name = members[name], None
     return load_ensemble(model_folder(model), model=name, device=device)
 
 
 def predict(
     inputs: Files | xr.Dataset | None = None,
     *,
-    model: Ensemble | str | Path | None = None,
+    model: Model | str | Path | None = None,
     ra: Any = None,
     dec: Any = None,
     redshift: Any = None,
@@ -86,7 +108,7 @@ def predict(
     inputs : path, sequence of path, or Dataset
         A survey (a Zarr store or an open one) or event files of the telescope that the model was
         trained for; none with `images`.
-    model : Ensemble, str or path, optional
+    model : Ensemble, ModelFamily, str or path, optional
         What `load_model` returned or takes; default: ``"erosita-v1"``.
     ra, dec : float or Quantity, optional
         Position of the cluster [deg, ICRS].
@@ -144,18 +166,18 @@ def predict(
     """
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
     scale = as_calibration(calibration)
-    ensemble = model if isinstance(model, Ensemble) else load_model(model, device=device)
-    if scale is not None:
-        check_model(ensemble, scale)
+    given = model if isinstance(model, Model) else load_model(model, device=device)
+    if scale is not None and isinstance(given, Ensemble):
+        check_model(given, scale)
     ra, dec = _degrees(ra, dec, position)
     work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
     if (inputs is None) == (images is None):
         raise InputError("give one survey, event files, or --images", field="inputs")
     if isinstance(inputs, xr.Dataset) or (inputs is not None and _is_survey(inputs)):
-        clusters = _of_survey(inputs, index)
+        ensemble, clusters = _of_survey(given, inputs, index)
     else:
         files = [] if inputs is None else as_paths(inputs)
-        telescope = telescope_for(ensemble.training.survey, reading.get("instrument"))
+        telescope = telescope_for(_training_survey(given), reading.get("instrument"))
         reading["instrument"] = telescope.instrument
         targets = read_targets(
             None if table is None else Path(table),
@@ -170,6 +192,9 @@ def predict(
         )
         if images is not None:
             sky = _sky_of_images(reading, seed) | {"telescope": telescope}
+            ensemble = chosen(
+                given, lambda family: family.for_images(as_paths(images), image_bands)
+            )
             clusters = of_images(
                 ensemble, as_paths(images), sky.pop("expmap"), targets[0], image_bands, **sky
             )
@@ -178,12 +203,18 @@ def predict(
             if where is None and (scheduler is not None or resume):
                 why = "is missing: other processes and --resume go by its name"
                 raise InputError(why, field="--store", hint="give --store X.zarr")
+            ensemble = chosen(given, lambda family: family.for_events(files, telescope.mission))
             clusters = of_events(
                 ensemble, files, targets, event_reading(**reading), where, notes, **work
             )
     return Masses.of(
         ensemble, clusters, parsed, samples=samples, seed=seed, calibration=scale, progress=progress
     )
+
+
+def _training_survey(model: Model) -> Mapping[str, Any]:
+    """Return the attributes of the survey that a model, or a family's members, are trained on."""
+    return model.training_survey if isinstance(model, ModelFamily) else model.training.survey
 
 
 def _is_survey(inputs: Files) -> bool:
@@ -193,14 +224,18 @@ def _is_survey(inputs: Files) -> bool:
     return bool(stores)
 
 
-def _of_survey(inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | None) -> Clusters:
+def _of_survey(
+    model: Model, inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | None
+) -> tuple[Ensemble, Clusters]:
     called = "the survey"
     if isinstance(inputs, xr.Dataset):
         survey = inputs
     else:
         path = as_paths(inputs)[0]
         survey, called = open_survey(path), path.name
-    return Clusters(survey, checked_index(index, survey.sizes["cluster"], called))
+    rows = checked_index(index, survey.sizes["cluster"], called)
+    ensemble, survey = chosen_for_survey(model, survey)
+    return ensemble, Clusters(survey, rows)
 
 
 def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from icmass.missions.registry import (
     unknown_note,
 )
 from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.sky.bands import band_label, find_tiles
 from icmass.sky.map_grid import MapGrid, bin_photons, cluster_frame, sample_exposure
 from icmass.survey.observed.clusters import (
     MIN_VISIBLE,
@@ -223,22 +224,11 @@ def read_images(
 
 def _tile(band: Band, given: Sequence[Band]) -> list[int]:
     """Return the indices of the given bands that tile `band` exactly, in order of energy."""
-
-    def tiles(lo: float) -> list[int] | None:
-        if np.isclose(lo, band[1], atol=1e-3):
-            return []
-        for i, (start, stop) in enumerate(given):
-            if np.isclose(start, lo, atol=1e-3) and stop <= band[1] + 1e-3:
-                rest = tiles(stop)
-                if rest is not None:
-                    return [i, *rest]
-        return None
-
-    found = tiles(band[0])
+    found = find_tiles(band, given)
     if found is None:
-        have = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in sorted(given))
+        have = ", ".join(band_label(each) for each in sorted(given))
         raise InputError(
-            f"band {_label(band)} keV isn't there: images give {have}",
+            f"band {band_label(band)} keV isn't there: images give {have}",
             field="--images",
             hint=f"give images that tile the model's bands, or {how_to_get_bands(given)}",
         )
@@ -251,16 +241,12 @@ def how_to_get_bands(bands: Sequence[Band]) -> str:
     for lo, hi in sorted(bands, key=lambda band: (band[0], -band[1])):
         if not tiles or lo >= tiles[-1][1] - 1e-3:
             tiles.append((lo, hi))
-    edges = ",".join(_label(tile) for tile in tiles)
+    edges = ",".join(band_label(tile) for tile in tiles)
     model = "icm-1band" if len(tiles) == 1 else "icm-3band"
     return (
         f"make a model of theirs: icmass train --preset efeds --n 4000 --bands {edges} --model "
         f"{model} --out MODEL, then icmass predict MODEL --images ..."
     )
-
-
-def _label(band: Band) -> str:
-    return f"{band[0]:g}-{band[1]:g}"
 
 
 def _facts(
@@ -276,8 +262,8 @@ def _facts(
     return {
         "kind": "images",
         "files": [Path(images[i]).name for i in used],
-        "image_bands": [_label(loaded.bands[i]) for i in used],
-        "bands_not_used": [_label(b) for i, b in enumerate(loaded.bands) if i not in used],
+        "image_bands": [band_label(loaded.bands[i]) for i in used],
+        "bands_not_used": [band_label(b) for i, b in enumerate(loaded.bands) if i not in used],
         "exposure_maps_differ": round(max(medians) / max(min(medians), 1e-9) - 1, 4),
         "notes": list(loaded.notes),
     }

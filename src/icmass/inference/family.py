@@ -1,0 +1,160 @@
+"""Families of models: one for each set of bands, of which the input chooses its own.
+
+A member fits a survey or images whose bands are its own, or add up to its own; it fits event files
+that were not cut within its bands. Of several that fit the first in the family's order is taken,
+and one whose bands need no adding before one whose bands do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from icmass.errors import InputError
+from icmass.estimators.info import TrainingExtent
+from icmass.inference.ensemble import Ensemble, MemberChoice, load_ensemble
+from icmass.io.event_energies import covers, sample_energies
+from icmass.io.events import scan_event_file
+from icmass.io.fits_images import band_of, parse_bands, read_plane
+from icmass.missions.registry import DEFAULT_MISSION
+from icmass.run.layout import MODEL_CONFIG, finished_models
+from icmass.sky.bands import band_labels, find_tiles
+from icmass.sky.map_grid import Band
+from icmass.survey.bands import sum_bands
+from icmass.survey.catalog import survey_bands
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """Saved models of one kind, for different bands.
+
+    Attributes
+    ----------
+    name : str
+    members : mapping of str to Path
+        Their folders by name, from the richest bands to the poorest.
+    device : str
+        Where they are to run: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    """
+
+    name: str
+    members: Mapping[str, Path]
+    device: str = "auto"
+
+    @cached_property
+    def extents(self) -> dict[str, TrainingExtent]:
+        """What each member was trained on, by its name."""
+        return {name: _extent(folder) for name, folder in self.members.items()}
+
+    @property
+    def bands(self) -> dict[str, tuple[Band, ...]]:
+        """The bands of each member [keV], by its name."""
+        held = {name: extent.maps for name, extent in self.extents.items()}
+        return {name: maps.bands for name, maps in held.items() if maps is not None}
+
+    @property
+    def training_survey(self) -> Mapping[str, Any]:
+        """Attributes of the first member's training survey: all are of one telescope."""
+        return next(iter(self.extents.values())).survey
+
+    def for_survey(self, survey: xr.Dataset) -> tuple[Ensemble, xr.Dataset]:
+        """Return the member for a survey, and the survey in its bands.
+
+        Raises
+        ------
+        InputError
+            If no member's bands are those of the survey or sums of them.
+        """
+        given = survey_bands(survey)
+        found = self._of_bands(given, "the survey's bands", "bands")
+        return found, sum_bands(survey, self._bands_of(found))
+
+    def for_images(self, images: Sequence[Path], bands: str | None = None) -> Ensemble:
+        """Return the member for images; `bands` [keV] in place of those that their files name.
+
+        Raises
+        ------
+        InputError
+            If an image cannot be read, or no member's bands are those of the images or sums.
+        """
+        if bands is None:
+            given = [band_of(read_plane(file, without_pixels=True)) for file in images]
+        else:
+            given = list(parse_bands(bands))
+        return self._of_bands(given, "the images' bands", "--images")
+
+    def for_events(self, files: Sequence[Path], mission: str = DEFAULT_MISSION) -> Ensemble:
+        """Return the member for event files, by the energies of the first of them.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or was cut within the bands of every member.
+        """
+        energies = sample_energies(scan_event_file(files[0], mission))
+        for name, bands in self.bands.items():
+            if covers(energies, bands):
+                return self._load(name, f"events cover its {band_labels(bands)}")
+        seen = "no energy"
+        if energies.size:
+            seen = f"events of {energies.min():.2g} to {energies.max():.2g} keV"
+        raise self._none(f"has {seen}, cut within every member's bands", files[0].name)
+
+    def _of_bands(self, given: Sequence[Band], what: str, field: str) -> Ensemble:
+        def number_of_tiles(bands: Sequence[Band]) -> int | None:
+            tiles = [find_tiles(band, given) for band in bands]
+            found = [part for part in tiles if part is not None]
+            return sum(map(len, found)) if len(found) == len(tiles) else None
+
+        needed = {name: number_of_tiles(bands) for name, bands in self.bands.items()}
+        fitting = {name: n for name, n in needed.items() if n is not None}
+        own = [name for name, n in fitting.items() if n == len(self.bands[name])]
+        labels = band_labels(sorted(given))
+        if own:
+            return self._load(own[0], f"{what} are {labels}")
+        for name in fitting:
+            into = band_labels(self.bands[name])
+            return self._load(name, f"{what}, {labels}, add up to its {into}")
+        raise self._none(f"{labels} are no member's, nor add up to them", field)
+
+    def _none(self, what: str, field: str) -> InputError:
+        choices = "; or ".join(f"{band_labels(b)} ({name})" for name, b in self.bands.items())
+        return InputError(f"{what}, of {self.name}", field=field, hint=f"these fit: {choices}")
+
+    def _load(self, name: str, reason: str) -> Ensemble:
+        ensemble = load_ensemble(self.members[name], device=self.device)
+        return replace(ensemble, choice=MemberChoice(self.name, name, reason))
+
+    @staticmethod
+    def _bands_of(ensemble: Ensemble) -> tuple[Band, ...]:
+        return ensemble.map_grid().bands
+
+
+Model = Ensemble | ModelFamily
+"""What `load_model` returns."""
+
+
+def chosen_for_survey(model: Model, survey: xr.Dataset) -> tuple[Ensemble, xr.Dataset]:
+    """Return the model for a survey and the survey as it reads it; of a family, a member."""
+    return model.for_survey(survey) if isinstance(model, ModelFamily) else (model, survey)
+
+
+def chosen(model: Model, choose: Callable[[ModelFamily], Ensemble]) -> Ensemble:
+    """Return a model itself, or the member of a family that `choose` returns."""
+    return choose(model) if isinstance(model, ModelFamily) else model
+
+
+def _extent(folder: Path) -> TrainingExtent:
+    """Return what a member was trained on, without reading its weights."""
+    file = finished_models(folder)[0] / MODEL_CONFIG
+    try:
+        return TrainingExtent.of_config(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"damaged ({type(error).__name__})"
+        raise InputError(what, file=file, hint="install the package again") from None
