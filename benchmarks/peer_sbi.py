@@ -12,6 +12,7 @@ redshift and exposure; redshift, exposure and N_H stand beside the embedding. Wh
 each does with them. Ours turns and mirrors the maps in training, and puts components together anew,
 which real maps do not allow. So sbi is run twice with three bands: as it is, and with maps that are
 turned and mirrored in training (``+d4``). Posteriors are evaluated on `LNM_GRID` and scored alike.
+Seconds are processor time of one thread, with reading and preprocessing.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _SCORED = (
 
 @dataclass(frozen=True)
 class Fit:
-    """What one estimator made of one fold: posteriors, seconds of training, what it is."""
+    """What one estimator made of one fold: posteriors, processor seconds of training, its size."""
 
     prediction: Prediction
     seconds: float
@@ -146,7 +147,7 @@ def fit_sbi(
             with_nh=True,
         )
 
-    start = time.perf_counter()
+    start = time.process_time()
     torch.manual_seed(seed)
     ln_m = np.log(survey["m500c"].values[train])
     sample = read(train)
@@ -162,7 +163,7 @@ def fit_sbi(
     inference.append_simulations(torch.from_numpy(ln_m).float()[:, None], inputs)
     limit = {} if max_epochs is None else {"max_num_epochs": max_epochs}
     estimator = inference.train(**limit)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     density = grid_density(estimator, flat_inputs(read(test), encoding))
     return Fit(
         Prediction.from_density(density),
@@ -201,9 +202,9 @@ def fit_ours(
 ) -> Fit:
     """Train one of our networks on clusters and return its posteriors of others."""
     estimator = NetworkEstimator(name, seed=seed, device="cpu", max_epochs=max_epochs)
-    start = time.perf_counter()
+    start = time.process_time()
     estimator.fit(survey, train)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     prediction = estimator.predict(survey, test)
     return Fit(prediction, seconds, len(estimator.history), estimator.n_parameters)
 
