@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior, parse_prior
 from icmass.inference.bundled import model_folder
+from icmass.inference.catalogue import predict_catalogue
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration, check_model
@@ -53,6 +54,8 @@ def load_model(
 def predict(
     inputs: Files | xr.Dataset | None = None,
     *,
+    catalogue: str | Path | None = None,
+    columns: str | Mapping[str, str] | None = None,
     model: Ensemble | str | Path | None = None,
     ra: Any = None,
     dec: Any = None,
@@ -86,6 +89,12 @@ def predict(
     inputs : path, sequence of path, or Dataset
         A survey (a Zarr store or an open one) or event files of the telescope that the model was
         trained for; none with `images`.
+    catalogue : path, optional
+        In place of inputs a table of sources or clusters with count rates and redshifts; `model`,
+        `nh`, `prior`, `samples` and `seed` go with it. See
+        `icmass.inference.catalogue.predict_catalogue`.
+    columns : str or mapping, optional
+        Names of its columns by what they are, ``"rate=CR500,redshift=Z"``.
     model : Ensemble, str or path, optional
         What `load_model` returned or takes; default: ``"erosita-v1"``.
     ra, dec : float or Quantity, optional
@@ -142,6 +151,23 @@ def predict(
     >>> len(masses), masses.interval(0.68).shape, masses.sample(10).shape
     (2, (2, 2), (2, 10))
     """
+    if catalogue is not None:
+        given = {"inputs": inputs, "images": images, "ra": ra, "dec": dec, "redshift": redshift}
+        given |= {"position": position, "table": table, "name": name, "index": index}
+        given |= {"calibration": calibration, "store": store, "scheduler": scheduler}
+        if beside := [key for key, value in {**given, **reading}.items() if value is not None]:
+            what = "does not go with a catalogue"
+            raise InputError(what, field=", ".join(beside), hint="leave it out")
+        return predict_catalogue(
+            catalogue,
+            model=model,
+            columns=columns,
+            nh=_column(nh),
+            prior=prior,
+            samples=samples,
+            seed=seed,
+            notes=notes,
+        )
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
     scale = as_calibration(calibration)
     ensemble = model if isinstance(model, Ensemble) else load_model(model, device=device)

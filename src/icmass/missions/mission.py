@@ -281,6 +281,8 @@ class Mission:
     events : EventFormat or None
     jobs : JobLayout or None
         Of folders of photon lists.
+    catalogues : CatalogueFormat or None
+        Of tables of sources and clusters.
     """
 
     name: str
@@ -288,3 +290,4 @@ class Mission:
     instrument: str | None = None
     events: EventFormat | None = None
     jobs: JobLayout | None = None
+    catalogues: CatalogueFormat | None = None

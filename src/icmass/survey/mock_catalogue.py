@@ -45,7 +45,7 @@ LUMINOSITY, LUMINOSITY_SLOPE = 0.43e44, 1.55
 """L(0.5-2 keV) / E^2 at 2e14 Msun/h [erg/s] and its slope (Liu et al. 2022, A&A 661, A2, with the
 masses of Chiu et al. 2022, A&A 661, A11)."""
 COUNTS_PER_FLUX = 1.6e12
-"""Counts in 0.2-2.3 keV on axis of a flux in 0.5-2 keV [cm^2/erg]."""
+"""Counts in 0.2-2.3 keV on axis of a flux in 0.5-2 keV [cm^2/erg], at most."""
 DEBLENDED_COUNTS, DEBLENDED_ARCSEC = 15.0, 25.0
 """Point sources with more counts, farther from the cluster, are sources of their own: left out."""
 R500C_ERROR, SKY_ERROR = 0.1, 0.03
@@ -123,9 +123,7 @@ class CatalogueSimulator:
 
     def _look(self, cluster: int, row: int, drawn: _Drawn) -> tuple[dict[str, float], Halo]:
         """Count the photons of a cluster, if there may be enough; return its sightline and halo."""
-        rng = np.random.default_rng(
-            np.random.SeedSequence(self.seed, spawn_key=(cluster, _STREAM))
-        )
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(cluster, _STREAM)))
         lo, hi = np.log(self.exposure_s)
         halo, sight = self.simulator.target(cluster)
         sight = sight | {"exposure": float(np.exp(rng.uniform(lo, hi)))}
@@ -175,7 +173,9 @@ class CatalogueSimulator:
         """Return energy [keV] and offsets [arcsec] of all photons within `reach` of the halo."""
         observatory, seconds = self.simulator.observatory, sight["exposure"]
         folder = observatory.folder(sight["nh"])
-        number = sources.flux * folder.agn[1][folder.agn_row(sources.photon_index, sources.absorbed)]
+        number = (
+            sources.flux * folder.agn[1][folder.agn_row(sources.photon_index, sources.absorbed)]
+        )
         apart = np.hypot(sources.x, sources.y) * arcsec > DEBLENDED_ARCSEC
         kept = ~((number * seconds > DEBLENDED_COUNTS) & apart)
         blended = Sources(*(getattr(sources, name)[kept] for name in Sources.__annotations__))
