@@ -42,12 +42,12 @@ LIMITS = (
     "## Known limits",
     "",
     "- Every row is taken for a cluster: the light of an active nucleus makes a mass.",
-    "- The mass scale is that of the mocks' gas, averaged over a broad prior of physics, whose width",
-    "  the posteriors have.",
-    "- The prior is that of the simulated masses, near flat in ln M to 10^14.3 Msun/h: for clusters",
-    "  of a real survey take `--prior mass-function`.",
-    "- Extended sources alone were trained on: detection likelihood of 5 and extent likelihood of 3",
-    "  or more.",
+    "- The mass scale is that of the mocks' gas, averaged over a broad prior of physics, whose",
+    "  width the posteriors have.",
+    "- The prior is that of the simulated masses, near flat in ln M to 10^14.3 Msun/h: for",
+    "  clusters of a real survey take `--prior mass-function`.",
+    "- Extended sources alone were trained on: detection likelihood of 5 and extent likelihood of",
+    "  3 or more.",
     "- Redshifts are exact.",
 )
 KEPT = (*CATALOGUE, "m500c", "halo_id", "detected")
@@ -84,7 +84,7 @@ def patterns(rows: xr.Dataset) -> dict[str, xr.Dataset]:
         "eRASS1 or eRASS:3 Main": ("rate_300kpc", "rate_r500c", "nh"),
         "eRASS1 clusters": ("rate", *SUB_BANDS, "extent", "nh"),
         "eFEDS (Klein et al.)": ("rate_300kpc", "rate_r500c", *SUB_BANDS, "nh"),
-        "eFEDS (Liu et al.)": ("rate", *SUB_BANDS, "extent", "exposure", "nh"),
+        "eFEDS (Liu et al.)": ("rate", "rate_r500c", *SUB_BANDS, "extent", "exposure", "nh"),
         "rate, exposure, redshift": tuple(
             name for name in CATALOGUE if name not in ("rate", "exposure", "redshift")
         ),

@@ -72,7 +72,7 @@ Catalogue = Annotated[
     Path | None,
     Option(
         metavar="TABLE",
-        help="In place of photons a catalogue: count rates, extent, exposure, redshift of each row.",
+        help="In place of photons a table of sources: count rates, extent, exposure, redshift.",
     ),
 ]
 ColumnMap = Annotated[

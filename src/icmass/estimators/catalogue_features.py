@@ -131,6 +131,6 @@ PUBLISHED: tuple[tuple[str, ...], ...] = (
     (*_APERTURES, "sub_bands", "nh"),  # eFEDS, Klein et al. 2022
     (*_APERTURES, "sub_bands", "extent", "extent_likelihood", "detection_likelihood", "nh"),
     ("rate", "sub_bands", "extent", "nh"),  # eRASS1 clusters, Bulbul et al. 2024
-    ("rate", "sub_bands", "extent", "exposure", "nh"),  # eFEDS, Liu et al. 2022
+    ("rate", "rate_r500c", "sub_bands", "extent", "exposure", "nh"),  # eFEDS, Liu et al. 2022
 )
 """What the published catalogues lack; the third has a rate, an exposure and a redshift alone."""

@@ -88,6 +88,7 @@ def predict_catalogue(
         what = f"none of {len(why)} rows could be used: {text}"
         raise InputError(what, file=catalogue, field="--catalogue", hint="see --columns")
     prediction = _predict(ensemble, survey, rows, parsed)
+    drawn = _drawn(prediction, samples, seed)
     failed = {table.names[i]: InputError(text) for i, text in enumerate(why) if text}
     document = {
         "model": _model_facts(ensemble),
@@ -98,7 +99,7 @@ def predict_catalogue(
             "columns": table.used,
             "rate_is": mission.catalogues.rate_is,
         },
-        "clusters": row_facts(ensemble, survey, table, rows, prediction, _drawn(prediction, samples, seed)),
+        "clusters": row_facts(ensemble, survey, table, rows, prediction, drawn),
         "failed": [{"id": name, "why": error.command_line} for name, error in failed.items()],
         "cosmology": survey_cosmology(survey).model_dump(mode="json"),
         "prior": {"kind": parsed.kind, "is": parsed.describe(survey_cosmology(survey))},

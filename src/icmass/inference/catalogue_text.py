@@ -22,7 +22,7 @@ from icmass.io.source_catalogue import SourceRows
 from icmass.survey.catalog import survey_cosmology
 
 LEAST_LIKELIHOOD = 6.6
-"""-ln p of `LEAST_SIGNIFICANCE`: a detection likelihood below which there is an upper limit alone."""
+"""-ln p of `LEAST_SIGNIFICANCE`: a detection likelihood below which there is an upper limit."""
 _KEYS = {
     "rate": "count_rate",
     "rate_300kpc": "count_rate_300kpc",

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from icmass.missions.catalogue_format import CatalogueFormat
 from icmass.missions.event_writing import EventWriting
 from icmass.missions.names import Names
 from icmass.missions.photon_jobs import JobLayout

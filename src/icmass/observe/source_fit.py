@@ -144,5 +144,5 @@ def chance_likelihood(gain: np.ndarray, parameters: int) -> np.ndarray:
     exact = -np.asarray(chi2.logsf(2 * np.minimum(gain, 300), parameters))
     half = parameters / 2
     far = gain - (half - 1) * np.log(np.maximum(gain, 1)) + gammaln(half)
-    result: np.ndarray = np.where(gain < 300, exact, far)
+    result: np.ndarray = np.maximum(np.where(gain < 300, exact, far), 0.0)
     return result

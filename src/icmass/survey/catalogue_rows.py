@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -195,7 +196,7 @@ class CatalogueSimulator:
         """
         observatory = self.simulator.observatory
         model, agn = observatory.instrument.background, observatory.agn
-        bands = tuple(zip(_FINE_KEV[:-1], _FINE_KEV[1:], strict=True))
+        bands = tuple(pairwise(_FINE_KEV))
         resolved = observatory.folder(DEFAULT_NH_1E20).agn_band_rates(
             agn.photon_index, agn.absorbed_fraction, bands
         )
@@ -210,7 +211,7 @@ class CatalogueSimulator:
         """Yield sky and particles, uneven from cell to cell as `background_map` has them."""
         observatory, seconds = self.simulator.observatory, sight["exposure"]
         model = observatory.instrument.background
-        bands = tuple(zip(_FINE_KEV[:-1], _FINE_KEV[1:], strict=True))
+        bands = tuple(pairwise(_FINE_KEV))
         rates = self._sky_rates
         cell = 60 * model.cell_arcmin
         side = int(np.ceil(2 * reach / cell)) + 1

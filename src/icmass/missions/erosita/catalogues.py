@@ -12,9 +12,9 @@ from __future__ import annotations
 from icmass.missions.catalogue_format import CatalogueFormat, FluxColumns
 
 FLUX_TO_COUNTS = 1.30e12
-"""Counts in 0.2-2.3 keV on axis of an unabsorbed flux in 0.5-2 keV [count cm^2 / erg], of a plasma of
-1-8 keV with abundance 0.3 behind 3e20 cm^-2: within 4 per cent at redshifts 0.05-0.5, 13 per cent
-between 1.5e20 and 6e20 cm^-2 (`icmass.rate`)."""
+"""Counts in 0.2-2.3 keV on axis of an unabsorbed flux in 0.5-2 keV [count cm^2 / erg], of a plasma
+of 1-8 keV with abundance 0.3 behind 3e20 cm^-2: within 4 per cent at redshifts 0.05-0.5, 13 per
+cent between 1.5e20 and 6e20 cm^-2 (`icmass.rate`)."""
 _ML_FLUX = ("ML_FLUX_1", "ML_FLUX")
 _SUB_BANDS = {f"rate_p{band}": (f"ML_RATE_P{band}",) for band in range(1, 5)}
 CATALOGUES = CatalogueFormat(
@@ -34,7 +34,6 @@ CATALOGUES = CatalogueFormat(
         # al. 2024), 1.06e12 in the table of Klein et al. 2022
         "rate": FluxColumns(_ML_FLUX, 1.074e12),
         "rate_300kpc": FluxColumns(("F_300kpc",), FLUX_TO_COUNTS),
-        "rate_r500c": FluxColumns(("F_500kpc",), FLUX_TO_COUNTS),
     },
     refused={
         "ML_RATE_2": "give the Main catalogue: the three bands of a Hard catalogue are others",
