@@ -234,7 +234,7 @@ def test_a_model_of_maps_reads_no_catalogue(held_out: xr.Dataset, tmp_path: Path
 def test_a_large_catalogue_takes_seconds(
     model_folder: Path, held_out: xr.Dataset, tmp_path: Path
 ) -> None:
-    """As many rows as 3eRASS has extended sources, 63,796, in at most a minute of processor time."""
+    """As many rows as 3eRASS has extended sources, 63,796, in a minute of processor time."""
     few = _table(held_out)
     table = few[np.arange(63_796) % len(few)]
     table.write(tmp_path / "rows.fits")

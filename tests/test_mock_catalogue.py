@@ -32,7 +32,7 @@ def test_a_row_does_not_depend_on_those_before(rows: xr.Dataset) -> None:
 
 
 def test_rates_are_those_of_the_gas_on_axis(rows: xr.Dataset) -> None:
-    """Against luminosities and the conversion of `icmass.rate`, a sum without the simulator's photons.
+    """Against luminosities and the conversion of `icmass.rate`, without the simulator's photons.
 
     Flux in 0.5-2 keV by the mean relation of eFEDS (Liu et al. 2022; Chiu et al. 2022), whose gas
     the preset has: the mean of ln rate over it within 0.25, that scatter 0.4 between halos has a
@@ -65,7 +65,7 @@ def test_sub_bands_add_up(rows: xr.Dataset) -> None:
 
 
 def test_exposures_are_vignetted_as_those_of_the_catalogues() -> None:
-    """Against ML_EXP of 1eRASS J094453.1-711153 in eRASS1 Main: 486.05 s, P1-P4 493.6 494.5 486.8 379.1.
+    """Against ML_EXP of 1eRASS J094453.1-711153 in eRASS1 Main, band 1 and sub-bands P1 to P4.
 
     The catalogue's vignetting is of one energy a band and of another path through the field: 6 per
     cent.

@@ -15,7 +15,7 @@ from icmass.missions.erosita.catalogues import CATALOGUES, FLUX_TO_COUNTS
 
 
 def _main() -> Table:
-    """Return two extended sources with the columns of eRASS:3 Main, one of them without redshift."""
+    """Return two extended sources with the columns of eRASS:3 Main, one without redshift."""
     table = Table()
     table["IAUNAME"] = ["3eRASS J094452.8-711152", "3eRASS J000000.0+000000"]
     table["RA"], table["DEC"] = [146.22, 0.0], [-71.198, 0.0]
@@ -87,7 +87,7 @@ def test_the_conversion_of_fluxes_is_that_of_a_plasma() -> None:
 
 
 def test_efeds_as_published(data_dir: Path) -> None:
-    """542 clusters; ML_RATE times ML_EXP is ML_CTS, and the flux has the conversion of 0.2-2.3 keV."""
+    """542 clusters, whose fluxes have the conversion of 0.2-2.3 keV."""
     folder = data_dir / "erosita"
     for name in ("efeds_clusters_mcmf.csv.gz", "efeds_clusters_liu.csv.gz"):
         if not (folder / name).is_file():

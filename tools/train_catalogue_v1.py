@@ -1,6 +1,6 @@
 """Train the bundled model `catalogue-v1`: masses from rows of source catalogues.
 
-    python tools/train_catalogue_v1.py --work DIR [--clusters 12000]
+    python tools/train_catalogue_v1.py --work DIR [--clusters 6400]
 
 Mock clusters of many physics (`icmass simulate --physics prior`), exposures and column densities
 become rows of a catalogue; no maps are kept. One fifth is kept for the scores on the model card,
@@ -140,7 +140,7 @@ def describe(out: Path, table: dict[str, dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--clusters", type=int, default=12_000)
+    parser.add_argument("--clusters", type=int, default=6_400)
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)

@@ -79,35 +79,23 @@ def predict_catalogue(
     table, n_points = _extended(source, catalogue)
     survey = _survey(table, _training_cosmology(ensemble), nh)
     why = _reasons_without_mass(survey, ensemble)
-    rows = np.flatnonzero([not text for text in why])
-    for line in _told(table.names, why, n_points):
-        if notes is not None:
-            notes(line)
-    if not len(rows):
-        (text, _), *_ = Counter(why).most_common(1)
-        what = f"none of {len(why)} rows could be used: {text}"
-        raise InputError(what, file=catalogue, field="--catalogue", hint="see --columns")
+    rows = _with_mass(table, why, n_points, catalogue, notes)
     prediction = _predict(ensemble, survey, rows, parsed)
     drawn = _drawn(prediction, samples, seed)
+    rate_is = mission.catalogues.rate_is
     failed = {table.names[i]: InputError(text) for i, text in enumerate(why) if text}
+    told = _told(table.names, why, n_points)
     document = {
         "model": _model_facts(ensemble),
-        "catalogue": {
-            "rows": len(source),
-            "extended": len(table),
-            "with_mass": len(rows),
-            "columns": table.used,
-            "rate_is": mission.catalogues.rate_is,
-        },
+        "catalogue": _catalogue_facts(source, table, rows, rate_is),
         "clusters": row_facts(ensemble, survey, table, rows, prediction, drawn),
         "failed": [{"id": name, "why": error.command_line} for name, error in failed.items()],
         "cosmology": survey_cosmology(survey).model_dump(mode="json"),
         "prior": {"kind": parsed.kind, "is": parsed.describe(survey_cosmology(survey))},
-        "assumptions": assumptions(ensemble, survey, mission.catalogues.rate_is, parsed),
-        "warnings": warnings(ensemble, survey, rows, prediction, _told(table.names, why, n_points)),
-    }  # fmt: skip
-    positions = {name: table.columns.get(name) for name in ("ra", "dec")}
-    without = [_empty(i, table.names[i], positions, text) for i, text in enumerate(why) if text]
+        "assumptions": assumptions(ensemble, survey, rate_is, parsed),
+        "warnings": warnings(ensemble, rows, prediction, told),
+    }
+    without = [_empty(i, table, text) for i, text in enumerate(why) if text]
     return CatalogueMasses(
         ensemble, parsed, survey, rows, prediction, failed, document, without_mass=without
     )
@@ -162,6 +150,21 @@ def _reasons_without_mass(survey: xr.Dataset, ensemble: Ensemble) -> list[str]:
     return [str(t) for t in np.where((texts == "") & unrated, "no count rate", texts)]
 
 
+def _with_mass(
+    table: SourceRows, why: list[str], n_points: int, file: str | Path, notes: Notes | None
+) -> np.ndarray:
+    """Return the rows that have a mass; say what the others lack, or refuse them all."""
+    rows = np.flatnonzero([not text for text in why])
+    for line in _told(table.names, why, n_points):
+        if notes is not None:
+            notes(line)
+    if not len(rows):
+        ((text, _),) = Counter(why).most_common(1)
+        what = f"none of {len(why)} rows could be used: {text}"
+        raise InputError(what, file=file, field="--catalogue", hint="see --columns")
+    return rows
+
+
 def _told(names: list[str], why: list[str], n_points: int) -> Iterator[str]:
     """Yield what is said of rows without a mass, a line a reason."""
     if n_points:
@@ -205,9 +208,20 @@ def _model_facts(ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
-def _empty(
-    row: int, name: str, positions: Mapping[str, np.ndarray | None], why: str
+def _catalogue_facts(
+    source: SourceRows, table: SourceRows, rows: np.ndarray, rate_is: str
 ) -> dict[str, Any]:
+    return {
+        "rows": len(source),
+        "extended": len(table),
+        "with_mass": len(rows),
+        "columns": table.used,
+        "rate_is": rate_is,
+    }
+
+
+def _empty(row: int, table: SourceRows, why: str) -> dict[str, Any]:
     """Return the facts of a row without a mass."""
-    where = {key: float(values[row]) for key, values in positions.items() if values is not None}
-    return {"cluster": row, "id": name, **where, "flagged": True, "reasons": [why]}
+    known = {key: table.columns[key] for key in ("ra", "dec", "redshift") if key in table.columns}
+    where = {key: float(v[row]) for key, v in known.items() if np.isfinite(v[row])}
+    return {"cluster": row, "id": table.names[row], **where, "flagged": True, "reasons": [why]}

@@ -163,7 +163,6 @@ def assumptions(ensemble: Ensemble, survey: xr.Dataset, rate_is: str, prior: Pri
 
 def warnings(
     ensemble: Ensemble,
-    survey: xr.Dataset,
     rows: np.ndarray,
     prediction: Mixture,
     without: Iterable[str] = (),
