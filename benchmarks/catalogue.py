@@ -3,7 +3,7 @@
     python benchmarks/catalogue.py DATA [--scores scores.json] [--rows DIR] [--model catalogue-v1]
 
 DATA is the folder with ``efeds_clusters_mcmf.csv.gz`` (Klein et al. 2022, A&A 661, A4, whose masses
-are of the same count rates by the relation of Chiu et al. 2022) and ``efeds_clusters_liu.csv.gz``
+follow from the same count rates and redshifts alone) and ``efeds_clusters_liu.csv.gz``
 (Liu et al. 2022, A&A 661, A2); scores and rows are what `tools/train_catalogue_v1.py --work DIR`
 leaves. Writes `benchmarks/results/catalogue-efeds.json`.
 """

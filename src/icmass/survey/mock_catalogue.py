@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from astropy import units as u
 
+from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.observe.detection import DetectionConfig
 from icmass.observe.photons import Photons, agn_photons
@@ -118,6 +119,7 @@ class CatalogueSimulator:
         survey.attrs |= {
             "preset": self.config.preset,
             "seed": self.seed,
+            "version": __version__,
             "config": self.config.model_dump_json(),
         }
         return survey
