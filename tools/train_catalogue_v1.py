@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -55,7 +56,8 @@ KEPT = (*CATALOGUE, "m500c", "halo_id", "detected")
 
 def simulated(work: Path, n: int) -> xr.Dataset:
     """Simulate rows, or read those that are there."""
-    parts, template = [], None
+    parts: list[dict[str, np.ndarray]] = []
+    template: xr.Dataset | None = None
     for part, first in enumerate(range(0, n, PART)):
         file = work / f"rows-{part:04d}.npz"
         if not file.exists() or template is None:
@@ -72,6 +74,7 @@ def simulated(work: Path, n: int) -> xr.Dataset:
             print(f"{first + rows.sizes['cluster']} of {n} rows", flush=True)
         with np.load(file) as held:
             parts.append({name: held[name] for name in KEPT})
+    assert template is not None
     joined = {name: np.concatenate([part[name] for part in parts]) for name in KEPT}
     data = {name: ("cluster", joined[name], template[name].attrs) for name in KEPT}
     return xr.Dataset(data, attrs=template.attrs)
@@ -95,7 +98,7 @@ def patterns(rows: xr.Dataset) -> dict[str, xr.Dataset]:
     }
 
 
-def scores(model: CatalogueGBM, survey: xr.Dataset, test: np.ndarray) -> dict[str, dict]:
+def scores(model: CatalogueGBM, survey: xr.Dataset, test: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return scores on the detected rows among `test`, by what the rows hold."""
     found = survey["detected"].values[test]
     rows = survey.isel(cluster=test[found])
@@ -110,7 +113,7 @@ def scores(model: CatalogueGBM, survey: xr.Dataset, test: np.ndarray) -> dict[st
     return result
 
 
-def describe(out: Path, table: dict[str, dict]) -> None:
+def describe(out: Path, table: dict[str, dict[str, Any]]) -> None:
     """Add scores and limits to the model card, and the scatter that `icmass predict` tells."""
     card = (out / "README.md").read_text(encoding="utf-8").split(CARD)[0].rstrip()
     card = card.replace("# catalogue-gbm\n", f"# {out.name}: catalogue-gbm\n", 1)
