@@ -69,8 +69,11 @@ def parse_column_map(text: str | Mapping[str, str] | None) -> dict[str, str]:
     """
     if text is None:
         return {}
-    pairs = [part.partition("=") for part in text.split(",")] if isinstance(text, str) else None
-    items = {what.strip(): name.strip() for what, _, name in pairs} if pairs else dict(text)
+    if isinstance(text, str):
+        pairs = [part.partition("=") for part in text.split(",")]
+        items = {what.strip(): name.strip() for what, _, name in pairs}
+    else:
+        items = dict(text)
     for what, name in items.items():
         if what not in ROLES:
             hint = f"use {', '.join(ROLES)}"
