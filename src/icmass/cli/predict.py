@@ -74,6 +74,20 @@ Store = Annotated[
     ),
 ]
 Name = Annotated[str | None, Option(help="What to call the cluster.")]
+Catalogue = Annotated[
+    Path | None,
+    Option(
+        metavar="TABLE",
+        help="In place of photons a table of sources: count rates, extent, exposure, redshift.",
+    ),
+]
+ColumnMap = Annotated[
+    str | None,
+    Option(
+        metavar="WHAT=NAME,...",
+        help="Columns of --catalogue that are called otherwise: rate=CR500,redshift=Z.",
+    ),
+]
 Index = Annotated[
     list[str] | None,
     Option(metavar="I...", help="Clusters of the survey: 3, or 0-9; default: all."),
@@ -81,7 +95,10 @@ Index = Annotated[
 Device = Annotated[str, Option(help="auto, cpu or cuda.")]
 Out = Annotated[
     Path | None,
-    Option(metavar="TABLE", help="Write the masses as a table too: .fits, .ecsv or .vot."),
+    Option(
+        metavar="TABLE",
+        help="Write the masses as a table too: .fits, .ecsv or .vot (of --catalogue .csv, .json).",
+    ),
 ]
 CalibrationFolder = Annotated[
     Path | None,
@@ -113,6 +130,8 @@ AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
 
 def predict(
     inputs: Inputs = None,
+    catalogue: Catalogue = None,
+    columns: ColumnMap = None,
     images: Images = None,
     expmap: Expmap = None,
     expmap_kind: options.ExpmapKind = None,
@@ -164,6 +183,9 @@ def predict(
     from icmass.inference.predict import load_model
     from icmass.inference.predict import predict as predict_masses
 
+    if catalogue is not None:
+        return _of_catalogue(dict(locals()))
+    refuse({"--columns": columns}, "goes with --catalogue")
     how = options.event_options(locals())
     model, files = _model_and_inputs(inputs or [], bool(images))
     stores = _checked_inputs(
@@ -226,6 +248,37 @@ def predict(
     else:
         print_prediction(masses.document)
     _report_failed(masses)
+
+
+_OF_CATALOGUE = (
+    "catalogue", "columns", "inputs", "model_name", "nh", "samples", "seed", "out", "overwrite",
+    "likelihood", "as_json",
+)  # fmt: skip
+
+
+def _of_catalogue(given: dict[str, Any]) -> None:
+    """Predict the rows of a catalogue, and refuse what goes with photons."""
+    from icmass.cli.predict_catalogue import predict_rows
+
+    aliases = {"novig": "expmap-novig", "cluster_name": "name"}
+    others = (
+        "images",
+        "expmap",
+        "expmap_kind",
+        "exposure",
+        "novig",
+        "background",
+        "mask",
+        "regions",
+    )
+    others += ("sources", "ra", "dec", "redshift", "table", "cluster_name", "image_bands", "flag")
+    others += ("pattern", "modules", "instrument", "index", "scheduler", "store", "calibration")
+    others += ("pictures",)
+    named = {f"--{aliases.get(name, name).replace('_', '-')}": given[name] for name in others}
+    refuse(named, "does not go with --catalogue")
+    taken = {name: given[name] for name in _OF_CATALOGUE}
+    taken["inputs"] = taken["inputs"] or []
+    predict_rows(**taken, prior=given["prior_text"])
 
 
 def _model_and_inputs(given: list[Path], images: bool) -> tuple[Path | None, list[Path]]:

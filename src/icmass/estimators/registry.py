@@ -143,6 +143,7 @@ register(EstimatorEntry("network", NETWORKS, is_network, _make_network, _load_ne
 _PEERS = "icmass.estimators.map_regressions"
 register(of_class("rings-gbm", f"{_PEERS}:RingsGBM", "rings-gbm-1band", "rings-gbm-3band"))
 register(of_class("forest-morphology", f"{_PEERS}:ForestMorphology"))
+register(of_class("catalogue-gbm", "icmass.estimators.catalogue_gbm:CatalogueGBM"))
 
 
 def known_names() -> list[str]:

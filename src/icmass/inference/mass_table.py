@@ -69,6 +69,24 @@ _KEYS: dict[str, tuple[str, str, str | None, str]] = {
         "count",
         "phot.count;em.X-ray",
     ),
+    "count_rate": (
+        "count_rate",
+        "catalogue's count rate in 0.2-2.3 keV, on axis",
+        "ct s-1",
+        "phot.count;em.X-ray.soft",
+    ),
+    "vignetted_exposure_s": (
+        "vignetted_exposure",
+        "catalogue's exposure with vignetting, relative to the axis",
+        "s",
+        "time.duration;obs.exposure",
+    ),
+    "extent_arcsec": (
+        "extent",
+        "catalogue's core radius",
+        "arcsec",
+        "phys.angSize;src",
+    ),
     "excess_sigma": (
         "excess_sigma",
         "excess of the central photons over the background, in standard deviations",

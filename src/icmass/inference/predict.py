@@ -18,6 +18,7 @@ from icmass.inference.bundled import (
     is_bundled,
     model_folder,
 )
+from icmass.inference.catalogue import predict_catalogue
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.family import Model, ModelFamily, chosen, chosen_for_survey
 from icmass.inference.inputs import Clusters, of_events, of_images
@@ -75,6 +76,8 @@ def load_model(
 def predict(
     inputs: Files | xr.Dataset | None = None,
     *,
+    catalogue: str | Path | None = None,
+    columns: str | Mapping[str, str] | None = None,
     model: Model | str | Path | None = None,
     ra: Any = None,
     dec: Any = None,
@@ -108,6 +111,12 @@ def predict(
     inputs : path, sequence of path, or Dataset
         A survey (a Zarr store or an open one) or event files of the telescope that the model was
         trained for; none with `images`.
+    catalogue : path, optional
+        In place of inputs a table of sources or clusters with count rates and redshifts; `model`,
+        `nh`, `prior`, `samples` and `seed` go with it. See
+        `icmass.inference.catalogue.predict_catalogue`.
+    columns : str or mapping, optional
+        Names of its columns by what they are, ``"rate=CR500,redshift=Z"``.
     model : Ensemble, ModelFamily, str or path, optional
         What `load_model` returned or takes; default: ``"erosita-v1"``.
     ra, dec : float or Quantity, optional
@@ -164,6 +173,23 @@ def predict(
     >>> len(masses), masses.interval(0.68).shape, masses.sample(10).shape
     (2, (2, 2), (2, 10))
     """
+    if catalogue is not None:
+        given = {"inputs": inputs, "images": images, "ra": ra, "dec": dec, "redshift": redshift}
+        given |= {"position": position, "table": table, "name": name, "index": index}
+        given |= {"calibration": calibration, "store": store, "scheduler": scheduler}
+        if beside := [key for key, value in {**given, **reading}.items() if value is not None]:
+            what = "does not go with a catalogue"
+            raise InputError(what, field=", ".join(beside), hint="leave it out")
+        return predict_catalogue(
+            catalogue,
+            model=model,
+            columns=columns,
+            nh=_column(nh),
+            prior=prior,
+            samples=samples,
+            seed=seed,
+            notes=notes,
+        )
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
     scale = as_calibration(calibration)
     given = model if isinstance(model, Model) else load_model(model, device=device)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from icmass.missions.catalogue_format import CatalogueFormat
 from icmass.missions.event_writing import EventWriting
 from icmass.missions.names import Names
 from icmass.missions.photon_jobs import JobLayout
@@ -281,6 +282,8 @@ class Mission:
     events : EventFormat or None
     jobs : JobLayout or None
         Of folders of photon lists.
+    catalogues : CatalogueFormat or None
+        Of tables of sources and clusters.
     """
 
     name: str
@@ -288,3 +291,4 @@ class Mission:
     instrument: str | None = None
     events: EventFormat | None = None
     jobs: JobLayout | None = None
+    catalogues: CatalogueFormat | None = None

@@ -154,6 +154,10 @@ class Simulator:
         """Return the halo of a cluster."""
         return self._target(cluster, self.streams(cluster))[0]
 
+    def target(self, cluster: int) -> tuple[Halo, dict[str, float]]:
+        """Return the halo of a cluster, and its exposure [s], column density and place."""
+        return self._target(cluster, self.streams(cluster))
+
     def gas_photons(self, cluster: int, exposure: float) -> tuple[Scene, Photons]:
         """Return a cluster, and the photons of its gas that an ideal detector records.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from icmass.missions.erosita.catalogues import CATALOGUES
 from icmass.missions.erosita.writing import WRITING
 from icmass.missions.mission import (
     Cuts,
@@ -90,4 +91,10 @@ EVENTS = EventFormat(
     tile_centre=tile_centre,
     tile_reach_deg=2.3,  # from a centre in whole degrees to the edge of a 3.6 deg tile
 )
-MISSION = Mission(name="erosita", title="eROSITA", instrument="erosita", events=EVENTS)
+MISSION = Mission(
+    name="erosita",
+    title="eROSITA",
+    instrument="erosita",
+    events=EVENTS,
+    catalogues=CATALOGUES,
+)
