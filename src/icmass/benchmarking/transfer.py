@@ -21,6 +21,7 @@ from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import bootstrap_errors, rms_error, score
 from icmass.benchmarking.train_model import hold_out
+from icmass.benchmarking.transfer_predictions import keep_predictions, transfer_predictions
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
 from icmass.estimators.registry import make_estimator
@@ -173,6 +174,7 @@ def run_transfer(
             "rows": [asdict(row) for row in rows],
             "failed": work.failed,
             "surveys": [about_survey(s.data, s.label) for s in distinct([*fits, *tests])],
+            "stores": {s.label: str(s.path.absolute()) for s in tests},
             "seed": seed,
             "machine": machine(device),
             "command": command,
@@ -308,6 +310,7 @@ class _Work:
             self.failed[f"{name}{origin} on {test.label}"] = error.command_line
             self.watch(f"{name} on {test.label} failed: {error.command_line}")
             return []
+        self._keep(prediction, name, train, test, index[near])
         row = transfer_row(
             prediction,
             test.data,
@@ -321,6 +324,15 @@ class _Work:
             f"{name} from {train} on {test.label}: rms {row.rms_lnm:.3f}, bias {row.bias_lnm:+.3f}"
         )
         return [row]
+
+
+    def _keep(
+        self, found: Prediction, name: str, train: str, test: NamedSurvey, index: np.ndarray
+    ) -> None:
+        ln_m = np.log(read_scalar(test.data, "m500c", index))
+        keep_predictions(
+            transfer_predictions(self.folder, name, train, test.label), index, ln_m, found
+        )
 
 
 def transfer_row(

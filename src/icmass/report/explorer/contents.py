@@ -185,7 +185,7 @@ class Contents:
 def survey_properties(
     parts: Sequence[Part], more: Mapping[str, Property] | None = None
 ) -> list[Property]:
-    """Return the numbers that surveys hold of each cluster, those that differ between clusters.
+    """Return the numbers that surveys hold of each cluster.
 
     Parameters
     ----------
@@ -204,12 +204,7 @@ def survey_properties(
     rest = sorted(set(names) - set(known) - _NOT_SHOWN, key=lambda s: (s.startswith("latent"), s))
     found: dict[str, Property] = {name: _property(parts, name) for name in (*known, *rest)}
     found |= more or {}
-    return [each for each in found.values() if _varies(each.values)]
-
-
-def _varies(values: np.ndarray) -> bool:
-    good = values[np.isfinite(values)]
-    return len(good) > 0 and (len(values) == 1 or bool(np.ptp(good) > 0))
+    return [each for each in found.values() if np.isfinite(each.values).any()]
 
 
 def _property(parts: Sequence[Part], name: str) -> Property:

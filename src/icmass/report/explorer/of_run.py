@@ -66,13 +66,18 @@ def estimates_of(name: str, held: Predictions, offset: int = 0) -> Estimates:
 
 
 def _fits(held: Predictions, n: int) -> bool:
-    """Return whether predictions are of clusters of the survey, each once, and can be shown."""
+    """Return whether predictions are of clusters of a survey of n, and can be shown."""
+    return len(held.cluster) > 0 and int(held.cluster.max()) < n and can_be_shown(held)
+
+
+def can_be_shown(held: Predictions) -> bool:
+    """Return whether stored predictions are of each cluster once, and are posteriors."""
     rows = held.cluster
-    if not len(rows) or rows.min() < 0 or rows.max() >= n or len(np.unique(rows)) < len(rows):
+    if len(rows) and (rows.min() < 0 or len(np.unique(rows)) < len(rows)):
         return False
     if held.density is not None:
         grid = held.density.shape == (len(rows), len(LNM_GRID))
-        return grid and bool(np.isfinite(held.density).all() and held.density.sum(1).all())
+        return grid and bool(np.isfinite(held.density).all() and held.density.any(1).all())
     return bool((held.std > 0).all())
 
 

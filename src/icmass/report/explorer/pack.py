@@ -101,6 +101,7 @@ def _head(contents: Contents, table: Table, maps: PackedMaps) -> dict[str, Any]:
                 "unit": each.unit,
                 "title": each.title,
                 "log": _is_log(each.values),
+                "varies": _varies(each.values),
             }
             for each in contents.properties
         ],
@@ -210,6 +211,11 @@ def _is_log(values: np.ndarray) -> bool:
         return False
     low, high = np.percentile(good, [1, 99])
     return bool(high > 8 * low)
+
+
+def _varies(values: np.ndarray) -> bool:
+    good = values[np.isfinite(values)]
+    return bool(len(good) and np.ptp(good) > 0)
 
 
 def _start(contents: Contents) -> int:

@@ -48,7 +48,7 @@ class App {
       select.replaceChildren(...this.quantities.map(({ key, label }) => make("option", { value: key, text: label })));
       select.value = this.quantity(before) ? before : wanted;
     };
-    const fallback = this.quantity("redshift") ? "redshift" : this.quantities[0].key;
+    const fallback = this.quantity("redshift") ? "redshift" : "predicted";
     fill("x", fallback);
     fill("y", data.head.truth ? "residual" : "std");
     fill("filter", fallback);
@@ -88,11 +88,11 @@ class App {
       }
       return q;
     };
-    const other = this.quantity("redshift") ? "redshift" : this.quantities.at(-1).key;
+    const other = this.quantity("redshift") ? "redshift" : "std";
     this.left.show({ ...layer(truth ? "true" : other, "predicted"), equality: truth });
     const y = this.find("y").value;
     this.right.show({ ...layer(this.find("x").value, y), zero: y === "residual" || y === "pull", running: y === "residual" || y === "pull" });
-    this.find("left-title").textContent = truth ? "Predicted against true mass" : "Predicted mass against redshift";
+    this.find("left-title").textContent = truth ? "Predicted against true mass" : `Predicted mass against ${this.left.x.label}`;
     const name = (q) => q.label[0].toUpperCase() + q.label.slice(1);
     this.find("right-title").textContent = `${name(this.right.y)} against ${this.right.x.label}`;
     this.find("right-note").textContent = [this.right.x.title, this.right.y.title].filter(Boolean).map((t) => t[0].toUpperCase() + t.slice(1).replace(/\.?$/, ".")).join(" ");

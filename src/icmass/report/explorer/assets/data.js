@@ -181,7 +181,7 @@ function quantities(data, k) {
       "How far the map is from those of the training.", score, true);
   }
   for (const property of head.properties) {
-    if (property.key === "m500c" && head.truth) continue;
+    if (!property.varies || (property.key === "m500c" && head.truth)) continue;
     const { key, label, unit, title, log } = property;
     add(key, label, unit, title, data.array(`property.${key}`), log);
   }

@@ -70,7 +70,7 @@ class Panel {
       const digits = key === "redshift" || key === "ra" || key === "dec" ? 6 : 3;
       pairs.push([label, withUnit(value, unit, digits)]);
     }
-    return pairs.slice(0, 16).flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]);
+    return pairs.slice(0, 18).flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]);
   }
 
   flags(i) {

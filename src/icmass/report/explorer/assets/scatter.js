@@ -1,6 +1,6 @@
 // One scatter plot: points on a canvas, axes and marks in an SVG over it.
 
-const MARGIN = { left: 62, right: 12, top: 10, bottom: 46 };
+const MARGIN = { left: 68, right: 12, top: 10, bottom: 46 };
 const NEAR = 14; // pixels within which a point is taken
 
 class Scatter {
