@@ -41,8 +41,10 @@ def enlarged(survey: xr.Dataset, n: int = N) -> xr.Dataset:
     for k, i in enumerate(index):
         maps[k, 0] = np.roll(few[i], (k // len(few) % 7, k // len(few) % 5), (1, 2))
     names = [str(name) for name, held in survey.data_vars.items() if held.dims == ("cluster",)]
-    held = survey[names].isel(cluster=index).assign_coords(
-        component=["observed"], band=survey["band"], x=survey["x"], y=survey["y"]
+    held = (
+        survey[names]
+        .isel(cluster=index)
+        .assign_coords(component=["observed"], band=survey["band"], x=survey["x"], y=survey["y"])
     )
     dims = ("cluster", "component", "band", "y", "x")
     return held.assign(maps=(dims, maps)).assign_attrs(survey.attrs)

@@ -325,7 +325,6 @@ class _Work:
         )
         return [row]
 
-
     def _keep(
         self, found: Prediction, name: str, train: str, test: NamedSurvey, index: np.ndarray
     ) -> None:

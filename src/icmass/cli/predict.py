@@ -94,7 +94,10 @@ Likelihood = Annotated[
 ]
 Pictures = Annotated[
     Path | None,
-    Option(metavar="DIR", help="Draw each cluster: bands, mask, R500c, posterior; index.html shows all."),
+    Option(
+        metavar="DIR",
+        help="Draw each cluster: bands, mask, R500c, posterior; index.html shows all.",
+    ),
 ]
 Attribution = Annotated[
     bool, Option("--attribution", help="Draw in --pictures which photons carry the mass.")

@@ -201,9 +201,7 @@ def _completeness(error: np.ndarray, change: np.ndarray, gap: np.ndarray) -> dic
     }
 
 
-def keep(
-    run: Path, document: Explanation, maps: Sequence[AttributionMaps] | None = None
-) -> Path:
+def keep(run: Path, document: Explanation, maps: Sequence[AttributionMaps] | None = None) -> Path:
     """Write ``RUN/explain/<model>.json`` and ``.md``, and the key ``explain`` of the results.
 
     Of `maps`, what the explanation appended to its list, ``<model>-maps.npz`` is made.

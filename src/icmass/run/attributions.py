@@ -73,6 +73,6 @@ class AttributionMaps:
             raise InputError("holds no maps", file=file, hint=_HINT)
         if cluster.shape != maps.shape[:1] or (np.diff(cluster) <= 0).any():
             raise InputError("does not say of which clusters", file=file, hint=_HINT)
-        if len(cluster) and cluster[0] < 0 or not np.isfinite(maps).all():
+        if (len(cluster) and cluster[0] < 0) or not np.isfinite(maps).all():
             raise InputError("holds what is no number", file=file, hint=_HINT)
         return cls(cluster, maps)

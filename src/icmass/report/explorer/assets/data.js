@@ -170,7 +170,7 @@ function quantities(data, k) {
     const truth = data.array("truth");
     add("true", "true M500c", MSUN, "", Float32Array.from(truth, (v) => Math.exp(v - LN_1E14)), true);
     const residual = Float32Array.from(mean, (v, i) => v - truth[i]);
-    add("residual", "residual", "ln M500c predicted − true", "", residual);
+    add("residual", "residual", "Δ ln M500c", "", residual);
     add("pull", "residual over stated error", "σ", "", residual.map((v, i) => v / std[i]));
   }
   add("predicted", "predicted M500c", MSUN, "Median of the posterior.", predicted, true);
