@@ -203,7 +203,7 @@ def is_upper_limit(photons: CentralExcess) -> bool:
 
 
 def photon_reasons(photons: CentralExcess) -> list[str]:
-    """Return what is odd about the photons of a cluster, whatever the model; nothing if all is well."""
+    """Return what is odd about a cluster's photons, whatever the model; nothing if all is well."""
     words = []
     if is_upper_limit(photons):
         words.append(

@@ -38,11 +38,11 @@ def transfer_contents(transfer: Transfer) -> Contents | None:
     if not parts:
         return None
     first = dict(zip([part.label for part in parts], _firsts(parts), strict=True))
-    index = {part.label: part.index for part in parts}
+    shown = {part.label: part.index for part in parts}
     joined: dict[str, list[Estimates]] = {}
     for row, predictions in held:
         found = estimates_of(_name(row), predictions)
-        rows = np.searchsorted(index[row.test], found.rows) + first[row.test]
+        rows = np.searchsorted(shown[row.test], found.rows) + first[row.test]
         joined.setdefault(found.name, []).append(Estimates(found.name, rows, found.prediction))
     reasons = []
     for part in parts:

@@ -221,15 +221,20 @@ def _varies(values: np.ndarray) -> bool:
 def _start(contents: Contents) -> int:
     """Return the cluster that is shown at the beginning: a rich one that nothing is said against.
 
-    That of the 80th percentile in mass, true or first shown, of those without a flag.
+    That of the 80th percentile in mass, true or first shown, of those without a flag, and with an
+    attribution where some have one.
     """
     mass = contents.ln_m_true
     if mass is None:
         mass = np.full(len(contents), np.nan)
         for each in sorted(contents.estimates, key=lambda held: held.name != contents.first)[:1]:
             mass[each.rows] = each.prediction.mean
-    free = np.array([not why for why in contents.reasons]) & np.isfinite(mass)
-    chosen = np.flatnonzero(free if free.any() else np.isfinite(mass))
+    wanted = np.isfinite(mass)
+    carried = np.isin(np.arange(len(mass)), [row for a in contents.attributions for row in a.rows])
+    for more in (np.array([not why for why in contents.reasons]), carried):
+        if (wanted & more).any():
+            wanted &= more
+    chosen = np.flatnonzero(wanted)
     if not len(chosen):
         return 0
     return int(chosen[np.argsort(mass[chosen])[int(0.8 * (len(chosen) - 1))]])

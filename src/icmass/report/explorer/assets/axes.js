@@ -119,7 +119,7 @@ function logTicks([low, high], room) {
     for (const s of subs) {
       const value = s * 10 ** p;
       if (value < low * 0.9999 || value > high * 1.0001) continue;
-      const plain = p >= -3 && p <= 4;
+      const plain = p >= -3 && p <= 3;
       ticks.push({ value, text: plain ? minus(Number(value.toPrecision(2))) : s === 1 ? power(p) : `${s}×${power(p)}` });
     }
   }
