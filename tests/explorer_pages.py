@@ -43,7 +43,7 @@ def made_up(survey: xr.Dataset, seed: int = 0) -> Contents:
         survey_properties([part]),
         estimates,
         [[f"off-centre: {EVIL}"] if i == 3 else [] for i in rows],
-        [Attributions("network", rows, maps)],
+        [Attributions("network", rows[:500], maps[:500])],
         "network",
     )
 

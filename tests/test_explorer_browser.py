@@ -19,7 +19,8 @@ import xarray as xr
 
 from conftest import beta_model_survey
 from explorer_pages import EVIL, made_up, write_page
-from icmass.report.explorer.contents import Contents
+from icmass.estimators.posterior import Prediction
+from icmass.report.explorer.contents import Contents, Estimates, Part, survey_properties
 from icmass.survey.catalog import counts
 
 N = 96
@@ -120,7 +121,7 @@ def test_a_click_shows_the_cluster(show, file, contents, toy_survey) -> None:
     assert f"{mass:.3f}".rstrip("0")[:5] in text and f"{mass / 0.704:.3g}" in text
     total = int(counts(toy_survey, np.array([lightest]))[0, 0].sum())
     assert f"0.5-1.2 keV: {total:,} photons" in text
-    for word in ("Masses by every estimator", "network", "count", "gas", "What carries the mass"):
+    for word in ("Masses by every estimator", "network", "count", "gas", "Attribution: network"):
         assert word in text
     assert page.locator("#explorer .map").count() == 4  # three bands and the attribution
     circles = page.locator("#explorer .map circle.radius.true")
@@ -236,6 +237,35 @@ def test_a_narrow_screen_shows_all_without_scrolling_sideways(show, file, conten
     for part in page.locator("#explorer .plot, #explorer .map, #explorer .posterior svg").all():
         box = part.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 391 and box["width"] > 150
+    assert opened.said == []
+
+
+def test_real_clusters_of_two_surveys(show, toy_survey, tmp_path: Path) -> None:
+    """No true mass: no residual; an upper limit is told as one; surveys can be told apart."""
+    real = toy_survey.drop_vars(["m500c", "r500c"]).assign_attrs(observed="{}")
+    parts = [Part("one", real, np.arange(4)), Part("two", real, np.arange(10, 16))]
+    found = Prediction(np.log(np.linspace(1e14, 4e14, 10)), np.full(10, 0.2))
+    limits = np.arange(10) == 9
+    estimates = [Estimates("model", np.arange(10), found, limits)]
+    reasons = [["photons too few"] if limit else [] for limit in limits]
+    contents = Contents(parts, survey_properties(parts), estimates, reasons, (), "model")
+    opened = show(write_page(contents, tmp_path / "real.html"))
+    page = opened.page
+    assert page.inner_text('[data-part="left-title"]') == "Predicted mass against redshift"
+    axes = page.locator('[data-part="y"] option').all_text_contents()
+    assert "predicted M500c" in axes and "residual" not in axes
+    page.fill('[data-part="cluster"]', "cluster 15 of two")
+    page.keyboard.press("Enter")
+    wait_for(page, 9)
+    limit = np.exp(found.quantile(0.975)[9]) / 1e14
+    assert f"< {limit:.2f}" in page.inner_text("#explorer .masses")
+    text = page.inner_text("#explorer .panel")
+    assert "photons too few" in text and "Dashed: R500c of the predicted mass." in text
+    assert "East left" in page.locator("#explorer .map svg").first.text_content()
+    total = int(counts(toy_survey, np.array([15]))[0, 0].sum())
+    assert f"0.5-1.2 keV: {total:,} photons" in text
+    page.select_option('[data-part="part"]', label="two")
+    assert page.inner_text('[data-part="score"]') == "model: 6 clusters."
     assert opened.said == []
 
 

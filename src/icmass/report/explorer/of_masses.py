@@ -24,7 +24,7 @@ from icmass.report.page import fill_template, write_page
 
 PAGE = "index.html"
 _NUMBERS = {
-    "photons": ("photons in the map", "photons", "photons of all bands in the map"),
+    "n_phot": ("photons in the map", "photons", "photons of all bands in the map"),
     "photons_0.5_mpc_h": (
         "photons within 0.5 Mpc/h",
         "photons",
@@ -36,6 +36,7 @@ _NUMBERS = {
         "soft photons of the centre over the background around it, in standard deviations",
     ),
 }
+_ROW = {"n_phot": "photons"}  # what a row of the document calls it
 
 
 def write_masses(
@@ -95,7 +96,9 @@ def masses_contents(
     rows = list(masses)
     every, name = np.arange(len(rows)), masses.ensemble.name
     more = {
-        key: Property(key, label, unit, title, np.array([row[key] for row in rows], float))
+        key: Property(
+            key, label, unit, title, np.array([row[_ROW.get(key, key)] for row in rows], float)
+        )
         for key, (label, unit, title) in _NUMBERS.items()
     }
     limits = np.array([row["ln_m500c"] is None for row in rows])

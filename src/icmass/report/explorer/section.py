@@ -67,7 +67,7 @@ def _script() -> str:
 
 def _note(contents: Contents, blocks: Blocks) -> str:
     truth = contents.ln_m_true is not None
-    said = f"{len(contents):,} clusters. "
+    said = f"{len(contents):,} clusters. " if len(contents) > 1 else ""
     said += "Masses are M500c in Msun/h; those in Msun are beside them. "
     if truth:
         said += "Residual: ln predicted minus ln true, predicted being the posterior's mean. "

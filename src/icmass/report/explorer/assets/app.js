@@ -13,6 +13,7 @@ class App {
     this.right = new Scatter(this.find("right"), this);
     this.panel = new Panel(this.find("panel"), this);
     this.live = this.find("live");
+    root.classList.toggle("single", data.n === 1); // one point is no plot
     this.fill();
     this.fromAddress();
     this.estimator();

@@ -131,7 +131,7 @@ function attributionFigure(found, part, circles, colours, estimator, name) {
   };
   const sum = found.values.reduce((a, v) => a + v, 0);
   return mapFigure({
-    title: `What carries the mass: ${estimator}`, values: found.values, side: found.side, hidden: null, half: part.half,
+    title: `Attribution: ${estimator}`, values: found.values, side: found.side, hidden: null, half: part.half,
     circles: circles.map((c) => ({ ...c, kind: `${c.kind} dark` })), colours, bar, observed: part.observed,
     words: `Integrated gradients of ${estimator} for ${name}: the pixels add ${signed(sum, 2)} to ln M500c over the background.`,
   });

@@ -30,7 +30,7 @@ class Panel {
     slots.querySelector(".facts").replaceChildren(...this.facts(i, part));
     slots.querySelector(".flags").replaceChildren(...this.flags(i));
     slots.querySelector(".maps").replaceChildren(...this.maps(i, part, maps, carried));
-    slots.querySelector(".legend").textContent = this.legend(i, part, maps);
+    slots.querySelector(".legend").textContent = this.legend(i, part, maps, carried);
     slots.querySelector(".posterior").replaceChildren(this.posterior(i, part));
     slots.querySelector(".masses").replaceChildren(this.table(i, part));
     slots.querySelector(".counts").replaceChildren(this.counts(i, part));
@@ -99,12 +99,13 @@ class Panel {
     return figures;
   }
 
-  legend(i, part, maps) {
+  legend(i, part, maps, carried) {
     const kinds = this.radii(i).map((c) => c.kind);
     const words = [];
     if (kinds.includes("true")) words.push("Dashed: R500c of the true mass.");
     if (kinds.includes("predicted")) words.push(`${kinds.includes("true") ? "Dotted" : "Dashed"}: R500c of the predicted mass.`);
     if (maps?.hidden) words.push("Grey: masked or unexposed.");
+    if (carried.length) words.push("Attribution: integrated gradients; red pixels raise the predicted mass over that of the background, blue ones lower it.");
     if (part.factor > 1) words.push(`Maps are binned ${part.factor} × ${part.factor} to keep the page small; no photon is lost.`);
     return words.join(" ");
   }
