@@ -3,8 +3,8 @@
     python benchmarks/explorer_page.py SURVEY.zarr --out page.html
 
 The clusters are those of SURVEY again and again, moved by some pixels, to be 3,285; the estimators
-are what a benchmark has: fourteen Gaussian ones and six with whole posteriors. With a browser
-(`ICMASS_CHROMIUM`) the page is loaded and clicks are timed.
+are what a benchmark has: fourteen Gaussian ones and six with whole posteriors. Clicks are timed by
+`tests/test_explorer_browser.py`.
 """
 
 from __future__ import annotations
