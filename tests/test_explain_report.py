@@ -16,14 +16,17 @@ from matplotlib.image import imread
 from conftest import RunCli
 from icmass.errors import InputError
 from icmass.estimators.network import NetworkEstimator
+from icmass.explanation.baselines import background_rate
 from icmass.explanation.cluster import attribute_clusters, explain_cluster
-from icmass.explanation.methods import Settings
+from icmass.explanation.folds import open_run
+from icmass.explanation.methods import Settings, Task, attribute
+from icmass.explanation.model import DifferentiablePredictor
 from icmass.inference.ensemble import load_ensemble
 from icmass.report.explain import draw_bands, draw_profile, draw_shares
 from icmass.report.explain_cluster import draw_cluster, label_counts, save_cluster, signed_norm
 from icmass.report.style import house_style, new_figure
 from icmass.run.explanation import Saliency, Share
-from icmass.run.folder import survey_digest
+from icmass.run.folder import RunFolder, survey_digest
 from icmass.survey.folds import octant_folds, split
 
 
@@ -62,6 +65,8 @@ def test_the_command_adds_numbers_tables_and_figures_to_the_run(run, command):
     assert document == json.loads((run / "explain" / "icm-3band.json").read_text())
     assert "icm-3band" in json.loads((run / "results.json").read_text())["explain"]
     assert done.stderr == "", "with --json nothing else is said"
+    assert "12 clusters" in done.stderr
+    _check_maps(run, survey)
     names = {
         file.stem.removeprefix("explain-icm-3band-") for file in run.glob("figures/explain-*.png")
     }
@@ -73,6 +78,19 @@ def test_the_command_adds_numbers_tables_and_figures_to_the_run(run, command):
     assert page.count("icm-3band: ") >= 5  # titles of its figures
     text = (run / "explain" / "icm-3band.md").read_text()
     assert "-3.77 (-0.63 +0.49)" in text and "0.285 R500c" in text
+
+
+def _check_maps(run, survey_path):
+    """The maps that are kept are the attributions of the fold that has not seen the cluster."""
+    networks = open_run(run, survey_path, model="icm-3band", device="cpu")
+    held = RunFolder(run).read_attributions("icm-3band")
+    assert len(held.cluster) == 12 and held.maps.shape == (12, 32, 32)
+    at = held.cluster[5:6]
+    explained = DifferentiablePredictor.of(networks.of_cluster(int(at[0])), networks.survey, at)
+    rate = background_rate(networks.survey, explained)
+    task = Task.of(explained, networks.survey, at, methods=("ig",), settings=Settings(), rate=rate)
+    found = attribute(task, "ig", "mean", Settings()).values[0].sum(0)
+    np.testing.assert_allclose(held.maps[5], found, atol=2e-3 * np.abs(found).max() + 1e-6)
 
 
 def test_the_command_draws_single_clusters(run, command):

@@ -339,6 +339,9 @@ def test_many_masses_with_pictures_and_a_bad_row(
     assert "icmass: cluster none: " in done.stderr and "icmass: cluster high: " in done.stderr
     assert (pictures / "good.png").read_bytes()[:4] == b"\x89PNG"
     assert "<svg" in (pictures / "good.svg").read_text()
+    page = (pictures / "index.html").read_text()
+    assert "Mass of good" in page and 'id="explorer-maps"' in page
+    assert "cluster high: " not in page and "high: " in page  # among those without a mass
     written = Table.read(out)
     assert len(written) == 1
     [row] = masses(run_cli("predict", run, file, "--json"))  # the header says where it is

@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from icmass.estimators.posterior import Prediction
 from icmass.report.bars import draw_coverage, draw_scatter_bars
 from icmass.report.calibration import draw_calibration
 from icmass.report.correlation import draw_correlation
+from icmass.report.explorer.of_run import estimates_of, run_contents
 from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gallery
 from icmass.report.narrative import headline
 from icmass.report.overview import draw_overview
@@ -119,7 +121,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
 
 
@@ -135,10 +137,41 @@ def parse(page: Path) -> Reader:
 def test_the_page_is_one_file_that_loads_nothing(finished):
     page = parse(finished / "report.html")
     assert page.loaded and all(item.startswith("data:image/") for item in page.loaded)
-    assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
+    assert not {"link", "iframe", "object", "form"} & set(page.tags)
+    assert page.tags.count("script") == 4  # three blocks of data, and what reads them
     style = (finished / "report.html").read_text().split("<style>")[1].split("</style>")[0]
     assert "url(" not in style and "@import" not in style
     assert all(page.alternatives)
+
+
+def test_the_explorer_of_a_run_shows_its_predictions(finished):
+    contents = run_contents(read_run(finished))
+    assert len(contents) == N and contents.first == "icm-3band"
+    assert [each.name for each in contents.estimates] == list(MODELS)
+    for each in contents.estimates:
+        with np.load(finished / "predictions" / f"{each.name}.npz") as held:
+            np.testing.assert_array_equal(each.rows, held["cluster"])
+            np.testing.assert_array_equal(each.prediction.mean, held["mean"])
+    (fold,) = [each for each in contents.properties if each.key == "fold"]
+    np.testing.assert_array_equal(fold.values, np.arange(N) % 8)
+    assert "Look around" in parse(finished / "report.html").text
+
+
+def test_predictions_that_do_not_fit_the_survey_are_not_in_the_explorer(run):
+    read = read_run(run)
+    assert run_contents(replace(read, survey=None)) is None
+    few = read.survey.isel(cluster=slice(50))
+    assert run_contents(replace(read, survey=few)) is None
+    held = read.predictions["L_X"]
+    shuffled = np.random.default_rng(0).permutation(N)
+    parts = {key: getattr(held, key)[shuffled] for key in ("cluster", "mean", "std", "ln_m_true")}
+    turned = replace(held, **parts, fold=held.fold[shuffled])
+    found = estimates_of("L_X", turned)
+    np.testing.assert_array_equal(found.rows, np.arange(N))
+    np.testing.assert_array_equal(found.prediction.mean, held.mean)
+    broken = replace(held, density=np.zeros((N, 7), "f4"))
+    contents = run_contents(replace(read, predictions=read.predictions | {"L_X": broken}))
+    assert "L_X" not in [each.name for each in contents.estimates]
 
 
 def test_every_figure_is_saved_and_shown(finished):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from icmass.benchmarking.scores import rms_error
 from icmass.benchmarking.transfer import Transfer, TransferRow, transfer_row
 from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction
+from icmass.report.explorer.of_transfer import transfer_contents
 from icmass.report.transfer import lead
 
 N = 80
@@ -111,10 +112,29 @@ def test_the_error_of_an_rms_is_that_of_the_halos() -> None:
 
 def test_the_page_is_whole(run: Transfer) -> None:
     text = (run.path / "transfer.html").read_text()
-    assert "<script" not in text and "http://" not in text.replace("http://www.w3.org", "")
+    assert text.count("<script>") == 1  # the explorer's
+    assert "http://" not in text.replace("http://www.w3.org", "")
     for word in ("The matrix", "erosita-v1", "feedback", "What the intervals hold"):
         assert word in text
     assert len(list((run.path / "figures").glob("*.png"))) == 4
+
+
+def test_the_explorer_has_every_model_on_every_survey(run: Transfer) -> None:
+    contents = transfer_contents(run)
+    labels = [part.label for part in contents.parts]
+    assert labels == ["plain", "feedback", "other"]
+    names = {"N_phot_r500 (plain)", "M_gas (plain)", "erosita-v1 (saved)"}
+    assert {each.name for each in contents.estimates} == names and contents.first in names
+    ends = np.cumsum([0, *(len(part.index) for part in contents.parts)])
+    for row in run.rows:
+        (found,) = [e for e in contents.estimates if e.name == f"{row.model} ({row.train})"]
+        k = labels.index(row.test)
+        here = (found.rows >= ends[k]) & (found.rows < ends[k + 1])
+        assert here.sum() == row.n
+        residual = found.prediction.mean[here] - contents.ln_m_true[found.rows[here]]
+        assert np.sqrt(np.mean(residual**2)) == pytest.approx(row.rms_lnm, rel=1e-6)
+    without = replace(run, document=run.document | {"stores": {}})
+    assert transfer_contents(without) is None
 
 
 def test_the_command_goes_on_and_says_what_failed(

@@ -20,6 +20,7 @@ import xarray as xr
 from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import bootstrap_errors, rms_error, score
+from icmass.benchmarking.transfer_predictions import keep_predictions, transfer_predictions
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
 from icmass.estimators.registry import make_estimator
@@ -181,6 +182,7 @@ def run_transfer(
             "rows": [asdict(row) for row in rows],
             "failed": work.failed,
             "surveys": [about_survey(s.data, s.label) for s in distinct([*fits, *tests])],
+            "stores": {s.label: str(s.path.absolute()) for s in tests},
             "seed": seed,
             "machine": machine(device),
             "command": command,
@@ -326,6 +328,7 @@ class _Work:
             self.watch(f"{name} on {test.label} failed: {error.command_line}")
             self.step()
             return []
+        self._keep(prediction, name, train, test, index[near])
         row = transfer_row(
             prediction,
             test.data,
@@ -340,6 +343,14 @@ class _Work:
         )
         self.step()
         return [row]
+
+    def _keep(
+        self, found: Prediction, name: str, train: str, test: NamedSurvey, index: np.ndarray
+    ) -> None:
+        ln_m = np.log(read_scalar(test.data, "m500c", index))
+        keep_predictions(
+            transfer_predictions(self.folder, name, train, test.label), index, ln_m, found
+        )
 
 
 def transfer_row(

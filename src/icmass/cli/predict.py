@@ -117,7 +117,10 @@ Likelihood = Annotated[
 ]
 Pictures = Annotated[
     Path | None,
-    Option(metavar="DIR", help="Draw each cluster: bands, mask, R500c, posterior."),
+    Option(
+        metavar="DIR",
+        help="Draw each cluster: bands, mask, R500c, posterior; index.html shows all.",
+    ),
 ]
 Attribution = Annotated[
     bool, Option("--attribution", help="Draw in --pictures which photons carry the mass.")
@@ -332,6 +335,7 @@ def _checked_inputs(
 
 def _draw(masses: Masses, folder: Path, attribution: bool) -> None:
     from icmass.report.cluster_picture import draw_clusters
+    from icmass.report.explorer.of_masses import write_masses
 
     if masses.prediction is None or masses.survey is None:
         return
@@ -344,6 +348,8 @@ def _draw(masses: Masses, folder: Path, attribution: bool) -> None:
     drawn = draw_clusters(masses.survey, rows, masses.prediction, folder, attribution=carried)
     for path in drawn:
         options.say(str(path))
+    if (page := write_masses(masses, folder, attribution=carried)) is not None:
+        options.say(str(page))
 
 
 def _report_failed(masses: Masses) -> None:

@@ -21,6 +21,8 @@ from icmass.explanation.model import DifferentiablePredictor, Quantity
 from icmass.explanation.regions import SaliencyRegions, count_proxies
 from icmass.explanation.shares import Shares
 from icmass.explanation.table import PUBLISHED, checks_table, saliency_table, shares_table
+from icmass.main_process import is_main
+from icmass.run.attributions import AttributionMaps
 from icmass.run.document import finite
 from icmass.run.explanation import Completeness, Explanation, ExplanationSummary, ProxySummary
 from icmass.run.folder import RunFolder
@@ -48,6 +50,7 @@ def explain_run(
     settings: Settings | None = None,
     progress: Progress | None = None,
     count: Count | None = None,
+    maps: list[AttributionMaps] | None = None,
 ) -> Explanation:
     """Explain a network of a run: each cluster by the fold that has not seen it.
 
@@ -67,6 +70,8 @@ def explain_run(
         Called with a few words when something is done.
     count : callable, optional
         Called with what is being done, how much of it is done, and how much there is.
+    maps : list of AttributionMaps, optional
+        The maps of integrated gradients are appended to it, a block of clusters at a time.
 
     Returns
     -------
@@ -97,7 +102,14 @@ def explain_run(
         limit = len(chosen) if method in _QUICK else min(len(chosen), SLOW)
         some = _thinned(chosen, limit, seed)
         document["methods"][method] = _of_method(
-            networks, method, "mean", some, settings, rate, (tell, count)
+            networks,
+            method,
+            "mean",
+            some,
+            settings,
+            rate,
+            (tell, count),
+            maps if method == "ig" else None,
         )
     if "width" in one.quantities and "ig" in methods:
         some = _thinned(chosen, min(len(chosen), WIDTH), seed)
@@ -149,8 +161,9 @@ def _of_method(
     settings: Settings,
     rate: np.ndarray | None,
     tellers: tuple[Progress, Count],
+    maps: list[AttributionMaps] | None = None,
 ) -> dict[str, Any]:
-    """Attribute block by block, and keep sums and histograms alone."""
+    """Attribute block by block, and keep sums and histograms; `maps` takes the maps themselves."""
     tell, count = tellers
     done, unit = 0, f"clusters, {method} of the {quantity}"
     count(unit, done, len(chosen))
@@ -166,6 +179,8 @@ def _of_method(
         if found.signed:
             shares = shares or Shares(explained.labels)
             shares.add(task, part, index, found)
+            if maps is not None:
+                maps.append(AttributionMaps.of(block.cluster, found.values))
         else:
             regions = regions or SaliencyRegions(
                 networks.name, explained.labels, count_proxies(networks.survey)
@@ -209,8 +224,10 @@ def _completeness(error: np.ndarray, change: np.ndarray, gap: np.ndarray) -> dic
     }
 
 
-def keep(run: Path, document: Explanation) -> Path:
+def keep(run: Path, document: Explanation, maps: Sequence[AttributionMaps] | None = None) -> Path:
     """Write ``RUN/explain/<model>.json`` and ``.md``, and the key ``explain`` of the results.
+
+    Of `maps`, what the explanation appended to its list, ``<model>-maps.npz`` is made.
 
     Raises
     ------
@@ -222,6 +239,8 @@ def keep(run: Path, document: Explanation) -> Path:
     results = folder.read_results() if folder.layout.results.exists() else None
     folder.write(file, document)
     folder.write_text(file.with_suffix(".md"), markdown(document))
+    if maps and is_main():
+        AttributionMaps.join(list(maps)).write(folder.layout.attributions(document.model))
     if results is not None:  # not of a benchmark that is not finished
         explained = {**results.explain, document.model: summary(document)}
         folder.write(folder.layout.results, results.model_copy(update={"explain": explained}))

@@ -226,10 +226,12 @@ def explain(
     from icmass.explanation.methods import Settings
     from icmass.explanation.run import explain_run, keep
     from icmass.report.explain import write_figures
+    from icmass.run.attributions import AttributionMaps
 
     path = run.path if isinstance(run, Run) else Path(run)
     networks = open_run(path, survey, model=model, device=device)
     settings = Settings(seed=seed)
+    maps: list[AttributionMaps] = []
     document = explain_run(
         networks,
         methods=list(methods),
@@ -238,8 +240,9 @@ def explain(
         settings=settings,
         progress=progress,
         count=count,
+        maps=maps,
     )
-    kept = keep(networks.path, document)
+    kept = keep(networks.path, document, maps)
     examples = make_examples(networks, default_examples(networks), settings)
     figures = write_figures(networks.path, document, examples)
     files = [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]

@@ -175,7 +175,7 @@ def reasons(
     facts = {name: survey[name].values[np.asarray(index)] for name in _FACTS if name in survey}
     for k in range(len(index)):
         cluster = {name: values[k] for name, values in facts.items()}
-        words = _of_photons(photons[k])
+        words = photon_reasons(photons[k])
         words += _of_ranges(ensemble, cluster)
         words += _of_hidden(ensemble, cluster)
         score = prediction.out_of_domain
@@ -202,7 +202,8 @@ def is_upper_limit(photons: CentralExcess) -> bool:
     return photons.significance < LEAST_SIGNIFICANCE
 
 
-def _of_photons(photons: CentralExcess) -> list[str]:
+def photon_reasons(photons: CentralExcess) -> list[str]:
+    """Return what is odd about a cluster's photons, whatever the model; nothing if all is well."""
     words = []
     if is_upper_limit(photons):
         words.append(

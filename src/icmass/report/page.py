@@ -13,6 +13,8 @@ from icmass.files import write_text
 from icmass.proxies.published import published_sigma
 from icmass.report import markup
 from icmass.report.explained import causal_section, explained_section
+from icmass.report.explorer.of_run import run_explorer
+from icmass.report.explorer.section import Explorer
 from icmass.report.figures import Plate, make_figures
 from icmass.report.narrative import calibration_words, headline
 from icmass.report.provenance import commands, made_on, resolved_configuration, survey_facts
@@ -32,7 +34,7 @@ def write_report(run: Path) -> Path:
     Returns
     -------
     path
-        ``RUN/report.html``: one file, no network, no scripts.
+        ``RUN/report.html``: one file, no network, no script but that of its explorer.
 
     Raises
     ------
@@ -55,20 +57,32 @@ def write_page(page: Path, text: str) -> Path:
     return page
 
 
-def fill_template(*, kicker: str, title: str, lead: str, sections: list[str]) -> str:
-    """Return a page's HTML: `kicker`, `title` and `lead` plain text, `sections` HTML."""
+def fill_template(
+    *, kicker: str, title: str, lead: str, sections: list[str], explorer: Explorer | None = None
+) -> str:
+    """Return a page's HTML: `kicker`, `title` and `lead` plain text, `sections` HTML.
+
+    The policy of a page's content lets no script run but the `explorer`'s, which stands first.
+    """
     held = files("icmass.report")
+    css = held.joinpath("style.css").read_text(encoding="utf-8")
+    tail, scripts = "", "'none'"
+    if explorer is not None:
+        css, tail, scripts = css + explorer.style, explorer.tail, explorer.script_hash
+        sections = [explorer.section, *sections]
     return Template(held.joinpath("template.html").read_text(encoding="utf-8")).substitute(
         kicker=escape(kicker),
         title=escape(title),
-        css=held.joinpath("style.css").read_text(encoding="utf-8"),
+        css=css,
+        scripts=scripts,
         lead=markup.paragraph(lead, "lead"),
         sections="\n".join(sections),
+        tail=tail,
     )
 
 
 def render(run: Run, plates: list[Plate]) -> str:
-    """Return the page's HTML."""
+    """Return the page's HTML, its explorer first."""
     said = headline(run.results, published_sigma)
     sections = [
         _result_section(run, plates, said[1:]),
@@ -88,7 +102,11 @@ def render(run: Run, plates: list[Plate]) -> str:
         _provenance_section(run),
     ]
     return fill_template(
-        kicker="icmass benchmark report", title=_title(run), lead=said[0], sections=sections
+        kicker="icmass benchmark report",
+        title=_title(run),
+        lead=said[0],
+        sections=sections,
+        explorer=run_explorer(run),
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from icmass import __version__
 from icmass.benchmarking.transfer import Transfer, TransferRow
 from icmass.report import markup
+from icmass.report.explorer.of_transfer import transfer_explorer
 from icmass.report.figures import Plate
 from icmass.report.page import fill_template, write_page
 from icmass.report.style import house_style, new_figure, save, symbol
@@ -156,6 +157,7 @@ def render(transfer: Transfer, plates: list[Plate]) -> str:
         kicker="icmass transfer",
         title="What other gas physics does to the masses",
         lead=lead(transfer.rows),
+        explorer=transfer_explorer(transfer),
         sections=[
             markup.section("The matrix", markup.bullets(notes), markup.plates(plates, "one")),
             markup.section(

@@ -13,6 +13,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.files import write_text
 from icmass.main_process import is_main
+from icmass.run.attributions import AttributionMaps
 from icmass.run.causal import Causal
 from icmass.run.config import FoldedRunConfig, RunConfig, Scaling
 from icmass.run.document import Document
@@ -90,6 +91,11 @@ class RunFolder:
     def read_explanation(self, name: str) -> Explanation:
         """Return the explanation of a network."""
         return self._read(Explanation, self.layout.explanation(name))
+
+    def read_attributions(self, name: str) -> AttributionMaps | None:
+        """Return the attribution maps of an explained network; None if none were kept."""
+        file = self.layout.attributions(name)
+        return AttributionMaps.read(file) if file.is_file() else None
 
     def explained(self) -> Iterator[str]:
         """Yield the networks that have an explanation, in alphabetical order."""

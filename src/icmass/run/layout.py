@@ -89,6 +89,10 @@ class RunLayout:
         """Return the explanation of a network."""
         return self.explanations / f"{name}.json"
 
+    def attributions(self, name: str) -> Path:
+        """Return the attribution of each cluster that was explained, as maps."""
+        return self.explanations / f"{name}-maps.npz"
+
     def model(self, name: str, k: int) -> Path:
         """Return where the estimator of fold `k` is saved."""
         return self.models / name / f"{_FOLD}{k}"

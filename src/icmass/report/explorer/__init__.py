@@ -1,0 +1,1 @@
+"""The explorer of a page: clusters to look at one by one, without server or network."""
