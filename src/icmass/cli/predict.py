@@ -264,7 +264,7 @@ def _of_catalogue(given: dict[str, Any]) -> None:
     from icmass.cli.predict_catalogue import predict_rows
 
     aliases = {"novig": "expmap-novig", "cluster_name": "name"}
-    others = (
+    others: tuple[str, ...] = (
         "images",
         "expmap",
         "expmap_kind",

@@ -178,4 +178,5 @@ def _domain_score(features: np.ndarray, arrays: Arrays) -> np.ndarray:
         inverse = np.linalg.inv(arrays["domain_covariance"][np.ix_(kept, kept)])
         squared = np.einsum("ni,ij,nj->n", off, inverse, off)
         score[rows] = squared / chi2.isf(_TAIL, int(kept.sum()))
-    return score / arrays["domain_scale"][0]
+    scaled: np.ndarray = score / arrays["domain_scale"][0]
+    return scaled

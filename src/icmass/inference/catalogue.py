@@ -19,6 +19,7 @@ from icmass.inference.bundled import model_folder
 from icmass.inference.catalogue_masses import CatalogueMasses
 from icmass.inference.catalogue_text import assumptions, row_facts, warnings
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.inference.family import ModelFamily
 from icmass.inference.mixture import Mixture
 from icmass.io.source_catalogue import SourceRows, parse_column_map, read_source_catalogue
 from icmass.io.targets import Notes
@@ -35,7 +36,7 @@ _AT_ONCE = 8192  # rows whose posteriors are made at a time
 def predict_catalogue(
     catalogue: str | Path,
     *,
-    model: Ensemble | str | Path | None = None,
+    model: Ensemble | ModelFamily | str | Path | None = None,
     columns: str | Mapping[str, str] | None = None,
     nh: float | None = None,
     prior: Prior | str = "training",
@@ -71,6 +72,9 @@ def predict_catalogue(
         If the table cannot be read, or no row has a mass.
     """
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
+    if isinstance(model, ModelFamily):
+        hint = f"leave the model out: {CATALOGUE_MODEL} is for catalogues"
+        raise InputError("reads maps, not catalogues", field=f"model {model.name}", hint=hint)
     ensemble = model if isinstance(model, Ensemble) else _load(model)
     mission = get_mission()
     if mission.catalogues is None:
@@ -223,5 +227,5 @@ def _catalogue_facts(
 def _empty(row: int, table: SourceRows, why: str) -> dict[str, Any]:
     """Return the facts of a row without a mass."""
     known = {key: table.columns[key] for key in ("ra", "dec", "redshift") if key in table.columns}
-    where = {key: float(v[row]) for key, v in known.items() if np.isfinite(v[row])}
+    where: dict[str, Any] = {key: float(v[row]) for key, v in known.items() if np.isfinite(v[row])}
     return {"cluster": row, "id": table.names[row], **where, "flagged": True, "reasons": [why]}

@@ -63,7 +63,7 @@ def row_facts(
     found = []
     for k, row in enumerate(rows):
         of_row = {name: float(values[k]) for name, values in masses.items()}
-        facts = {
+        facts: dict[str, Any] = {
             "cluster": int(row),
             "id": table.names[row],
             "redshift": float(redshift[k]),
@@ -104,8 +104,9 @@ def _is_limit(known: dict[str, np.ndarray]) -> np.ndarray:
         few = counts < LEAST_SIGNIFICANCE**2  # with no background at all
         result: np.ndarray = (known["detection_likelihood"] < LEAST_LIKELIHOOD) | few
     rates = [known[name] for name in ("count_rate", "count_rate_r500c", "count_rate_300kpc")]
-    nothing = np.all([~(rate > 0) for rate in rates], axis=0)
-    return result | nothing
+    nothing: np.ndarray = np.all([~(rate > 0) for rate in rates], axis=0)
+    limits: np.ndarray = result | nothing
+    return limits
 
 
 def _reasons(

@@ -174,10 +174,10 @@ def predict(
     (2, (2, 2), (2, 10))
     """
     if catalogue is not None:
-        given = {"inputs": inputs, "images": images, "ra": ra, "dec": dec, "redshift": redshift}
-        given |= {"position": position, "table": table, "name": name, "index": index}
-        given |= {"calibration": calibration, "store": store, "scheduler": scheduler}
-        if beside := [key for key, value in {**given, **reading}.items() if value is not None]:
+        others = {"inputs": inputs, "images": images, "ra": ra, "dec": dec, "redshift": redshift}
+        others |= {"position": position, "table": table, "name": name, "index": index}
+        others |= {"calibration": calibration, "store": store, "scheduler": scheduler}
+        if beside := [key for key, value in {**others, **reading}.items() if value is not None]:
             what = "does not go with a catalogue"
             raise InputError(what, field=", ".join(beside), hint="leave it out")
         return predict_catalogue(
