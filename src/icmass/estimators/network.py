@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -73,6 +74,7 @@ class NetworkEstimator:
     """
 
     kind: Kind = "network"
+    trainer: Callable[..., Trainer] = Trainer  # what makes the trainer of each network
 
     def __init__(
         self,
@@ -150,7 +152,7 @@ class NetworkEstimator:
         folder = self.checkpoint
         if folder is not None and self.n_members > 1:
             folder = folder / f"member-{member}"
-        trainer = Trainer(
+        trainer = self.trainer(
             network,
             encode=config.encoding.encode,
             training_config=self.training_config,
