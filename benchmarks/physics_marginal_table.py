@@ -115,7 +115,9 @@ def _left_out(
                 str(fits[name]["universes_left_out"]),
                 str(fits[name]["n_train"]),
                 _cell(rows[name][test]),
-                _cell(rows.get("trees-prior" if "trees" in name else "prior", {}).get(test)),
+                _cell(
+                    rows.get("trees-prior-3000" if "trees" in name else "prior-3000", {}).get(test)
+                ),
                 "-" if best is None else f"{best.split()[0]}: {_cell(rows[best][test])}",
             ]
         )

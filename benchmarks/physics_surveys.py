@@ -22,7 +22,10 @@ from icmass.survey.write import simulate_survey
 
 SETTINGS = ("observe.n_pixels=64", "observe.exposure_s=2000.0", "observe.nh_1e20=3.0")
 UNIVERSES = 400
-N_TRAIN, N_PRIOR, N_TEST, N_UNLABELLED = 3000, 6000, 600, 1000
+N_TRAIN, N_TEST, N_UNLABELLED = 1000, 600, 500
+N_LARGER = 3000
+"""Clusters of the prior where parts of it are left out, of the `N_PRIOR` that are simulated."""
+N_PRIOR = 6000
 BINNED = 2
 """Pixels along a side of the stored maps, 64, that make one of those trained on: for speed."""
 MIXED: dict[str, tuple[str, ...]] = {
@@ -112,8 +115,8 @@ def simulate(
 
 
 def opened(stores: dict[str, Path], names: Iterable[str]) -> xr.Dataset:
-    """Return one survey, or several joined, in memory; of each its first `N_TRAIN` clusters."""
-    surveys = [open_survey(stores[name]).isel(cluster=slice(N_TRAIN)) for name in names]
+    """Return one survey, or several joined, in memory; of each its first `N_LARGER` clusters."""
+    surveys = [open_survey(stores[name]).isel(cluster=slice(N_LARGER)) for name in names]
     return join_surveys([binned(survey) for survey in surveys])
 
 

@@ -84,7 +84,7 @@ def test_fits_have_names_of_their_own_and_surveys_that_are_there(study: ModuleTy
     unlabelled = {part.name for part in study.UNLABELLED}
     assert {fit.adapt for fit in fits} <= {None, *unlabelled}
     assert {fit.left_out for fit in fits if fit.left_out} == set(study.LEFT_OUT)
-    assert {fit.train for fit in fits} == {"default", "mixed", "prior"}
+    assert {fit.train for fit in fits} == {"default", "mixed", "prior", "saved"}
 
 
 def row(fit: str, test: str, **numbers: float) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def document(study: ModuleType, **numbers: float) -> dict[str, Any]:
 
     fit = {"name": "prior-without-tng", "left_out": "tng", "part": "left-out", "model": "icm-3band"}
     rows = [row("prior", test, **numbers) for test in TESTS]
+    rows += [row("prior-3000", test, **numbers) for test in TESTS]
     rows += [row("N_phot_r500 on default", test, rms_lnm=0.4) for test in TESTS]
     rows += [row("N_gal on default", test, rms_lnm=0.33) for test in TESTS]
     rows.append(row("prior-without-tng", "tng", **numbers))

@@ -80,9 +80,7 @@ class AdaptedTrainer(Trainer):
         The discrepancy times this is added to the loss of each step.
     """
 
-    def __init__(
-        self, *args: Any, unlabelled: Sample, weight: float = 1.0, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, unlabelled: Sample, weight: float = 1.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.unlabelled, self.weight = unlabelled.to(self.accelerator.device), weight
 
