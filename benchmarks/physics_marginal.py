@@ -46,11 +46,12 @@ from physics_surveys import (
 
 from icmass.benchmarking.provenance import machine, versions
 from icmass.benchmarking.transfer import SAVED, transfer_row
-from icmass.estimators.estimator import Estimator
+from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.inference.bundled import model_folder
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.proxies.names import read_halos
 from icmass.run.document import finite
 from icmass.survey.catalog import open_survey
 from icmass.survey.config import SurveyConfig
@@ -71,7 +72,8 @@ EPOCHS, EPOCHS_LARGER = 24, 16
 WEIGHT = 1.0
 """Of the discrepancy in the loss; not tuned, as no mass of the target physics is known."""
 
-TRAINED = {"default": [DEFAULT], "mixed": MIXTURE, "prior": [PRIOR], SAVED: []}
+TESTED = "tested"
+TRAINED = {"default": [DEFAULT], "mixed": MIXTURE, "prior": [PRIOR], SAVED: [], TESTED: []}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Fit:
     model : str
         Name of the estimator.
     train : str
-        ``"default"``, ``"mixed"``, ``"prior"``, or ``"saved"`` of a bundled model.
+        ``"default"``, ``"mixed"``, ``"prior"``; ``"tested"``: see `HaloFolds`; ``"saved"``: a
+        bundled model.
     epochs, n, seed : int
         Of `n` clusters at most.
     left_out : str or None
@@ -115,11 +118,8 @@ def fits() -> list[Fit]:
     three = partial(Fit, model="icm-3band")
     trees = partial(Fit, model=TREES)
     of_prior = partial(Fit, train="prior", n=N_LARGER)
-    scalars = [
-        Fit(f"{name} on {train}", "scalars", name, train)
-        for name in SCALARS
-        for train in ("default", "prior")
-    ]
+    scalars = [Fit(f"{name} on default", "scalars", name, TESTED) for name in SCALARS]
+    scalars += [of_prior(f"{name} on prior", "scalars", name) for name in SCALARS]
     ablation = [
         make(prefix + train, "ablation", train=train, epochs=epochs)
         for make, prefix, epochs in ((three, "", EPOCHS), (trees, "trees-", None))
@@ -162,6 +162,36 @@ def neighbours(physics: xr.DataArray, variant: str) -> np.ndarray:
     return np.flatnonzero(np.sqrt((apart**2).sum(1)) < NEIGHBOURHOOD)
 
 
+class HaloFolds:
+    """An estimator fitted on the tested halos in the default physics, in parts of halos.
+
+    Each cluster is predicted by the fit on the other parts, in whatever physics: no cluster is
+    predicted by a fit that has seen its halo.
+    """
+
+    def __init__(self, survey: xr.Dataset, name: str, n_folds: int = 4) -> None:
+        self.halo = read_halos(survey)
+        halos, number = np.unique(self.halo, return_inverse=True)
+        order = np.random.default_rng(0).permutation(len(halos)) % n_folds
+        self.part = order[number]
+        self.fits = [make_estimator(name) for _ in range(n_folds)]
+        for k, estimator in enumerate(self.fits):
+            estimator.fit(survey, np.flatnonzero(self.part != k))
+        self.n_train = len(self.halo) * (n_folds - 1) // n_folds
+
+    def predict(self, survey: xr.Dataset, index: np.ndarray) -> Prediction:
+        if not np.array_equal(read_halos(survey), self.halo):
+            raise ValueError("the surveys do not show the same halos")
+        mean, std = np.empty(len(index)), np.empty(len(index))
+        for k, estimator in enumerate(self.fits):
+            rows = np.flatnonzero(self.part[index] == k)
+            found = estimator.predict(survey, index[rows])
+            if found.density is not None:
+                raise ValueError("parts of halos are for estimators with Gaussian posteriors")
+            mean[rows], std[rows] = found.mean, found.std
+        return Prediction(mean, std)
+
+
 class Study:
     """The fits, their folder, and the surveys in memory."""
 
@@ -192,6 +222,9 @@ class Study:
         start = time.process_time()
         if fit.train == SAVED:
             return self._scored(fit, load_ensemble(model_folder(fit.model)), start)
+        if fit.train == TESTED:
+            folds = HaloFolds(self._test(TESTS[0], whole=True), fit.model)
+            return self._scored(fit, folds, start, n_train=folds.n_train)
         survey = self.open(fit.train)
         train = np.arange(min(fit.n, survey.sizes["cluster"]))
         dropped = 0
@@ -204,12 +237,12 @@ class Study:
         return self._scored(fit, estimator, start, n_train=len(train), universes_left_out=dropped)
 
     def _scored(
-        self, fit: Fit, fitted: Estimator | Ensemble, start: float, **about: int
+        self, fit: Fit, fitted: Estimator | Ensemble | HaloFolds, start: float, **about: int
     ) -> dict[str, Any]:
         """Score what is fitted on all test surveys, and keep that."""
         seconds, rows = time.process_time() - start, []
         for part in TESTS:
-            test = self._test(part, whole=fit.train == SAVED)
+            test = self._test(part, whole=fit.train in (SAVED, TESTED))
             index = np.arange(test.sizes["cluster"])
             row = transfer_row(
                 fitted.predict(test, index),

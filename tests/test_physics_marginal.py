@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from conftest import beta_model_survey
 from icmass.survey.presets import resolve_config
 from icmass.survey.universes import Universes
 
@@ -84,7 +85,24 @@ def test_fits_have_names_of_their_own_and_surveys_that_are_there(study: ModuleTy
     unlabelled = {part.name for part in study.UNLABELLED}
     assert {fit.adapt for fit in fits} <= {None, *unlabelled}
     assert {fit.left_out for fit in fits if fit.left_out} == set(study.LEFT_OUT)
-    assert {fit.train for fit in fits} == {"default", "mixed", "prior", "saved"}
+    assert {fit.train for fit in fits} == {"default", "mixed", "prior", "saved", "tested"}
+
+
+def test_no_halo_is_predicted_by_a_fit_that_has_seen_it(study: ModuleType):
+    survey = beta_model_survey(n=80)
+    survey["halo_id"][:] = np.arange(80) // 2
+    folds = study.HaloFolds(survey, "L_X")
+    index = np.arange(10, 70)
+    before = folds.predict(survey, index).mean
+    assert np.std(before - np.log(survey["m500c"].values[index])) < 0.5
+    changed = survey.copy(deep=True)
+    changed["m500c"][40:42] *= 50  # one halo's clusters, which only other halos' fits feel
+    after = study.HaloFolds(changed, "L_X").predict(changed, index).mean
+    moved = np.abs(after - before) > 1e-9
+    same_part = folds.part[index] == folds.part[40]
+    assert not moved[same_part].any() and moved[~same_part].all()
+    with pytest.raises(ValueError, match="same halos"):
+        folds.predict(survey.isel(cluster=slice(4, 60)), np.arange(5))
 
 
 def row(fit: str, test: str, **numbers: float) -> dict[str, Any]:
