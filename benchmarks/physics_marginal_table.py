@@ -11,8 +11,9 @@ TESTS = ("as-trained", "tng", "flamingo", "strong-feedback", "efeds", "xxl", "mo
 COVERAGE_UNSEEN, COVERAGE_LEFT_OUT = (0.58, 0.78), (0.60, 0.78)
 SCALARS = ("N_phot on default", "N_phot_r500 on default", "N_phot_2r500 on default",
            "N_gal on default")  # fmt: skip
-ABLATION = ("default", "mixed", "prior", "N_phot_r500 on default", "N_gal on default")
-ABLATION_OF_TREES = ("trees-default", "trees-mixed", "trees-prior")
+PRIORS = ("prior", "prior-3000", "trees-prior", "trees-prior-3000")
+ABLATION = ("default", "mixed", "prior", "prior-3000", "erosita-v1", *SCALARS[1::2])
+ABLATION_OF_TREES = ("trees-default", "trees-mixed", "trees-prior", "trees-prior-3000")
 
 
 def by_fit(document: dict[str, Any]) -> dict[str, dict[str, Row]]:
@@ -45,7 +46,7 @@ def bars(document: dict[str, Any]) -> list[Row]:
             ratio = rows[fit][test]["rms_lnm"] / min(others)
             add(f"rms no worse than that of {called}", fit, test, ratio, ratio <= 1)
 
-    for fit in ("prior", "trees-prior"):
+    for fit in PRIORS:
         for test in TESTS[1:] if fit in rows else ():
             covers(fit, test, COVERAGE_UNSEEN)
             no_worse(fit, test, ["N_phot_r500 on default"], "N_phot_r500")
@@ -61,10 +62,8 @@ def markdown(document: dict[str, Any]) -> str:
     """Return all tables; in per cent of ln M."""
     rows = by_fit(document)
     fits = {one["fit"]["name"]: one for one in document["fits"]}
-    parts = [
-        _side_by_side(rows, [name for name in ABLATION if name in rows]),
-        _side_by_side(rows, [name for name in ABLATION_OF_TREES if name in rows]),
-    ]
+    sets = ([name for name in names if name in rows] for names in (ABLATION, ABLATION_OF_TREES))
+    parts = [_side_by_side(rows, names) for names in sets if names]
     left_out = [name for name, one in fits.items() if one["fit"]["left_out"] is not None]
     if left_out:
         parts.append(_left_out(rows, fits, left_out))
