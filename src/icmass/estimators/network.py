@@ -79,6 +79,7 @@ class NetworkEstimator:
     """
 
     kind: Kind = "network"
+    trainer: Callable[..., Trainer] = Trainer  # what makes the trainer of each network
 
     def __init__(
         self,
@@ -199,7 +200,7 @@ class NetworkEstimator:
         folder = self.checkpoint
         if folder is not None and self.n_members > 1:
             folder = folder / f"member-{member}"
-        trainer = Trainer(
+        trainer = self.trainer(
             network,
             encode=config.encoding.encode,
             training_config=self.training_config,
