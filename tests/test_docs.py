@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -166,3 +167,9 @@ def test_what_a_page_loads_from_elsewhere_is_seen(monkeypatch: pytest.MonkeyPatc
     assert remote_loads(page + '<img src="x.png"><script src="_static/x.js"></script>') == []
     bad = '<script src="https://c.org/x.js"></script><link rel="stylesheet" href="//d.org/y.css">'
     assert remote_loads(bad) == ["https://c.org/x.js", "//d.org/y.css"]
+
+
+def test_tables_are_what_the_results_say() -> None:
+    script = ROOT / "tools" / "make_tables.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -195,8 +195,9 @@ def card_lines(found: dict[str, Any]) -> list[str]:
         "- Mocks only: point sources are not masked in them, the background is eROSITA's average "
         "with its excess scatter, centres and redshifts are exact.",
         "- Clusters hidden in part (masks, field edges) were not in the training set.",
-        "- The prior of the mass is that of the training masses; for a survey's clusters use "
-        "`--prior mass-function`.",
+        "- The prior of the mass is that of the training masses, more of them heavy than in the "
+        "sky. Of clusters that a survey detected it is off by less than `--prior mass-function`, "
+        "which knows nothing of the selection: see the table of bundled models in the docs.",
     ]
 
 

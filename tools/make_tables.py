@@ -1,0 +1,222 @@
+"""Write the tables of the README and the docs that are read off `benchmarks/results/`.
+
+    python tools/make_tables.py [--check]
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- end of table -->``; what is between is
+replaced. `--check` changes nothing, and fails where a table is not what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results"
+FILES = ("README.md", "docs/estimators.md")
+_BLOCK = re.compile(r"(<!-- table (\w[\w-]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_EIGHT = {"erass1": "eRASS1", "erass8": "eRASS:8", "efeds": "eFEDS"}
+
+
+@cache
+def results(name: str) -> Any:
+    """Return a file of results."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def per_cent(row: dict[str, Any], key: str, *, signed: bool = False) -> str:
+    """Return a number and its error, if it has one, in per cent."""
+    text = f"{100 * row[key]:{'+' if signed else ''}.1f}"
+    error = row.get(f"{key}_error")
+    return text if error is None else f"{text} ± {100 * error:.1f}"
+
+
+def estimators(name: str, *names: str) -> Iterator[dict[str, Any]]:
+    """Yield rows of a benchmark in the order of the names given."""
+    found = {row["name"]: row for row in results(name)["estimators"]}
+    yield from (found[key] for key in names)
+
+
+def networks() -> list[str]:
+    """Networks of preset `erosita`, with the paper's on the same clusters."""
+    lines = [
+        "| network | clusters | scatter | bias | within 68 | within 95 | CRPS | flagged "
+        "| over the paper's on the same clusters |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
+    beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
+    for row in estimators("erosita-3285", *names):
+        name, ours = row["name"], row["name"].startswith("icm")
+        ratio = row["beside"].get(beside.get(name, "paper-1band")) if ours else None
+        over = "–"
+        if ratio:
+            peer = beside.get(name, "paper-1band")
+            over = f"{ratio['ratio']:.2f} ± {ratio['error']:.2f} ({peer}, {ratio['n']})"
+        numbers = [100 * row[key] for key in ("bias_lnm", "coverage68", "coverage95", "crps")]
+        flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
+        cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
+        cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def phox() -> list[str]:
+    """Networks of preset `phox`, beside the published values."""
+    lines = ["| network | folds | clusters | scatter | published |", "|---|---:|---:|---:|---:|"]
+    published = {"paper-3band": 16.2, "icm-3band": 16.2, "icm-1band": 17.8}
+    for row in estimators("phox-3285", *published):
+        n_folds = row["folds_fitted"]
+        lines.append(
+            f"| `{row['name']}` | {n_folds} | {row['n']} | {per_cent(row, 'sigma_lnm')} "
+            f"| {published[row['name']]} |"
+        )
+    return lines
+
+
+def out_of_domain() -> list[str]:
+    """What is flagged as out of domain."""
+    lines = ["| input | flagged, per cent |", "|---|---:|"]
+    flagged = results("out-of-domain")["flagged"]
+    return lines + [f"| {name} | {100 * share:.1f} |" for name, share in flagged.items()]
+
+
+def learning_curve() -> list[str]:
+    """Scatter by number of training clusters."""
+    lines = ["| network | training clusters | epochs | scatter |", "|---|---:|---:|---:|"]
+    return lines + [
+        f"| `{row['name']}` | {row['n_train']:,} | {row['epochs']} | {per_cent(row, 'sigma_lnm')} |"
+        for row in results("learning-curve")["rows"]
+    ]
+
+
+def erass() -> list[str]:
+    """The bundled models on fresh surveys, beside count-rate masses."""
+    lines = [
+        "| survey | masses by | flagged | of them out of domain | bias | scatter | within 68 "
+        "| within 95 | CRPS |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for survey, of_survey in results("erass")["surveys"].items():
+        for name, model in of_survey["models"].items():
+            for prior in ("training", "population"):
+                row = model[prior]
+                n = model["n"] + model["refused"]
+                cells = [_EIGHT[survey], f"`{name}`, prior {prior}"]
+                cells += [f"{100 * model['flagged'] / n:.1f}"]
+                cells += [f"{100 * model['out_of_domain'] / n:.1f}"]
+                cells += [per_cent(row, "bias_lnm", signed=True), per_cent(row, "sigma_lnm")]
+                cells += [per_cent(row, key) for key in ("coverage68", "coverage95", "crps")]
+                lines.append("| " + " | ".join(cells) + " |")
+        rate = of_survey["count_rate"]
+        for how in ("relation_inverted", "mean_mass_at_rate"):
+            words = "count rate, " + how.replace("_", " ")
+            scatter = f"{100 * rate[how]['sigma_lnm']:.1f}"
+            lines.append(f"| {_EIGHT[survey]} | {words} | | | | {scatter} | | | |")
+    return lines
+
+
+def readme() -> list[str]:
+    """What works, in figures."""
+    rows = []
+    for survey, of_survey in results("erass")["surveys"].items():
+        row = of_survey["models"]["erass-v2-3band"]["population"]
+        rate = of_survey["count_rate"]["mean_mass_at_rate"]["sigma_lnm"]
+        inside, half = 100 * row["coverage68"], 100 * row["bias_lnm"]
+        rows.append(
+            f"| masses of clusters as {_EIGHT[survey]} sees them, `erass-v2-3band` | scatter of "
+            f"ln M {100 * row['sigma_lnm']:.0f} per cent, where count rates have "
+            f"{100 * rate:.0f}; bias {half:+.0f}; {inside:.0f} per cent within 68 "
+            "| [models](docs/estimators.md#bundled-models) |"
+        )
+    marginal = results("physics-marginal")["rows"]
+    aside = {row["train"]: row for row in marginal if row["test"] == "kept-aside"}
+    ours = next(row for name, row in aside.items() if name.startswith("prior"))
+    count = next(row for name, row in aside.items() if name.startswith("N_phot_r500"))
+    rows.append(
+        "| gas physics that no model saw, network trained on a prior of it | rms "
+        f"{100 * ours['rms_lnm']:.0f} per cent, bias {100 * ours['bias_lnm']:+.0f}, "
+        f"{100 * ours['coverage68']:.0f} within 68; photon counts "
+        f"{100 * count['rms_lnm']:.0f}, {100 * count['bias_lnm']:+.0f} "
+        "| [trust](docs/physics.md#what-the-prior-does-to-masses) |"
+    )
+    calibration = results("calibration")
+    coverage, population = calibration["coverage"], calibration["population"]["cosmology"]
+    rows += [
+        "| mass scale from 200 lensing masses | stated error "
+        f"{100 * coverage['mean_error']:.1f} per cent; {100 * coverage['coverage68']:.0f} per cent "
+        f"of {coverage['repeats']} repeats within 68 | [calibration](docs/calibration.md) |",
+        f"| Omega_m, sigma_8 of {calibration['population']['clusters']:,} synthetic clusters | "
+        f"{population['om0']:.3f} ± {population['om0_error']:.3f} for 0.272, "
+        f"{population['sigma8']:.3f} ± {population['sigma8_error']:.3f} for 0.809 "
+        "| [likelihoods](docs/calibration.md) |",
+    ]
+    catalogue = results("catalogue-efeds")
+    real = catalogue["efeds"]["klein, training"]
+    mock = catalogue["mock"]["all columns"]
+    rows.append(
+        f"| masses from catalogue rows alone | scatter {100 * mock['sigma_lnm']:.0f} per cent on "
+        f"mocks; {real['n']} real eFEDS clusters: mean ln ratio {real['mean_ln_ratio']:+.2f} to "
+        f"published count-rate masses, scatter {real['scatter_ln_ratio']:.2f} "
+        "| [catalogue](docs/catalogue.md) |"
+    )
+    flagged = results("out-of-domain")["flagged"]
+    sky = results("whole-sky")["whole_sky"]
+    rows += [
+        "| inputs that are none | flagged: "
+        f"{100 * flagged['blank field']:.0f} per cent of blank fields, "
+        f"{100 * flagged['point source alone']:.0f} of point sources, "
+        f"{100 * flagged['as trained (false alarms)']:.0f} of clusters "
+        "| [estimators](docs/estimators.md#out-of-domain) |",
+        f"| {sky['clusters']:,} clusters on {sky['tiles']:,} sky tiles | "
+        f"{sky['exposure maps, 1 worker']['sky_h_core']:.1f} core hours to ingest, "
+        f"{sky['predict, of the survey']['sky_h_core']:.1f} to predict "
+        "| [real sky](docs/real_sky.md) |",
+    ]
+    return ["| what | figure | more |", "|---|---|---|", *rows]
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "readme": readme,
+    "networks": networks,
+    "phox": phox,
+    "out-of-domain": out_of_domain,
+    "learning-curve": learning_curve,
+    "erass": erass,
+}
+
+
+def written(text: str) -> str:
+    """Return a document with its tables as the results have them."""
+
+    def table(found: re.Match[str]) -> str:
+        return found[1] + "\n" + "\n".join(TABLES[found[2]]()) + "\n\n" + found[3]
+
+    return _BLOCK.sub(table, text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    given = parser.parse_args()
+    stale = []
+    for name in FILES:
+        file = ROOT / name
+        text = file.read_text(encoding="utf-8")
+        new = written(text)
+        if new != text:
+            stale.append(name)
+            if not given.check:
+                file.write_text(new, encoding="utf-8")
+    if given.check and stale:
+        sys.exit(f"{', '.join(stale)}: tables are not what the results say; run this script")
+
+
+if __name__ == "__main__":
+    main()
