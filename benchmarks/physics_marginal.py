@@ -45,7 +45,8 @@ from physics_surveys import (
 )
 
 from icmass.benchmarking.provenance import machine, versions
-from icmass.benchmarking.transfer import SAVED, transfer_row
+from icmass.benchmarking.transfer import SAVED
+from icmass.benchmarking.transfer_row import transfer_row
 from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text

@@ -12,7 +12,8 @@ import xarray as xr
 
 import icmass
 from icmass.benchmarking.scores import rms_error
-from icmass.benchmarking.transfer import Transfer, TransferRow, transfer_row
+from icmass.benchmarking.transfer import Transfer
+from icmass.benchmarking.transfer_row import TransferRow, transfer_row
 from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction
 from icmass.report.explorer.of_transfer import transfer_contents

@@ -14,7 +14,7 @@ from icmass.cli.options import Quiet
 from icmass.cli.progress import progress
 
 if TYPE_CHECKING:
-    from icmass.benchmarking.transfer import TransferRow
+    from icmass.benchmarking.transfer_row import TransferRow
 
 
 def transfer(

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from icmass import __version__
-from icmass.benchmarking.transfer import Transfer, TransferRow
+from icmass.benchmarking.transfer import Transfer
+from icmass.benchmarking.transfer_row import TransferRow
 from icmass.report import markup
 from icmass.report.explorer.of_transfer import transfer_explorer
 from icmass.report.figures import Plate

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from icmass.networks.output import NetworkOutput
+from icmass.training.checkpoint import fingerprint
 from icmass.training.sample import Sample
+from icmass.training.sources import Source
 from icmass.training.trainer import Trainer, kernel_penalty
 
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -102,6 +104,6 @@ class AdaptedTrainer(Trainer):
         self.accelerator.backward(loss * share)
         return loss.detach()
 
-    def _fingerprint(self, *parts: Sample | torch.Tensor) -> str:
-        weight = torch.tensor([self.weight], dtype=torch.float64)
-        return super()._fingerprint(*parts, self.unlabelled, weight)
+    def _fingerprint(self, source: Source, sample: Sample, target: torch.Tensor) -> str:
+        plain = super()._fingerprint(source, sample, target)
+        return fingerprint([plain, self.weight], self.unlabelled.tensors())

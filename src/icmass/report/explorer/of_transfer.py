@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from icmass.benchmarking.transfer import Transfer, TransferRow
+from icmass.benchmarking.transfer import Transfer
 from icmass.benchmarking.transfer_predictions import transfer_predictions
+from icmass.benchmarking.transfer_row import TransferRow
 from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction
 from icmass.inference.quality_flags import central_photons, photon_reasons
