@@ -90,7 +90,12 @@ def store(tmp_path_factory: pytest.TempPathFactory, toy_survey: xr.Dataset) -> P
 
 
 @pytest.mark.parametrize(
-    ("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)]
+    ("number", "workers"),
+    [
+        (signal.SIGINT, 1),
+        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_simulate(run_cli: RunCli, tmp_path: Path, number: int, workers: int) -> None:
     n = 12 if workers == 1 else 40  # only this process is slowed, not its workers
@@ -104,17 +109,18 @@ def test_simulate(run_cli: RunCli, tmp_path: Path, number: int, workers: int) ->
     done = interrupt(
         words,
         "icmass.survey.write:write_chunk",
-        once=lambda: len(list(parts.glob("*.npz"))) >= 1,
+        once=lambda: len(list(parts.glob("[0-9]*.npz"))) >= 1,
         number=number,
         group=workers > 1,
     )
     on = way_on(done)
     assert on == [*map(str, words), "--resume"]
-    assert 1 <= len(list(parts.glob("*.npz"))) < n // 2 and not out.exists()
+    assert 1 <= len(list(parts.glob("[0-9]*.npz"))) < n // 2 and not out.exists()
     assert run_cli(*on).returncode == 0
     xr.testing.assert_identical(open_survey(whole).load(), open_survey(out).load())
 
 
+@pytest.mark.slow
 def test_train(run_cli: RunCli, store: Path, tmp_path: Path) -> None:
     words = ["train", store, "--model", "icm-3band", "--max-epochs", 4, "--device", "cpu"]
     whole, out = tmp_path / "whole", tmp_path / "model"
@@ -134,6 +140,7 @@ def test_train(run_cli: RunCli, store: Path, tmp_path: Path) -> None:
     assert rows[0][0]["sigma_lnm"] == rows[1][0]["sigma_lnm"]
 
 
+@pytest.mark.slow
 def test_benchmark(run_cli: RunCli, store: Path, tmp_path: Path) -> None:
     words = ["benchmark", store, "--models", "T,M_gas,L_X", "--folds", 2]
     whole, out = tmp_path / "whole", tmp_path / "run"
@@ -153,6 +160,7 @@ def test_benchmark(run_cli: RunCli, store: Path, tmp_path: Path) -> None:
     assert kept[0] == kept[1]
 
 
+@pytest.mark.slow
 def test_ingest(run_cli: RunCli, tmp_path: Path) -> None:
     rows, files = ["id,ra,dec,redshift"], []
     for k in range(5):
@@ -168,7 +176,7 @@ def test_ingest(run_cli: RunCli, tmp_path: Path) -> None:
     done = interrupt(
         [*words, "--out", out],
         "icmass.survey.ingest:do_job",
-        once=lambda: any(parts.glob("*.npz")),
+        once=lambda: any(parts.glob("[0-9]*.npz")),
     )
     on = way_on(done)
     assert on[-1] == "--resume" and not out.exists()

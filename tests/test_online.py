@@ -178,7 +178,7 @@ def test_numbers_of_clusters_may_be_written_with_an_exponent() -> None:
     written = {"1e6": 1_000_000, "2.5e3": 2500, "30": 30, "1E+2": 100}
     assert {text: parse_count(text, 20) for text in written} == written
     for text in ("1e0", "2.55e1", "many", "1.5", "1e", "-30", "19", "nan"):
-        with pytest.raises(InputError, match="--n"):
+        with pytest.raises(InputError, match="a whole number"):
             parse_count(text, 20)
 
 

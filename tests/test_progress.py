@@ -121,5 +121,7 @@ def test_a_quiet_terminal_stays_empty(tmp_path: Path) -> None:
 
 def test_a_log_has_one_line(run_cli: Any, tmp_path: Path) -> None:
     done = run_cli(*SIMULATE, tmp_path / "c.zarr")
-    assert done.returncode == 0 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("4/4 clusters, ")
+    assert done.returncode == 0
+    *_, last = lines = done.stderr.splitlines()
+    assert last.startswith("4/4 clusters, ")
+    assert len(lines) <= 2  # one more where it took over ten seconds

@@ -58,17 +58,20 @@ def _fit_side_by_side(
     """Fit with several processes, those that take longest first."""
     networks_first = sorted(tasks, key=lambda task: found[task[0]].info.kind != "network")
     settings = replace(bench.settings, threads=threads_each(jobs))
+    failed: dict[str, tuple[int, FailedFit]] = {}
     with Tasks(jobs) as pool:
         for task, fit in pool.run(partial(try_fit, settings), networks_first):
             name, _ = task
             if isinstance(fit, FailedFit):
                 if isinstance(fit.error, OSError):
                     raise fit.error
-                if name not in bench.failed:
-                    _note_failure(bench, name, fit.error, fit.text)
+                first = failed.setdefault(name, (task[1], fit))
+                failed[name] = min(first, (task[1], fit), key=lambda of: of[0])
             else:
                 with noting_failure(bench, name):
                     _keep(bench, found[name], task, fit)
+    for name, (_, fit) in failed.items():  # as in turn: of the first fold that failed
+        _note_failure(bench, name, fit.error, fit.text)
 
 
 def _tell_finished(bench: Bench, found: dict[str, Fitted], tasks: Sequence[Task]) -> None:
