@@ -46,8 +46,8 @@ PRIOR = (
     "physics.cusp_share=[0.0,0.6]",
 )
 """Where the ranges are not the default: about the gas of the clusters that eROSITA saw (the variant
-`efeds`), with Magneticum's within; IllustrisTNG's gas fractions, which observations disfavour, are
-beyond."""
+`efeds`). Gas fractions of Magneticum are within, but its clusters are more luminous at the same gas
+mass; those of IllustrisTNG are beyond."""
 SETTINGS = (
     "observe.exposure_s=[100.0,10000.0]",
     "observe.exposure_law=log-uniform",
@@ -191,7 +191,8 @@ def card_lines(found: dict[str, Any]) -> list[str]:
         "## Known limits",
         "",
         "- The posterior is marginal over the gas physics of a prior about what eROSITA observed; "
-        "its mass scale is that of the prior's middle, the eFEDS clusters with lensing masses.",
+        "its mass scale is that of the prior's middle, the eFEDS clusters with lensing masses. "
+        "Physics of simulations whose clusters are more luminous at the same mass is beyond it.",
         "- Mocks only: point sources are not masked in them, the background is eROSITA's average "
         "with its excess scatter, centres and redshifts are exact.",
         "- Clusters hidden in part (masks, field edges) were not in the training set.",
