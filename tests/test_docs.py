@@ -173,3 +173,15 @@ def test_tables_are_what_the_results_say() -> None:
     script = ROOT / "tools" / "make_tables.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", [*DOCS.rglob("*.md"), ROOT / "README.md"], ids=lambda p: p.name)
+def test_prose_has_lines_of_at_most_120_characters(page: Path) -> None:
+    if "_build" in page.parts:
+        pytest.skip("is built")
+    in_code, long = False, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        in_code ^= line.lstrip().startswith("```")
+        if len(line) > 120 and not in_code and not line.startswith("|") and "](" not in line:
+            long.append(number)
+    assert not long
