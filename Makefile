@@ -19,11 +19,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,croissant]"
 	touch $@
 
 $(VENV)/.maintain: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,maintain]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,croissant,maintain]"
 	touch $@
 
 $(DOCS)/.docs: pyproject.toml constraints.txt
