@@ -4,7 +4,7 @@ The form is Croissant 1.0 of MLCommons (http://mlcommons.org/croissant/1.0; Akht
 arXiv:2403.19546). The store stays as it is: a ``FileObject`` whose sha256 is that of the list of
 its files' sha256, as ``find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`` prints it in
 the store. Each of its variables is a ``Field`` with its unit (schema.org's ``unitText``), those of
-one first dimension a ``RecordSet``; what is a short list of words, as bands are, stands in the file.
+one first dimension a ``RecordSet``; short lists of words, as the bands, stand in the file itself.
 """
 
 from __future__ import annotations
@@ -55,17 +55,16 @@ _MAX_INLINE = 1000
 _PIECE = 2**20
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _TYPES = {"f": "sc:Float", "i": "sc:Integer", "u": "sc:Integer", "b": "sc:Boolean"}
+_CONTEXT_TERMS = (
+    *("citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty"),
+    *("fileObject", "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5"),
+    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace"),
+    *("samplingRate", "separator", "source", "subField", "transform"),
+)
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    **{
-        key: f"cr:{key}"
-        for key in (
-            "citeAs column equivalentProperty extract field fileProperty fileObject fileSet format "
-            "includes isLiveDataset jsonPath key md5 parentField path recordSet references regex "
-            "repeated replace samplingRate separator source subField transform"
-        ).split()
-    },
+    **{key: f"cr:{key}" for key in _CONTEXT_TERMS},
     "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
