@@ -211,6 +211,10 @@ def install(report: Report, version: str, python: Path, wheel: Path, how: Instal
     program = folder / "bin" / "python"
 
     def work() -> str:
+        if how.reuse and program.exists():
+            again = ("--force-reinstall", "--no-deps")
+            call([program, "-m", "pip", "install", "--quiet", *again, wheel], how.folder)
+            return "the wheel anew in the environment that was there"
         call([python, "-m", "venv", "--clear", folder], how.folder)
         pip = [program, "-m", "pip", "install", "--quiet", "--constraint", how.constraints]
         if how.without:
@@ -226,11 +230,12 @@ def install(report: Report, version: str, python: Path, wheel: Path, how: Instal
 
 @dataclass(frozen=True)
 class Install:
-    """How environments are made: where, with which pins, without which packages."""
+    """How environments are made: where, with which pins, without which packages, or used again."""
 
     folder: Path
     constraints: Path
     without: set[str]
+    reuse: bool = False
 
 
 def run_readme(report: Report, version: str, programs: Path, how: Install) -> None:
@@ -297,6 +302,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--python", action="append", type=Path, help="a Python; may be repeated")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of sdist and wheel")
     parser.add_argument("--work", type=Path, help="folder of the environments, kept; else gone")
+    parser.add_argument("--reuse", action="store_true", help="what is in --work, the wheel anew")
     parser.add_argument("--constraints", type=Path, default=ROOT / "constraints.txt")
     parser.add_argument("--without", action="append", default=[], help="a dependency to leave out")
     parser.add_argument("--no-build", action="store_true", help="check what is in --out")
@@ -345,7 +351,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             folder = (options.work or Path(scratch)).resolve()
             folder.mkdir(parents=True, exist_ok=True)
-            how = Install(folder, options.constraints.resolve(), set(options.without))
+            how = Install(
+                folder, options.constraints.resolve(), set(options.without), options.reuse
+            )
             audited = False
             for version, python in pythons(report, options.python).items():
                 programs = install(report, version, python, wheel, how)
