@@ -204,6 +204,11 @@ def test_a_step_that_fails_is_told_and_counted(tmp_path, capsys):
     broken = [sys.executable, "-c", "raise SystemExit('no such luck')"]
     assert not report.run("fails", lambda: check_release.said(broken, tmp_path))
     report.skip("left out", "no reason")
+
+    def offline() -> str:
+        raise check_release.NotPossible("no network")
+
+    assert not report.run("audit", offline) and report.steps[-1].outcome == "skipped"
     assert report.failed == 1 and "no such luck" in report.table()
     assert "Python 3." in capsys.readouterr().out
 

@@ -79,6 +79,8 @@ class Report:
         begin, outcome = time.monotonic(), "ok"
         try:
             text = work()
+        except NotPossible as error:
+            outcome, text = "skipped", str(error)
         except (Failed, OSError, subprocess.TimeoutExpired) as error:
             outcome, text = "FAILED", " ".join(str(error).split())[-300:]
         self._add(Step(what, outcome, time.monotonic() - begin, text))
@@ -105,6 +107,10 @@ class Report:
 
 class Failed(Exception):
     """A step that did not do what it should."""
+
+
+class NotPossible(Exception):
+    """A step that could not be done here, which says nothing of what is released."""
 
 
 def call(command: Sequence[object], cwd: Path, *, limit_s: float = 3600) -> str:
@@ -277,7 +283,10 @@ def bill_of_materials(programs: Path, out: Path) -> str:
 
 
 def audit(programs: Path, out: Path) -> str:
-    """Return what is known of vulnerabilities of what is installed; raise if there are any."""
+    """Return what is known of vulnerabilities of what is installed; raise if there are any.
+
+    Where most packages could not be looked up, as without a network, that is `NotPossible`.
+    """
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     path = call([programs / "python", "-c", ask], out).strip()
     file = out / "pip-audit.json"
@@ -293,6 +302,11 @@ def audit(programs: Path, out: Path) -> str:
     skipped = [d["name"] for d in found if "skip_reason" in d]
     if hurt:
         raise Failed(f"{len(hurt)} known: {', '.join(hurt)}")
+    if len(skipped) > len(found) / 2:
+        why = next(d["skip_reason"] for d in found if "skip_reason" in d)
+        raise NotPossible(
+            f"{len(skipped)} of {len(found)} packages were not looked up: {why[:120]}"
+        )
     return f"{len(found) - len(skipped)} packages, none known; not looked up: {', '.join(skipped)}"
 
 
