@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.scores import score
+from icmass.estimators.card import BUNDLED_LICENSE, describe_model
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import open_survey
 from icmass.survey.presets import resolve_config
@@ -211,6 +212,7 @@ def describe(out: Path, found: dict[str, Any]) -> None:
     scored = {"name": "icm-3band", "kind": "network", **found["all"]}
     text = json.dumps({"estimators": [scored]}, indent=1)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
+    describe_model(out, name=out.name, license=BUNDLED_LICENSE)
 
 
 def train(

@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.scores import Scores, score
+from icmass.estimators.card import BUNDLED_LICENSE, describe_model
 from icmass.estimators.network import NetworkEstimator
 from icmass.survey.catalog import open_survey
 from icmass.survey.presets import resolve_config
@@ -111,6 +112,7 @@ def describe(out: Path, document: dict[str, Any]) -> None:
     scored = {"name": document["model"], "kind": "network", **document["scores"]["all"]}
     text = json.dumps({"estimators": [scored]}, indent=1)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
+    describe_model(out, name=out.name, license=BUNDLED_LICENSE)
 
 
 def main() -> None:

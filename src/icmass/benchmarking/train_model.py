@@ -15,6 +15,7 @@ import xarray as xr
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import score
 from icmass.errors import InputError
+from icmass.estimators.card import add_scores
 from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
@@ -112,6 +113,7 @@ def train_model(
     facts = about_survey(scored.about, names)
     results = scored_results(estimator, scored, facts, seed, device, command)
     write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+    add_scores(out)
     if work is not None:
         shutil.rmtree(Path(work) / "checkpoint", ignore_errors=True)
     return TrainedModel(out, results)

@@ -19,6 +19,7 @@ from icmass.benchmarking.train_model import (
     scored_results,
 )
 from icmass.errors import InputError
+from icmass.estimators.card import add_scores
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import Prediction
 from icmass.files import write_text
@@ -133,6 +134,7 @@ def train_online(
     facts = facts.model_copy(update={"n_clusters": n})
     results = scored_results(estimator, scored, facts, seed, device, command)
     write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+    add_scores(out)
     return TrainedModel(out, results)
 
 

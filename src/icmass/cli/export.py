@@ -19,6 +19,7 @@ class Format(StrEnum):
     expmap = "expmap"
     simput = "simput"
     table = "table"
+    croissant = "croissant"
 
 
 Option = typer.Option
@@ -29,14 +30,15 @@ As = Annotated[
         "--format",
         help="events: event files as the telescope's own, of eROSITA eSASS-like; images: counts, "
         "exposure, mask; expmap: exposure maps; simput: photons of the sky; table: truths and "
-        "proxies.",
+        "proxies; croissant: a description of the store, as sites of data sets read it.",
     ),
 ]
 Out = Annotated[
     Path,
     Option(
         metavar="PATH_OR_DIR",
-        help="A .fits file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml.",
+        help="A .fits file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml; "
+        "croissant: .json.",
     ),
 ]
 Index = Annotated[
@@ -55,6 +57,16 @@ Instrument = Annotated[
         help="Whose files to write, where the survey's own instrument is none that is known.",
     ),
 ]
+License = Annotated[
+    str | None,
+    Option(
+        metavar="ID",
+        help="croissant: SPDX identifier or URL of the data's licence; needed for real clusters, "
+        "of mocks CC-BY-4.0.",
+    ),
+]
+Creator = Annotated[str | None, Option(metavar="NAME", help="croissant: who made the survey.")]
+Url = Annotated[str | None, Option(metavar="URL", help="croissant: the data set's page.")]
 
 
 def export(
@@ -65,8 +77,11 @@ def export(
     overwrite: Overwrite = False,
     seed: Seed = 0,
     instrument: Instrument = None,
+    license: License = None,
+    creator: Creator = None,
+    url: Url = None,
 ) -> None:
-    """Export a survey, or clusters of it, as event files, images, photon lists or a table."""
+    """Export a survey, or clusters of it, in other formats, or describe it for sites of data."""
     import icmass
 
     rows = parse_indices(index) if index else None
@@ -77,6 +92,9 @@ def export(
         index=rows,
         seed=seed,
         instrument=instrument,
+        license=license,
+        creator=creator,
+        url=url,
         overwrite=overwrite,
         written=typer.echo,
     )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.estimators.card import card_metadata, with_metadata
 from icmass.estimators.estimator import check_redshifts
 from icmass.estimators.info import (
     EstimatorInfo,
@@ -152,7 +153,8 @@ class ArrayEstimator(ABC):
             **self._config,
             "versions": {"icmass": __version__, "numpy": np.__version__},
         }
-        write_text(directory / "README.md", self._model_card())
+        card = with_metadata(self._model_card(), card_metadata(config))
+        write_text(directory / "README.md", card)
         write_text(directory / "config.json", json.dumps(config, indent=1) + "\n")
 
     @classmethod

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icmass.errors import InputError
+from icmass.estimators.card import card_metadata, with_metadata
 from icmass.estimators.estimator import Kind, Prediction
 from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
 from icmass.estimators.info import EstimatorInfo, TrainingExtent
@@ -320,8 +321,10 @@ class NetworkEstimator:
             }
         with whole_file(directory / "model.safetensors") as draft:
             save_file(tensors, draft)
-        write_text(directory / "README.md", model_card(config, self.design))
-        text = json.dumps(config.model_dump(mode="json"), indent=1)
+        said = config.model_dump(mode="json")
+        card = with_metadata(model_card(config, self.design), card_metadata(said))
+        write_text(directory / "README.md", card)
+        text = json.dumps(said, indent=1)
         write_text(directory / "config.json", text + "\n")
 
     @classmethod

@@ -17,6 +17,7 @@ import xarray as xr
 
 from icmass import __version__
 from icmass.errors import InputError
+from icmass.estimators.card import card_metadata, with_metadata
 from icmass.estimators.estimator import Kind, Prediction, check_redshifts
 from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.files import write_text
@@ -216,7 +217,8 @@ class ProxyRelation:
             "versions": {"icmass": __version__, "numpy": np.__version__},
         }
         write_text(directory / "config.json", json.dumps(config, indent=2) + "\n")
-        write_text(directory / "README.md", _model_card(self, config))
+        card = with_metadata(_model_card(self, config), card_metadata(config))
+        write_text(directory / "README.md", card)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -53,7 +53,7 @@ class NetworkConfig(BaseModel):
 
 
 def model_card(config: NetworkConfig, design: ModelSpec) -> str:
-    """Return the text of a saved network's README.md."""
+    """Return the text of a saved network's README.md, without its metadata."""
     low, high = config.m500c_range_msun_h
     bands = ", ".join(config.bands)
     added = " (added)" if design.sum_bands else ""

@@ -12,6 +12,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.survey.catalog import checked_index, open_survey
+from icmass.survey.writers.croissant import Publication, write_croissant
 from icmass.survey.writers.events import write_events
 from icmass.survey.writers.files import new_file
 from icmass.survey.writers.images import write_image, write_images
@@ -20,7 +21,7 @@ from icmass.survey.writers.tables import survey_table, write_table
 from icmass.validation.validate import Validation
 from icmass.validation.validate import validate as compare
 
-Format = Literal["events", "images", "expmap", "simput", "table"]
+Format = Literal["events", "images", "expmap", "simput", "table", "croissant"]
 FITS = (".fits", ".fits.gz", ".fit")
 
 
@@ -63,6 +64,9 @@ def export(
     index: Sequence[int] | np.ndarray | None = None,
     seed: int = 0,
     instrument: str | None = None,
+    license: str | None = None,
+    creator: str | None = None,
+    url: str | None = None,
     overwrite: bool = False,
     written: Callable[[Path], None] | None = None,
 ) -> Exported:
@@ -71,11 +75,12 @@ def export(
     Parameters
     ----------
     survey : path or Dataset
-    format : {"events", "images", "expmap", "simput", "table"}
+    format : {"events", "images", "expmap", "simput", "table", "croissant"}
         Event files of the instrument's mission; counts, exposure and mask; exposure maps; photons
-        of the sky; truths and proxies.
+        of the sky; truths and proxies; a description of the whole store in Croissant 1.0.
     out : path
-        A ``.fits`` file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml.
+        A ``.fits`` file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml; a
+        description: .json or .jsonld.
     index : sequence of int, optional
         Clusters of the survey; default: all.
     seed : int
@@ -83,6 +88,9 @@ def export(
     instrument : str, optional
         Whose mission's event files and images to write, of a survey whose instrument is of none
         that is known; default: of the survey's.
+    license, creator, url : str, optional
+        Of a description: an SPDX identifier or a URL (needed for real clusters; CC-BY-4.0 for
+        mocks), a name, the data set's page.
     overwrite : bool
         Replace files that are there.
     written : callable, optional
@@ -100,18 +108,35 @@ def export(
     if format not in get_args(Format):
         known = ", ".join(get_args(Format))
         raise InputError(f"is {format!r}", field="--format", hint=f"give one of {known}")
+    if format != "croissant":
+        for field, given in {"license": license, "creator": creator, "url": url}.items():
+            _refuse_part(f"--{field}", given, format)
+    if format in ("simput", "table", "croissant"):
+        _refuse_part("--instrument", instrument, format)
     data, out = opened(survey), Path(out)
+    told = written or (lambda file: None)
+    if format == "croissant":
+        _refuse_part("--index", index, format)
+        publication = Publication(license, creator, url)
+        told(write_croissant(_store(data), out, publication=publication, overwrite=overwrite))
+        return Exported([out])
     called = "the survey" if isinstance(survey, xr.Dataset) else Path(survey).name
     rows = np.unique(checked_index(index, data.sizes["cluster"], called))
-    told = written or (lambda file: None)
-    if instrument is not None and format in ("simput", "table"):
-        raise InputError(f"has no part in {format}", field="--instrument", hint="leave it out")
     if format == "table":
         table = write_table(survey_table(data, rows), out, overwrite=overwrite)
         told(table)
         return Exported([table])
     write = _writer(format, data, seed=seed, overwrite=overwrite, instrument=instrument)
-    paths = _paths(format, out, rows)
+    return _each(write, _paths(format, out, rows), out, told)
+
+
+def _each(
+    write: Callable[[int, Path], list[Path]],
+    paths: dict[int, Path],
+    out: Path,
+    told: Callable[[Path], None],
+) -> Exported:
+    """Write one cluster after the other; those that cannot be are passed by, unless all are."""
     done = Exported()
     for cluster, path in paths.items():
         try:
@@ -132,6 +157,22 @@ def export(
 def opened(survey: str | Path | xr.Dataset) -> xr.Dataset:
     """Return a survey, opened if it is a path."""
     return survey if isinstance(survey, xr.Dataset) else open_survey(survey)
+
+
+def _refuse_part(field: str, given: object, format: Format) -> None:
+    """Refuse what a format has no use for."""
+    if given is not None:
+        raise InputError(f"has no part in {format}", field=field, hint="leave it out")
+
+
+def _store(survey: xr.Dataset) -> Path:
+    """Return where a survey lies on disk."""
+    source = survey["maps"].encoding.get("source") if "maps" in survey else None
+    if source is None:
+        raise InputError(
+            "is not on disk", field="survey", hint="give the path of a store, or open_survey of it"
+        )
+    return Path(source)
 
 
 def _paths(format: Format, out: Path, rows: np.ndarray) -> dict[int, Path]:
