@@ -202,9 +202,9 @@ def needed(wheel: Path, without: set[str]) -> list[str]:
 def readme_python() -> str:
     """Return the README's lines of Python, with the small number of clusters and one process."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"## In Python\n+```python\n(.*?)```", text, re.S)
+    block = re.search(r"```python\n(.*?)```", text, re.S)
     if block is None:
-        raise Failed("README.md has no lines of Python under 'In Python'")
+        raise Failed("README.md has no lines of Python")
     code, n = re.subn(r"\bn=\d+", f"n={N_CLUSTERS}", block[1])
     if not n:
         raise Failed("README.md: no n=... to make smaller")
