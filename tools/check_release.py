@@ -202,10 +202,11 @@ def needed(wheel: Path, without: set[str]) -> list[str]:
 def readme_python() -> str:
     """Return the README's lines of Python, with the small number of clusters and one process."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"```python\n(.*?)```", text, re.S)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    block = next((code for code in blocks if "icmass.simulate(" in code), None)
     if block is None:
-        raise Failed("README.md has no lines of Python")
-    code, n = re.subn(r"\bn=\d+", f"n={N_CLUSTERS}", block[1])
+        raise Failed("README.md has no lines of Python that simulate")
+    code, n = re.subn(r"\bn=\d+", f"n={N_CLUSTERS}", block)
     if not n:
         raise Failed("README.md: no n=... to make smaller")
     return re.sub(r"\bworkers=\d+", "workers=1", code)
@@ -256,10 +257,10 @@ def run_readme(report: Report, version: str, programs: Path, how: Install) -> No
         first, *rest = shlex.split(command)
         report.run(f"{version}: {command}", partial(said, [programs / first, *rest], folder))
     if "torch" in how.without:
-        report.skip(f"{version}: README, In Python", "needs torch")
+        report.skip(f"{version}: README, Python", "needs torch")
         return
     report.run(
-        f"{version}: README, In Python",
+        f"{version}: README, Python",
         lambda: said([programs / "python", "-c", readme_python()], folder),
     )
 
