@@ -83,7 +83,7 @@ def test_every_parameter_has_a_description_of_its_own():
 
 def test_every_number_has_a_unit():
     numbers = [p for p in ALL if holds_numbers(p.value)] + [
-        p for p in ALL if p.key == "halos.redshift_range"
+        p for p in ALL if p.key in ("halos.redshift_range", "observe.nh_range_1e20")
     ]
     assert [p.key for p in numbers if not p.unit] == []
     assert [p.key for p in ALL if p.unit and p not in numbers] == []

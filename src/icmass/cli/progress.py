@@ -33,7 +33,8 @@ class StageReport(Protocol):
 class Meter:
     """Rate of work and the time left, of what was done since the first report.
 
-    What an earlier run has done comes with the first report, and makes no rate.
+    What an earlier run has done comes with the first report, and makes no rate; one unit alone is
+    taken for work of this run, since its beginning.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class Meter:
         self._last = time.monotonic()
         self.done, self.total = done, total
         if self._first is None:
-            self._first = self._last, done
+            self._first = (self.begin, 0) if done == 1 else (self._last, done)
         return self._last - self.begin
 
     @property
