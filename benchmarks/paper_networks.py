@@ -3,15 +3,19 @@
     python benchmarks/paper_networks.py --work DIR [--n 3285] [--deadline 3000] [--jobs 4]
 
 Every fit is one of a preset, a network and a fold; so many run side by side, on the cores or on one
-GPU. When time is up a training stops after its epoch, its best epoch is what counts, and the table
-says so. A killed run goes on: fits that are done stay done, others go on from their last epoch.
+GPU. The surveys come first, and their time counts. When time is up a training stops after its
+epoch, its best epoch is what counts, and the table says so; what has not begun is left out. The
+same command goes on after a kill or with more time: fits that patience or the last epoch ended stay
+as they are, others go on from their last epoch.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
@@ -21,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from icmass.benchmarking.fits import threads_each
+from icmass.benchmarking.fits import take_share, threads_each
 from icmass.benchmarking.scores import bootstrap_errors
+from icmass.files import whole_file, write_text
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
 from icmass.survey.presets import resolve_config
@@ -32,6 +37,7 @@ NETWORKS = ("paper-1band", "paper-3band", "paper-multimodal")
 PRESETS = ("erosita", "phox")
 PUBLISHED = {"paper-1band": 0.178, "paper-3band": 0.162, "paper-multimodal": 0.159}
 SEED = 1
+FOLDS = 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Fit:
     device: str
     max_epochs: int | None
     threads: int
+    jobs: int
     until: float
 
     @property
@@ -57,16 +64,23 @@ class Fit:
         """Where its predictions are kept."""
         return self.work / f"{self.name}.npz"
 
+    def is_finished(self) -> bool:
+        """Whether there are predictions that more time would not change."""
+        if not self.result.exists():
+            return False
+        with np.load(self.result) as kept:
+            return str(kept["ended"]) != "deadline"
+
 
 def train(fit: Fit) -> str:
     """Train, predict the fold, and keep the predictions; say how it went."""
-    import torch
-
+    if time.time() > fit.until:
+        return "no time left"
     from icmass.estimators.network import NetworkEstimator
 
-    torch.set_num_threads(fit.threads)
+    take_share(fit.threads, fit.jobs)
     survey = open_survey(fit.work / f"{fit.preset}.zarr")
-    fitted, test = split(octant_folds(survey, 8), fit.fold)
+    fitted, test = split(octant_folds(survey, FOLDS), fit.fold)
     estimator = NetworkEstimator(
         fit.network,
         seed=SEED,
@@ -81,17 +95,21 @@ def train(fit: Fit) -> str:
     patience = estimator.training_config.patience
     planned = len(history) >= estimator.training_config.epochs(len(fitted))
     patient = patience is not None and len(history) - best >= patience
-    np.savez(
-        fit.result,
-        mean=estimator.predict(survey, test).mean,
-        ln_m=np.log(survey["m500c"].values[test]),
-        halo=survey["halo_id"].values[test],
-        epochs=len(history),
-        best=best,
-        seconds=sum(epoch.seconds for epoch in history),
-        ended="patience" if patient else "all epochs" if planned else "deadline",
-    )
-    return fit.name
+    ended = "patience" if patient else "all epochs" if planned else "deadline"
+    mean = estimator.predict(survey, test).mean
+    with whole_file(fit.result) as draft, draft.open("wb") as stream:
+        np.savez(
+            stream,
+            mean=mean,
+            ln_m=np.log(survey["m500c"].values[test]),
+            halo=survey["halo_id"].values[test],
+            fold=fit.fold,
+            epochs=len(history),
+            best=best,
+            seconds=sum(epoch.seconds for epoch in history),
+            ended=ended,
+        )
+    return f"{len(history)} epochs, the best {best}, ended by {ended}"
 
 
 def row(preset: str, network: str, files: list[Path]) -> dict[str, Any]:
@@ -103,7 +121,7 @@ def row(preset: str, network: str, files: list[Path]) -> dict[str, Any]:
     return {
         "preset": preset,
         "network": network,
-        "folds": len(folds),
+        "folds": [int(fold["fold"]) for fold in folds],
         "n": len(residual),
         "sigma_lnm": float(np.std(residual)),
         "sigma_lnm_error": error,
@@ -115,11 +133,48 @@ def row(preset: str, network: str, files: list[Path]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def fit_all(fits: Sequence[Fit], jobs: int) -> dict[str, str]:
+    """Train what is not finished, so many fits side by side; return what failed, by name."""
+    failed: dict[str, str] = {}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(train, fit): fit for fit in fits if not fit.is_finished()}
+        for done in as_completed(running):
+            fit = running[done]
+            try:
+                said = done.result()
+            except Exception as error:  # one that fails does not stop the others
+                said = failed[fit.name] = f"failed: {type(error).__name__}: {error}"
+            print(f"{fit.name}: {said}; {fit.until - time.time():.0f} s left", flush=True)
+    return failed
+
+
+def table(fits: Sequence[Fit]) -> list[dict[str, Any]]:
+    """Return a row for each preset and network that has a fold."""
+    files: dict[tuple[str, str], list[Path]] = {}
+    for fit in fits:
+        if fit.result.exists():
+            files.setdefault((fit.preset, fit.network), []).append(fit.result)
+    return [row(*key, held) for key, held in sorted(files.items())]
+
+
+def simulate(work: Path, preset: str, n: int, workers: int) -> None:
+    """Simulate a survey, or see that the one that is there has as many clusters."""
+    store = work / f"{preset}.zarr"
+    if not store.exists():
+        config = resolve_config(preset)
+        simulate_survey(config, n_clusters=n, seed=SEED, out=store, workers=workers, resume=True)
+    found = open_survey(store).sizes["cluster"]
+    if found != n:
+        sys.exit(f"{store} has {found} clusters: give --n {found}, or another --work")
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--n", type=int, default=3285)
-    parser.add_argument("--folds", type=int, default=8, help="the first so many of eight")
+    folds = range(1, FOLDS + 1)
+    parser.add_argument("--folds", type=int, default=FOLDS, choices=folds, help="the first so many")
     parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS)
     parser.add_argument("--deadline", type=float, default=1e9, help="seconds from now")
@@ -127,38 +182,33 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--max-epochs", type=int)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     until = time.time() + given.deadline
     given.work.mkdir(parents=True, exist_ok=True)
     for preset in given.presets:
-        store = given.work / f"{preset}.zarr"
-        if not store.exists():
-            simulate_survey(
-                resolve_config(preset),
-                n_clusters=given.n,
-                seed=SEED,
-                out=store,
-                workers=given.jobs,
-                resume=True,
-            )
+        simulate(given.work, preset, given.n, given.jobs)
     threads = threads_each(given.jobs)
+    how = (given.device, given.max_epochs, threads, given.jobs, until)
     # all first folds before any second one: what time allows is spread over the networks
     fits = [
-        Fit(given.work, preset, network, k, given.device, given.max_epochs, threads, until)
+        Fit(given.work, preset, network, k, *how)
         for k, network, preset in product(range(given.folds), given.networks, given.presets)
     ]
-    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
-        left = [pool.submit(train, fit) for fit in fits if not fit.result.exists()]
-        for done in as_completed(left):
-            print(f"{done.result()}, {until - time.time():.0f} s left", flush=True)
-    rows = []
-    for preset, network in product(given.presets, given.networks):
-        files = [f.result for f in fits if (f.preset, f.network) == (preset, network)]
-        rows.append(row(preset, network, files))
-        print(json.dumps(rows[-1]), flush=True)
+    failed = fit_all(fits, given.jobs)
+    rows = table(fits)
+    for line in rows:
+        print(json.dumps(line), flush=True)
     if given.json:
         about = {"n": given.n, "seed": SEED, "deadline_s": given.deadline, "jobs": given.jobs}
-        given.json.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
+        left = [fit.name for fit in fits if not fit.result.exists() and fit.name not in failed]
+        about |= {"failed": failed, "not_begun": left, "rows": rows}
+        write_text(given.json, json.dumps(about, indent=1) + "\n")
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

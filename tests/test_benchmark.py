@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from conftest import beta_model_survey
@@ -25,6 +28,7 @@ from icmass.files import whole_file, write_text
 from icmass.run.document import finite
 from icmass.run.layout import RunLayout
 from icmass.run.results import Results
+from icmass.training import devices
 
 ROW = {
     *("name", "kind", "inputs", "n", "sigma_paper", "sigma_lnm", "sigma_lnm_error", "bias_lnm"),
@@ -266,6 +270,20 @@ def test_fits_side_by_side_are_those_in_turn(tmp_path: Path) -> None:
     )
     assert sum(step.said == "finished before" for step in steps) == 4
     assert without_times(results_of(runs[1])) == side
+
+
+def test_fits_side_by_side_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = SimpleNamespace(available=4000)
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(fits, "fit_fold", lambda settings, task: devices.free_bytes(cpu))
+    settings = fits.FitSettings(Path("x"), Path("y"), 2, 0, "cpu", 1)
+    try:
+        assert fits.try_fit(settings, ("icm-3band", 0))[1] == 4000
+        side = replace(settings, threads=torch.get_num_threads(), jobs=4)
+        assert fits.try_fit(side, ("icm-3band", 0))[1] == 1000
+    finally:
+        devices.share_memory(1)
 
 
 class Told:

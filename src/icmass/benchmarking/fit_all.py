@@ -57,7 +57,7 @@ def _fit_side_by_side(
 ) -> None:
     """Fit with several processes, those that take longest first."""
     networks_first = sorted(tasks, key=lambda task: found[task[0]].info.kind != "network")
-    settings = replace(bench.settings, threads=threads_each(jobs))
+    settings = replace(bench.settings, threads=threads_each(jobs), jobs=jobs)
     failed: dict[str, tuple[int, FailedFit]] = {}
     with Tasks(jobs) as pool:
         for task, fit in pool.run(partial(try_fit, settings), networks_first):

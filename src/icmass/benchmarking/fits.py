@@ -37,6 +37,8 @@ class FitSettings:
     max_epochs : int or None
     threads : int or None
         Threads of a network's fit; None: as many as there are.
+    jobs : int
+        Fits side by side, which share the memory.
     """
 
     survey: Path
@@ -46,6 +48,7 @@ class FitSettings:
     device: str
     max_epochs: int | None
     threads: int | None = None
+    jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def try_fit(settings: FitSettings, task: Task) -> tuple[Task, Fit | FailedFit]:
     """Fit in a process of its own; errors are given back."""
     try:
         if settings.threads is not None and is_network(task[0].partition("@")[0]):
-            _set_threads(settings.threads)
+            take_share(settings.threads, settings.jobs)
         return task, fit_fold(settings, task)
     except OSError as error:  # a full disk would fail every estimator: the run ends
         return task, FailedFit(error, traceback.format_exc())
@@ -146,10 +149,14 @@ def try_fit(settings: FitSettings, task: Task) -> tuple[Task, Fit | FailedFit]:
         return task, FailedFit(error, text)
 
 
-def _set_threads(number: int) -> None:
+def take_share(threads: int, jobs: int) -> None:
+    """Have networks of this process take so many threads, and memory for one of so many jobs."""
     import torch
 
-    torch.set_num_threads(number)
+    from icmass.training.devices import share_memory
+
+    torch.set_num_threads(threads)
+    share_memory(jobs)
 
 
 def threads_each(jobs: int) -> int:

@@ -78,10 +78,24 @@ def make_accelerator(device: str, precision: str = "no") -> Accelerator:
     return Accelerator(cpu=on_cpu, mixed_precision=precision)
 
 
+_sharers = 1  # processes that fit side by side
+
+
+def share_memory(processes: int) -> None:
+    """Have `free_bytes` leave room for so many processes alike, this one among them."""
+    global _sharers
+    _sharers = processes
+
+
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on this machine and, if it is a GPU, on the device."""
+    """Return this process's part of what is free on the machine and, if it is a GPU, on the device.
+
+    All of it, but where several processes fit side by side, see `share_memory`.
+    """
     free = int(psutil.virtual_memory().available)
-    return min(free, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free
+    if device.type == "cuda":
+        free = min(free, torch.cuda.mem_get_info(device)[0])
+    return free // _sharers
 
 
 def multiplies_bf16(on_cpu: bool) -> bool:

@@ -155,8 +155,10 @@ class MultimodalEncoding(_PaperScaling):
         """Return a sample that keeps its cubes, if they take no more than `room` bytes."""
         if not len(sample) or sample.galaxies is None or len(sample) * CUBE_BYTES > room:
             return sample
-        parts = sample.galaxies.split(_AT_ONCE)
-        return replace(sample, cubes=torch.cat([density_cubes(part) for part in parts]))
+        cubes = torch.empty(len(sample), *3 * (_GRID.n_pixels,))  # never twice in memory
+        for part, made in zip(cubes.split(_AT_ONCE), sample.galaxies.split(_AT_ONCE), strict=True):
+            part.copy_(density_cubes(made))
+        return replace(sample, cubes=cubes)
 
 
 CUBE_BYTES = 4 * _GRID.n_pixels**3
