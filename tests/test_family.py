@@ -22,7 +22,7 @@ from icmass.inference.family import ModelFamily
 from icmass.io.event_energies import covers
 from icmass.sky.bands import band_label, find_tiles
 from icmass.sky.map_grid import MapGrid, cluster_frame
-from icmass.survey.bands import sum_bands
+from icmass.survey.bands import add_counts, sum_bands
 from icmass.survey.catalog import counts, open_survey
 
 MEMBERS = {
@@ -275,3 +275,10 @@ def test_the_command_says_in_a_line_which_member_it_took(
     refused = run_cli("predict", "toy", tmp_path / "y.zarr")
     assert refused.returncode == 2 and "these fit: 0.5-1.2, 1.2-2, 2-7 keV" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_counts_too_large_for_their_type_are_its_largest() -> None:
+    """They wrapped around: the brightest pixels of added bands came out faint."""
+    counts = xr.DataArray(np.array([[65000, 7], [1000, 8]], "u2"), dims=("band", "x"))
+    added = add_counts(counts, "band")
+    assert added.dtype == np.uint16 and added.values.tolist() == [65535, 15]

@@ -58,13 +58,21 @@ def sum_bands(survey: xr.Dataset, bands: Sequence[Band]) -> xr.Dataset:
     )
 
 
+def add_counts(counts: xr.DataArray, dim: str) -> xr.DataArray:
+    """Return counts added along a dimension, of the same type: what is too large is its largest."""
+    if not np.issubdtype(counts.dtype, np.integer):
+        return counts.sum(dim, dtype=counts.dtype)
+    most = np.iinfo(counts.dtype).max
+    return counts.sum(dim, dtype="i8").clip(max=most).astype(counts.dtype)
+
+
 def _merged(values: xr.DataArray, parts: Sequence[Sequence[int]]) -> xr.DataArray:
     """Return a variable with one band for each of `parts`, computed when it is read."""
     lazy = values.drop_vars("band").chunk({"cluster": _AT_ONCE})
     if values.name in _MEANS:
         each = [lazy.isel(band=list(tiles)).mean("band") for tiles in parts]
     else:
-        each = [lazy.isel(band=list(tiles)).sum("band", dtype=values.dtype) for tiles in parts]
+        each = [add_counts(lazy.isel(band=list(tiles)), "band") for tiles in parts]
     merged = xr.concat(each, "band").transpose(*values.dims).astype(values.dtype)
     merged.attrs, merged.encoding = dict(values.attrs), {"source": values.encoding.get("source")}
     return merged
