@@ -7,6 +7,7 @@ physics: the test surveys show the same clusters, none of which is in a training
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,17 +29,12 @@ N_LARGER = 3000
 N_PRIOR = 6000
 BINNED = 2
 """Pixels along a side of the stored maps, 64, that make one of those trained on: for speed."""
+_EROSITA_V1 = Path(__file__).parent / "results" / "erosita-v1.json"
 MIXED: dict[str, tuple[str, ...]] = {
-    "magneticum": (),
-    "efeds": ("efeds",),
-    "flamingo": ("flamingo",),
-    "tng": ("tng",),
-    "spt-xmm": ("spt-xmm",),
-    "xxl": ("xxl", "few-cool-cores"),
-    "efeds-cool-cores": ("efeds", "cool-cores"),
-    "magneticum-agn": ("more-agn", "clumpy"),
+    name: tuple(variants)
+    for name, variants in json.loads(_EROSITA_V1.read_text(encoding="utf-8"))["physics"].items()
 }
-"""The discrete variants that are mixed: those of `tools/train_erosita_v1.py`."""
+"""The discrete variants that are mixed: those that `erosita-v1` was trained on."""
 TESTED = ("tng", "flamingo", "strong-feedback", "efeds", "xxl", "more-agn")
 KEPT_ASIDE = (
     "gas.f_gas=0.0738",  # 0.8 x 0.0923

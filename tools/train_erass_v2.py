@@ -24,6 +24,7 @@ import xarray as xr
 from icmass.benchmarking.scores import score
 from icmass.estimators.card import BUNDLED_LICENSE, describe_model
 from icmass.estimators.network import NetworkEstimator
+from icmass.survey.bands import add_counts, sum_bands
 from icmass.survey.catalog import open_survey
 from icmass.survey.presets import resolve_config
 from icmass.survey.write import simulate_survey
@@ -110,21 +111,11 @@ def in_bands(store: Path, edges: tuple[float, ...], number: int) -> xr.Dataset:
 
     The halos are numbered by universe, so that what is held out of training is whole universes.
     """
-    survey = open_survey(store)
-    places = [EDGES.index(edge) for edge in edges]
-    n_pixels = survey.sizes["x"]
-    maps = np.empty((survey.sizes["cluster"], 1, len(places) - 1, n_pixels, n_pixels), "u2")
-    for start in range(0, len(maps), 512):
-        part = slice(start, start + 512)
-        narrow = survey["maps"].isel(cluster=part).values.sum(1, dtype="u4")
-        for k, (lo, hi) in enumerate(pairwise(places)):
-            maps[part, 0, k] = np.minimum(narrow[:, lo:hi].sum(1), np.iinfo("u2").max)
-    names = [f"{lo:g}-{hi:g}" for lo, hi in pairwise(edges)]
-    found = survey[[name for name in KEPT if name != "maps"]].load()
-    found["maps"] = ("cluster", "component", "band", "y", "x"), maps
+    found = sum_bands(open_survey(store)[list(KEPT)], list(pairwise(edges)))
+    total = add_counts(found["maps"], "component").expand_dims(component=["total"], axis=1)
+    found = found.drop_dims("component").assign(maps=total).load()
     found["halo_id"] = found["universe"] + number * 10**6
-    found.attrs = dict(survey.attrs)
-    return found.assign_coords(band=names, component=["total"], x=survey["x"], y=survey["y"])
+    return found
 
 
 def combined(stores: dict[str, Path], edges: tuple[float, ...]) -> xr.Dataset:

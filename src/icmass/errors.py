@@ -65,6 +65,19 @@ class InputError(Exception):
         return _made_again, (self.problem, self.file, self.field, self.hint)
 
 
+def one_line(error: Exception) -> str:
+    """Return what to say of an error in one line, of one that is no bad input with its kind.
+
+    Examples
+    --------
+    >>> one_line(ZeroDivisionError("by zero")), one_line(InputError("is missing", field="--out"))
+    ('ZeroDivisionError: by zero', '--out: is missing')
+    """
+    if isinstance(error, InputError):
+        return " ".join(error.command_line.split())
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _made_again(
     problem: str, file: str | os.PathLike[str] | None, field: str | None, hint: str | None
 ) -> InputError:

@@ -1,4 +1,4 @@
-"""Whether this process is the one that writes; of the environment alone, without torch."""
+"""What this process is and has: whether it is the one that writes, its cores; without torch."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ def is_main() -> bool:
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     return not several or os.environ.get("RANK", "0") == "0"
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from icmass.benchmarking.fits import FailedFit, Fit, FitError, Task, fit_fold, threads_each, try_fit
+from icmass.benchmarking.fits import FailedFit, Fit, Task, fit_fold, threads_each, try_fit
 from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.state import Bench, Fitted
-from icmass.errors import InputError
+from icmass.errors import one_line
 from icmass.estimators.registry import make_estimator
 from icmass.main_process import is_main
 from icmass.survey.tasks import Tasks
@@ -27,8 +27,8 @@ def fit_all(bench: Bench, names: Sequence[str], jobs: int) -> dict[str, Fitted]:
     tasks: list[Task] = []
     for name in names:
         with noting_failure(bench, name):
-            held = FoldPredictions.of_run(bench.folder.layout, name, bench.n_folds)
-            unfitted = make_estimator(name, seed=bench.seed, device=bench.device)
+            held = FoldPredictions.of_run(bench.folder.layout, name, bench.settings.folds)
+            unfitted = make_estimator(name, seed=bench.settings.seed, device=bench.settings.device)
             found[name] = Fitted(unfitted.info, held)
             tasks += [(name, k) for k in range(bench.folds_of(name)) if not held.has(k)]
     if jobs > 1:
@@ -63,15 +63,15 @@ def _fit_side_by_side(
         for task, fit in pool.run(partial(try_fit, settings), networks_first):
             name, _ = task
             if isinstance(fit, FailedFit):
-                if isinstance(fit.error, OSError):
-                    raise fit.error
+                if fit.ends_all is not None:
+                    raise fit.ends_all
                 first = failed.setdefault(name, (task[1], fit))
                 failed[name] = min(first, (task[1], fit), key=lambda of: of[0])
             else:
                 with noting_failure(bench, name):
                     _keep(bench, found[name], task, fit)
     for name, (_, fit) in failed.items():  # as in turn: of the first fold that failed
-        _note_failure(bench, name, fit.error, fit.text)
+        _note_failure(bench, name, fit.said, fit.text)
 
 
 def _tell_finished(bench: Bench, found: dict[str, Fitted], tasks: Sequence[Task]) -> None:
@@ -111,15 +111,11 @@ def noting_failure(bench: Bench, name: str) -> Iterator[None]:
     except Exception as error:
         if os.environ.get("ICMASS_DEBUG"):
             raise
-        _note_failure(bench, name, error, traceback.format_exc())
+        _note_failure(bench, name, one_line(error), traceback.format_exc())
 
 
-def _note_failure(bench: Bench, name: str, error: Exception, text: str) -> None:
-    if isinstance(error, InputError):
-        said = error.command_line
-    else:
-        said = str(error) if isinstance(error, FitError) else f"{type(error).__name__}: {error}"
-    bench.failed[name] = " ".join(said.split())
+def _note_failure(bench: Bench, name: str, said: str, text: str) -> None:
+    bench.failed[name] = said
     bench.folder.write_text(bench.folder.layout.failure(name), text)
     bench.finished[name] = bench.folds_of(name)
     bench.tell(name, 0, f"failed: {bench.failed[name]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.errors import InputError
+from icmass.errors import InputError, one_line
 from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
 from icmass.estimators.registry import make_estimator
+from icmass.main_process import usable_cores
 from icmass.run.layout import RunLayout
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
@@ -71,16 +71,21 @@ class Fit:
     info: EstimatorInfo
 
 
-class FitError(Exception):
-    """What went wrong in another process, as text."""
-
-
 @dataclass(frozen=True)
 class FailedFit:
-    """A fit that did not work out: the error, and its traceback as text."""
+    """A fit that did not work out, as text: other errors may not survive the way between processes.
 
-    error: Exception
+    Attributes
+    ----------
+    said, text : str
+        What went wrong in one line, and its traceback.
+    ends_all : OSError or None
+        An error that would fail every estimator, such as a full disk: the run ends.
+    """
+
+    said: str
     text: str
+    ends_all: OSError | None = None
 
 
 Task = tuple[str, int]
@@ -140,13 +145,9 @@ def try_fit(settings: FitSettings, task: Task) -> tuple[Task, Fit | FailedFit]:
         if settings.threads is not None and is_network(task[0].partition("@")[0]):
             take_share(settings.threads, settings.jobs)
         return task, fit_fold(settings, task)
-    except OSError as error:  # a full disk would fail every estimator: the run ends
-        return task, FailedFit(error, traceback.format_exc())
     except Exception as error:
-        text = traceback.format_exc()
-        if not isinstance(error, InputError):  # others may not survive the way between processes
-            error = FitError(f"{type(error).__name__}: {error}")
-        return task, FailedFit(error, text)
+        ends_all = error if isinstance(error, OSError) else None
+        return task, FailedFit(one_line(error), traceback.format_exc(), ends_all)
 
 
 def take_share(threads: int, jobs: int) -> None:
@@ -161,9 +162,7 @@ def take_share(threads: int, jobs: int) -> None:
 
 def threads_each(jobs: int) -> int:
     """Return the threads of each of so many processes on this machine's cores."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return max(1, cores // jobs)
+    return max(1, usable_cores() // jobs)
 
 
 def _usable(prediction: Prediction) -> np.ndarray:

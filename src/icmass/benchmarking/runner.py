@@ -143,12 +143,9 @@ def run_benchmark(
         survey=survey,
         folder=folder,
         fold=fold,
-        n_folds=folds,
         ln_m=np.log(masses),
         halo_id=read_halos(survey),
         redshift=survey["redshift"].values,
-        seed=seed,
-        device=device,
         progress=progress or (lambda step: None),
         total=sum(limit.get(name, folds) for name in names),
         fold_limit=limit,
@@ -203,7 +200,7 @@ def _row(bench: Bench, name: str, info: EstimatorInfo, held: FoldPredictions) ->
 
 
 def _rng(bench: Bench, purpose: str) -> np.random.Generator:
-    return np.random.default_rng([bench.seed, zlib.crc32(purpose.encode())])
+    return np.random.default_rng([bench.settings.seed, zlib.crc32(purpose.encode())])
 
 
 def _with_ratios(bench: Bench, score: Score) -> Score:
@@ -238,16 +235,16 @@ def _write_results(
 ) -> Benchmark:
     results = Results(
         survey=about_survey(bench.survey, survey_name),
-        folds=bench.n_folds,
+        folds=bench.settings.folds,
         estimators=scores,
         failed=bench.failed,
-        seed=bench.seed,
-        machine=machine(bench.device),
+        seed=bench.settings.seed,
+        machine=machine(bench.settings.device),
         command=command,
         versions=versions(),
     )
     folder = bench.folder
-    folder.write(folder.layout.scaling, _scaling(bench.survey, bench.seed))
+    folder.write(folder.layout.scaling, _scaling(bench.survey, bench.settings.seed))
     write_tables(results, folder)
     folder.write(folder.layout.results, _with_explanations(folder, results))
     return Benchmark(folder.path, results, bench.failed)

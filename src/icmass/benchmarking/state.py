@@ -48,12 +48,9 @@ class Bench:
     survey: xr.Dataset
     folder: RunFolder
     fold: np.ndarray
-    n_folds: int
     ln_m: np.ndarray
     halo_id: np.ndarray
     redshift: np.ndarray
-    seed: int
-    device: str
     progress: Progress
     total: int
     fold_limit: dict[str, int]
@@ -64,7 +61,7 @@ class Bench:
 
     def folds_of(self, model: str) -> int:
         """Return on how many folds an estimator is fitted."""
-        return self.fold_limit.get(model, self.n_folds)
+        return self.fold_limit.get(model, self.settings.folds)
 
     def tell(self, model: str, k: int, said: str, *, done_fold: bool = False) -> None:
         """Say what happened to an estimator on a fold, and whether that is finished."""

@@ -20,7 +20,7 @@ from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.transfer_predictions import keep_predictions, transfer_predictions
 from icmass.benchmarking.transfer_row import TransferRow, transfer_row
-from icmass.errors import InputError
+from icmass.errors import InputError, one_line
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
@@ -220,8 +220,8 @@ class _Work:
         except Exception as error:
             if isinstance(error, OSError):
                 raise
-            self.failed[f"{name} on {source.label}"] = _said(error)
-            self.watch(f"{name} on {source.label} failed: {_said(error)}")
+            self.failed[f"{name} on {source.label}"] = one_line(error)
+            self.watch(f"{name} on {source.label} failed: {one_line(error)}")
             self.step(1 + len(tests))
             return []
         self.step()
@@ -308,10 +308,3 @@ class _Work:
         keep_predictions(
             transfer_predictions(self.folder, name, train, test.label), index, ln_m, found
         )
-
-
-def _said(error: Exception) -> str:
-    text = (
-        error.command_line if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-    )
-    return " ".join(text.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -42,15 +41,15 @@ def _run(out: Path, n: int, quiet: bool) -> None:
     import icmass
     from icmass.cli.benchmark import benchmark
     from icmass.cli.simulate import simulate
+    from icmass.main_process import usable_cores
 
     begin = time.monotonic()
     survey, run = out / "demo.zarr", out / "run"
     out.mkdir(parents=True, exist_ok=True)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     if not survey.exists():
         typer.echo(f"1. Simulating {n} clusters (preset demo, seed {SEED})")
-        workers = cores or 1
-        simulate(survey, n=n, preset="demo", seed=SEED, workers=workers, resume=True, quiet=quiet)
+        simulate(survey, n=n, preset="demo", seed=SEED, workers=cores, resume=True, quiet=quiet)
     typer.echo(f"2. Training and scoring estimators on {FOLDS} folds of the box")
     benchmark(
         survey,
@@ -59,7 +58,7 @@ def _run(out: Path, n: int, quiet: bool) -> None:
         folds=FOLDS,
         seed=SEED,
         max_epochs=EPOCHS,
-        jobs=min(cores or 1, MOST_JOBS),
+        jobs=min(cores, MOST_JOBS),
         resume=run.exists(),
         quiet=quiet,
     )

@@ -182,7 +182,7 @@ def predict(
 
     A batch goes on past a file or a cluster that cannot be used, and lists it at the end.
     """
-    from icmass.cli.predict_table import print_prediction
+    from icmass.cli.predict_table import check_outputs, print_prediction, write_outputs
     from icmass.inference.predict import load_model
     from icmass.inference.predict import predict as predict_masses
 
@@ -202,12 +202,7 @@ def predict(
         work: dict[str, object] = {"--store": store, "--scheduler": scheduler}
         work |= {"--resume": resume or None, "--workers": workers if workers > 1 else None}
         refuse(work, "goes with event files")
-    if not as_json:
-        refuse({"--samples": samples}, "only --json prints samples")
-    if likelihood is not None:
-        from icmass.calibration.likelihood_table import check_likelihood_path
-
-        check_likelihood_path(likelihood, overwrite=overwrite)
+    check_outputs(samples, likelihood, overwrite=overwrite, as_json=as_json)
     if attribution and pictures is None:
         raise InputError("draws in --pictures", field="--attribution", hint="give --pictures DIR")
     if images:
@@ -240,10 +235,7 @@ def predict(
             notes=options.say,
             **how,
         )
-    if out is not None:
-        masses.write(out, overwrite=overwrite)
-    if likelihood is not None:
-        masses.write_likelihood(likelihood, overwrite=overwrite)
+    write_outputs(masses, out, likelihood, overwrite=overwrite)
     if pictures is not None:
         _draw(masses, pictures, attribution)
     if as_json:

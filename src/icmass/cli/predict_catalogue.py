@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from icmass.cli import options
+from icmass.cli.predict_table import check_outputs, interval, print_doubts, write_outputs
 from icmass.errors import InputError
 
 MAX_ROWS = 20
@@ -36,14 +37,9 @@ def predict_rows(
     if len(inputs) > 1:
         hint = "give one MODEL_OR_RUN at most before --catalogue"
         raise InputError("does not go with --catalogue", field="inputs", hint=hint)
-    if not as_json:
-        options.refuse({"--samples": samples}, "only --json prints samples")
+    check_outputs(samples, likelihood, overwrite=overwrite, as_json=as_json)
     if out is not None:
         check_out(out, overwrite=overwrite)
-    if likelihood is not None:
-        from icmass.calibration.likelihood_table import check_likelihood_path
-
-        check_likelihood_path(likelihood, overwrite=overwrite)
     masses = predict_catalogue(
         catalogue,
         model=load_model(inputs[0] if inputs else CATALOGUE_MODEL, name=model_name, device="cpu"),
@@ -54,10 +50,7 @@ def predict_rows(
         seed=seed,
         notes=options.say,
     )
-    if out is not None:
-        masses.write(out, overwrite=overwrite)
-    if likelihood is not None:
-        masses.write_likelihood(likelihood, overwrite=overwrite)
+    write_outputs(masses, out, likelihood, overwrite=overwrite)
     if as_json:
         typer.echo(masses.to_json())
     else:
@@ -84,17 +77,13 @@ def _print(found: dict[str, Any]) -> None:
     console.print(Table(["cluster", "z", *masses], shown).to_rich())
     if (more := len(found["clusters"]) - MAX_ROWS) > 0:
         console.print(f"... and {more} more: --out or --json has all")
-    for line in found["warnings"]:
-        console.print(f"[bold yellow]Mind:[/] {escape(line)}", highlight=False, soft_wrap=True)
-    console.print("It assumes:")
-    for line in found["assumptions"]:
-        console.print(f" - {line}", highlight=False, markup=False, soft_wrap=True)
+    print_doubts(console, found)
 
 
 def _short(row: dict[str, Any]) -> tuple[str, ...]:
     def told(mass: dict[str, float] | None, h_is_out: bool) -> str:
         if mass is not None:
-            return f"{mass['median']:.2f} ({mass['p16']:.2f} to {mass['p84']:.2f})"
+            return interval(mass)
         return "" if h_is_out else f"below {row['m500c_below_1e14_msun_h']:.2f}"
 
     return (

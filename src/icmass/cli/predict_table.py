@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from icmass.cli.options import refuse
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from icmass.inference.catalogue_masses import CatalogueMasses
+    from icmass.inference.masses import Masses
 
 MAX_ROWS = 20
 
@@ -38,6 +47,13 @@ def print_prediction(found: dict[str, Any]) -> None:
     console.print(table.to_rich())
     if len(rows) > MAX_ROWS:
         console.print(f"... and {len(rows) - MAX_ROWS} more: choose with --index, or --json")
+    print_doubts(console, found)
+
+
+def print_doubts(console: Console, found: dict[str, Any]) -> None:
+    """Print what of a document of masses to doubt, and what it takes for granted."""
+    from rich.markup import escape
+
     for line in found["warnings"]:
         console.print(f"[bold yellow]Mind:[/] {escape(line)}", highlight=False, soft_wrap=True)
     console.print("It assumes:")
@@ -45,7 +61,34 @@ def print_prediction(found: dict[str, Any]) -> None:
         console.print(f" - {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _interval(mass: dict[str, float] | None) -> str:
+def check_outputs(
+    samples: int | None, likelihood: Path | None, *, overwrite: bool, as_json: bool
+) -> None:
+    """Refuse what cannot be written before anything is read."""
+    if not as_json:
+        refuse({"--samples": samples}, "only --json prints samples")
+    if likelihood is not None:
+        from icmass.calibration.likelihood_table import check_likelihood_path
+
+        check_likelihood_path(likelihood, overwrite=overwrite)
+
+
+def write_outputs(
+    masses: Masses | CatalogueMasses,
+    out: Path | None,
+    likelihood: Path | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write the files of masses that are asked for."""
+    if out is not None:
+        masses.write(out, overwrite=overwrite)
+    if likelihood is not None:
+        masses.write_likelihood(likelihood, overwrite=overwrite)
+
+
+def interval(mass: dict[str, float] | None) -> str:
+    """Return a mass with its 68 per cent interval in words."""
     if mass is None:
         return "none"
     return f"{mass['median']:.2f} ({mass['p16']:.2f} to {mass['p84']:.2f})"
@@ -78,8 +121,8 @@ def _mass(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "M500c", "none: too few photons"
         yield "97.5 per cent below", f"{row['m500c_below_1e14_msun_h']:.2f} 1e14 Msun/h"
         return
-    yield "M500c, 16-84 per cent", f"{_interval(wide)} 1e14 Msun/h"
-    yield "", f"{_interval(row['m500c_1e14_msun'])} 1e14 Msun"
+    yield "M500c, 16-84 per cent", f"{interval(wide)} 1e14 Msun/h"
+    yield "", f"{interval(row['m500c_1e14_msun'])} 1e14 Msun"
     yield (
         "2.5-97.5 per cent, mean",
         (f"{wide['p2.5']:.2f} to {wide['p97.5']:.2f}, mean {wide['mean']:.2f} 1e14 Msun/h"),
@@ -120,7 +163,7 @@ def _short(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{row.get('id', row['cluster'])}{' (flagged)' if row['flagged'] else ''}",
         f"{row['redshift']:.3f}",
-        _interval(row["m500c_1e14_msun_h"]),
-        _interval(row["m500c_1e14_msun"]),
+        interval(row["m500c_1e14_msun_h"]),
+        interval(row["m500c_1e14_msun"]),
         f"{row['photons']:,}",
     )

@@ -119,52 +119,32 @@ def train(
     work = out.with_name(out.name + ".partial")
     if work.exists() and not resume:
         raise InputError("is unfinished", file=work, hint="go on with --resume, or delete it")
-    if n is not None and config is not None:
-        online = _is_online(n, model, online=online, reuse=reuse, max_epochs=max_epochs)
-    if online and config is not None and n is not None:
+    how: dict[str, Any] = {"work": work, "seed": seed, "device": device, "command": command}
+    if (
+        config is not None
+        and n is not None
+        and _is_online(n, model, online=online, reuse=reuse, max_epochs=max_epochs)
+    ):
         from icmass.benchmarking.train_streams import train_online  # torch
 
-        done = train_online(
-            config,
-            n,
-            model,
-            out,
-            work=work,
-            reuse=reuse,
-            workers=workers,
-            seed=seed,
-            device=device,
-            progress=progress,
-            epochs=epochs,
-            command=command,
-        )
-        shutil.rmtree(work, ignore_errors=True)
-        return done
-    stores = [store_of(survey) for survey in given]
-    if config is not None and n is not None:
-        store = work / "survey.zarr"
-        simulate_survey(
-            config,
-            n_clusters=n,
-            seed=seed,
-            out=store,
-            workers=workers,
-            resume=True,
-            progress=progress,
-        )
-        stores = [store]
-    done = train_model(
-        stores,
-        model,
-        out,
-        work=work,
-        seed=seed,
-        device=device,
-        max_epochs=max_epochs,
-        progress=epochs,
-        command=command,
-        stream=stream,
-    )
+        how |= {"reuse": reuse, "workers": workers, "progress": progress, "epochs": epochs}
+        done = train_online(config, n, model, out, **how)
+    else:
+        stores = [store_of(survey) for survey in given]
+        if config is not None and n is not None:
+            store = work / "survey.zarr"
+            simulate_survey(
+                config,
+                n_clusters=n,
+                seed=seed,
+                out=store,
+                workers=workers,
+                resume=True,
+                progress=progress,
+            )
+            stores = [store]
+        how |= {"max_epochs": max_epochs, "progress": epochs, "stream": stream}
+        done = train_model(stores, model, out, **how)
     shutil.rmtree(work, ignore_errors=True)
     return done
 

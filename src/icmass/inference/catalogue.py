@@ -85,12 +85,12 @@ def predict_catalogue(
     why = _reasons_without_mass(survey, ensemble)
     rows = _with_mass(table, why, n_points, catalogue, notes)
     prediction = _predict(ensemble, survey, rows, parsed)
-    drawn = _drawn(prediction, samples, seed)
+    drawn = None if samples is None else prediction.drawn(samples, seed)
     rate_is = mission.catalogues.rate_is
     failed = {table.names[i]: InputError(text) for i, text in enumerate(why) if text}
     told = _told(table.names, why, n_points)
     document = {
-        "model": _model_facts(ensemble),
+        "model": ensemble.facts(),
         "catalogue": _catalogue_facts(source, table, rows, rate_is),
         "clusters": row_facts(ensemble, survey, table, rows, prediction, drawn),
         "failed": [{"id": name, "why": error.command_line} for name, error in failed.items()],
@@ -192,24 +192,6 @@ def _predict(ensemble: Ensemble, survey: xr.Dataset, rows: np.ndarray, prior: Pr
 
     names = ("mean", "std", "density", "out_of_domain", "std_within", "std_between")
     return Mixture(**{name: joined(name) for name in names})
-
-
-def _drawn(prediction: Mixture, samples: int | None, seed: int) -> np.ndarray | None:
-    if samples is None:
-        return None
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-    return prediction.sample(samples, rng)
-
-
-def _model_facts(ensemble: Ensemble) -> dict[str, Any]:
-    return {
-        "name": ensemble.name,
-        "folder": str(ensemble.folder),
-        "members": len(ensemble.members),
-        "sigma_lnm": ensemble.scatter,
-        "preset": ensemble.training.survey.get("preset"),
-        "n_train": ensemble.training.n,
-    }
 
 
 def _catalogue_facts(

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.estimators.prior import Prior
-from icmass.inference.description import LEVELS, mean_mass
+from icmass.inference.description import mass_facts
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.mixture import Mixture
 from icmass.inference.physics_bias import PhysicsBias
@@ -48,36 +48,22 @@ def row_facts(
     Keys are those of `icmass.inference.description.describe` as far as a catalogue has them;
     ``cluster`` is the number of the row among the extended sources.
     """
-    cosmology = survey_cosmology(survey)
-    masses = {name: np.exp(prediction.quantile(level)) for name, level in LEVELS.items()}
-    masses = {"median": masses.pop("median"), "mean": mean_mass(prediction), **masses}
     redshift = survey["redshift"].values[rows]
-    r500c = cosmology.r500c(masses["median"], redshift)
-    arcmin = r500c * cosmology.arcmin_per_mpc_h(redshift)
+    of_mass = mass_facts(prediction, redshift, survey_cosmology(survey))
     known = {key: survey[name].values[rows] for name, key in _KEYS.items()}
     where = {name: table.columns[name][rows] for name in ("ra", "dec") if name in table.columns}
-    ln_median = np.log(masses["median"])
     score = prediction.out_of_domain
     limits = _is_limit(known)
     why = _reasons(ensemble, known, limits, score)
     found = []
     for k, row in enumerate(rows):
-        of_row = {name: float(values[k]) for name, values in masses.items()}
         facts: dict[str, Any] = {
             "cluster": int(row),
             "id": table.names[row],
             "redshift": float(redshift[k]),
             **{name: float(values[k]) for name, values in where.items()},
             **{name: _number(values[k]) for name, values in known.items()},
-            "ln_m500c": float(prediction.mean[k]),
-            "ln_m500c_median": float(ln_median[k]),
-            "ln_m500c_std": float(prediction.std[k]),
-            "ln_m500c_std_within": float(prediction.std_within[k]),
-            "ln_m500c_std_between": float(prediction.std_between[k]),
-            "m500c_1e14_msun_h": {name: m / 1e14 for name, m in of_row.items()},
-            "m500c_1e14_msun": {name: m / 1e14 / cosmology.h for name, m in of_row.items()},
-            "r500c_mpc_h_comoving": float(r500c[k]),
-            "r500c_arcmin": float(arcmin[k]),
+            **of_mass[k],
             "out_of_domain": None if score is None else float(score[k]),
             "reasons": why[k],
             "flagged": bool(why[k]),
@@ -88,7 +74,7 @@ def row_facts(
             gone = {
                 key: None for key in facts if key.startswith(("ln_m500c", "m500c_1e14", "r500c"))
             }
-            facts |= gone | {"m500c_below_1e14_msun_h": of_row["p97.5"] / 1e14}
+            facts |= gone | {"m500c_below_1e14_msun_h": of_mass[k]["m500c_1e14_msun_h"]["p97.5"]}
         found.append(facts)
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from icmass.cosmology import Cosmology
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
 from icmass.inference.ensemble import TRAINED, Ensemble
@@ -69,11 +70,8 @@ def describe(
         are too few photons for a mass it is None, and ``m500c_below_1e14_msun_h`` its 97.5 per cent
         limit.
     """
-    cosmology = survey_cosmology(survey)
-    masses = {name: np.exp(prediction.quantile(level)) for name, level in LEVELS.items()}
-    masses = {"median": masses.pop("median"), "mean": mean_mass(prediction), **masses}
-    median = prediction.median
     redshifts, exposures = (survey[name].values[index] for name in ("redshift", "exposure"))
+    of_mass = mass_facts(prediction, redshifts, survey_cosmology(survey))
     scalars = {
         _SEEN.get(name, name): survey[name].values[index]
         for name in ("ra", "dec", "nh", "m500c", *_SEEN)
@@ -85,24 +83,13 @@ def describe(
     why = None if ensemble is None else reasons(ensemble, survey, index, prediction, photons)
     rows = []
     for k, i in enumerate(np.asarray(index)):
-        redshift = float(redshifts[k])
-        mass = {name: float(values[k]) for name, values in masses.items()}
-        r500c = float(cosmology.r500c(mass["median"], redshift))
         row = {
             "cluster": int(i),
             **({"id": names[i]} if names else {}),
-            "redshift": redshift,
+            "redshift": float(redshifts[k]),
             "exposure_s": float(exposures[k]),
             **{name: float(values[k]) for name, values in scalars.items()},
-            "ln_m500c": float(prediction.mean[k]),
-            "ln_m500c_median": float(median[k]),
-            "ln_m500c_std": float(prediction.std[k]),
-            "ln_m500c_std_within": float(prediction.std_within[k]),
-            "ln_m500c_std_between": float(prediction.std_between[k]),
-            "m500c_1e14_msun_h": {name: m / 1e14 for name, m in mass.items()},
-            "m500c_1e14_msun": {name: m / 1e14 / cosmology.h for name, m in mass.items()},
-            "r500c_mpc_h_comoving": r500c,
-            "r500c_arcmin": r500c * float(cosmology.arcmin_per_mpc_h(redshift)),
+            **of_mass[k],
             "photons": int(in_map[k]),
             "photons_0.5_mpc_h": int(in_aperture[k]),
             "excess_sigma": photons[k].significance,
@@ -115,6 +102,37 @@ def describe(
             row = _as_limit(row) if is_upper_limit(photons[k]) else row
         rows.append(row | _observed_facts(survey))
     return rows
+
+
+def mass_facts(
+    prediction: Mixture, redshift: np.ndarray, cosmology: Cosmology
+) -> list[dict[str, Any]]:
+    """Return what is told of the masses of n clusters at their redshifts (n,), ready for JSON.
+
+    Masses in 1e14 Msun/h and Msun; R500c in comoving Mpc/h and arcmin.
+    """
+    masses = {name: np.exp(prediction.quantile(level)) for name, level in LEVELS.items()}
+    masses = {"median": masses.pop("median"), "mean": mean_mass(prediction), **masses}
+    median = prediction.median
+    r500c = cosmology.r500c(masses["median"], redshift)
+    arcmin = r500c * cosmology.arcmin_per_mpc_h(redshift)
+    facts = []
+    for k in range(len(redshift)):
+        mass = {name: float(values[k]) for name, values in masses.items()}
+        facts.append(
+            {
+                "ln_m500c": float(prediction.mean[k]),
+                "ln_m500c_median": float(median[k]),
+                "ln_m500c_std": float(prediction.std[k]),
+                "ln_m500c_std_within": float(prediction.std_within[k]),
+                "ln_m500c_std_between": float(prediction.std_between[k]),
+                "m500c_1e14_msun_h": {name: m / 1e14 for name, m in mass.items()},
+                "m500c_1e14_msun": {name: m / 1e14 / cosmology.h for name, m in mass.items()},
+                "r500c_mpc_h_comoving": float(r500c[k]),
+                "r500c_arcmin": float(arcmin[k]),
+            }
+        )
+    return facts
 
 
 def _numbers(survey: xr.Dataset, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

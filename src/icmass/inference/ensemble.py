@@ -8,7 +8,7 @@ in ln M500c the mixture's mean and variance are given, of tabulated posteriors i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction, check_redshifts
-from icmass.estimators.info import TrainedMaps
+from icmass.estimators.estimator import Estimator, Prediction
 from icmass.estimators.prior import Prior, TrainingPrior
 from icmass.estimators.registry import load_estimator
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
 from icmass.inference.mixture import Mixture, mix
+from icmass.inference.model_training import MODEL_HINT, Training, common_training
 from icmass.run.layout import (
     RESULTS,
     RunLayout,
@@ -38,69 +37,6 @@ from icmass.survey.catalog import survey_cosmology
 Progress = Callable[[int, int], None]
 TRAINED = Prior()
 """The prior that a model was trained with."""
-_HINT = "give the folder of a run (`icmass benchmark`) or of a saved model"
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a saved model says of its training.
-
-    Attributes
-    ----------
-    redshift_range : (float, float)
-        Redshifts of the training clusters.
-    mass_range : (float, float)
-        M500c of the training clusters [Msun/h].
-    exposure_range : (float, float) or None
-        Exposure of the training clusters [s].
-    grid : MapGrid or None
-        Bands, geometry and cosmology of the training maps; None if the model reads no maps.
-    n : int
-        Number of training clusters.
-    survey : dict
-        Attributes of the training survey.
-    """
-
-    redshift_range: tuple[float, float]
-    mass_range: tuple[float, float]
-    exposure_range: tuple[float, float] | None
-    grid: MapGrid | None
-    n: int
-    survey: dict[str, Any]
-
-    @classmethod
-    def of(cls, info: EstimatorInfo, path: Path) -> Training:
-        """Return that of a model in the folder `path`."""
-        trained = info.training
-        if trained is None:
-            what = "does not say what its model was trained on"
-            raise InputError(what, file=path, hint="make the model again")
-        return cls(
-            redshift_range=trained.redshift_range,
-            mass_range=trained.m500c_range_msun_h,
-            exposure_range=trained.exposure_range_s,
-            grid=None if trained.maps is None else _grid(trained.maps, trained.survey, path),
-            n=trained.n_train,
-            survey=dict(trained.survey),
-        )
-
-    def check_redshift(self, redshift: float) -> None:
-        """Refuse a redshift outside the training range."""
-        check_redshifts(np.array([redshift]), self.redshift_range)
-
-
-def _grid(maps: TrainedMaps, survey: Mapping[str, Any], path: Path) -> MapGrid:
-    try:
-        cosmology = Cosmology.model_validate_json(survey["cosmology"])
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"damaged ({type(error).__name__})"
-        raise InputError(what, file=path, field="cosmology", hint="make the model again") from None
-    return MapGrid(
-        bands=maps.bands,
-        n_pixels=maps.n_pixels,
-        half_width=maps.half_width_mpc_h,
-        cosmology=cosmology,
-    )
 
 
 @dataclass(frozen=True)
@@ -258,11 +194,19 @@ class Ensemble:
             )
         return self.training.grid
 
-    def choice_facts(self) -> dict[str, str]:
-        """Return of which family this is a member and why it was chosen; nothing of any other."""
+    def facts(self) -> dict[str, Any]:
+        """Return what is told of the model, ready for JSON; of a member of a family which it is."""
+        told = {
+            "name": self.name,
+            "folder": str(self.folder),
+            "members": len(self.members),
+            "sigma_lnm": self.scatter,
+            "preset": self.training.survey.get("preset"),
+            "n_train": self.training.n,
+        }
         if self.choice is None:
-            return {}
-        return {
+            return told
+        return told | {
             "family": self.choice.family,
             "member": self.choice.member,
             "chosen_because": self.choice.reason,
@@ -325,21 +269,21 @@ def load_ensemble(path: str | Path, *, model: str | None = None, device: str = "
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError("no such folder", file=path, hint=_HINT)
+        raise InputError("no such folder", file=path, hint=MODEL_HINT)
     if RunLayout(path).models.is_dir():
         path = RunLayout(path).models / _choose(path, model)
     folders = finished_models(path)
     if not folders:
-        raise InputError("holds no finished model", file=path, hint=_HINT)
+        raise InputError("holds no finished model", file=path, hint=MODEL_HINT)
     members = [load_estimator(folder, device=device) for folder in folders]
     name = members[0].name
     if model is not None and model != name:
-        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", hint=_HINT)
+        raise InputError(f"{model!r}: this is {name}", file=path, field="--model", hint=MODEL_HINT)
     unfinished = [folder.name for folder in fold_folders(path) if folder not in folders]
     return Ensemble(
         name=name,
         members=members,
-        training=_common([Training.of(member.info, path) for member in members], path),
+        training=common_training([Training.of(member.info, path) for member in members], path),
         folder=path,
         scatter=_scatter(path, name),
         unfinished=tuple(unfinished),
@@ -370,7 +314,7 @@ def _choose(path: Path, model: str | None) -> str:
     run = RunLayout(path)
     names = run.model_names()
     if not names:
-        raise InputError("holds no finished model", file=path, hint=_HINT)
+        raise InputError("holds no finished model", file=path, hint=MODEL_HINT)
     if model is not None and model not in names:
         what = f"{model!r} isn't in this run"
         raise InputError(what, file=path, field="--model", hint=f"it has {', '.join(names)}")
@@ -388,23 +332,3 @@ def _choose(path: Path, model: str | None) -> str:
             hint=f"choose with --model: {', '.join(names)}",
         )
     return min(scatter, key=lambda name: scatter[name])
-
-
-def _common(trainings: Sequence[Training], path: Path) -> Training:
-    """Return what holds for every member: same maps, the ranges that all of them cover."""
-    first = trainings[0]
-    if any(t.grid != first.grid for t in trainings):
-        raise InputError("the fold models were trained on different maps", file=path, hint=_HINT)
-
-    def overlap(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        return max(low for low, _ in pairs), min(high for _, high in pairs)
-
-    exposures = [t.exposure_range for t in trainings if t.exposure_range is not None]
-    return Training(
-        redshift_range=overlap([t.redshift_range for t in trainings]),
-        mass_range=overlap([t.mass_range for t in trainings]),
-        exposure_range=overlap(exposures) if exposures else None,
-        grid=first.grid,
-        n=round(float(np.mean([t.n for t in trainings]))),
-        survey=first.survey,
-    )

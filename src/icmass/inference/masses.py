@@ -86,15 +86,7 @@ class Masses:
         tell = None if progress is None else partial(progress, "fold models")
         failed = dict(clusters.failed)
         document: dict[str, Any] = {
-            "model": {
-                "name": ensemble.name,
-                "folder": str(ensemble.folder),
-                "members": len(ensemble.members),
-                "sigma_lnm": ensemble.scatter,
-                "preset": ensemble.training.survey.get("preset"),
-                "n_train": ensemble.training.n,
-                **ensemble.choice_facts(),
-            },
+            "model": ensemble.facts(),
             "clusters": [],
         }
         survey, none = clusters.survey, np.zeros(0, int)
@@ -109,7 +101,7 @@ class Masses:
             )
         rows, prediction = found.rows, found.prediction
         failed |= found.failed
-        drawn = None if samples is None else prediction.sample(samples, _rng(seed))
+        drawn = None if samples is None else prediction.drawn(samples, seed)
         document |= {
             "clusters": describe(survey, rows, prediction, drawn, ensemble),
             "failed": _plain(failed),
@@ -173,7 +165,7 @@ class Masses:
         """Return draws of M500c of each posterior [Msun/h], shape (clusters, n)."""
         if self.prediction is None:
             return np.zeros((0, n))
-        drawn = np.exp(self.prediction.sample(n, _rng(seed)))
+        drawn = np.exp(self.prediction.drawn(n, seed))
         return np.where(np.isfinite(self.median)[:, None], drawn, np.nan)
 
     @property
@@ -264,7 +256,3 @@ class Masses:
 
 def _plain(failed: dict[str, InputError]) -> list[dict[str, str]]:
     return [{"id": name, "why": error.command_line} for name, error in failed.items()]
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))

@@ -25,6 +25,11 @@ class Mixture(Prediction):
     std_within: np.ndarray
     std_between: np.ndarray
 
+    def drawn(self, n_draws: int, seed: int) -> np.ndarray:
+        """Draw ln M500c from each posterior, shape (n, n_draws), the same for a seed."""
+        sequence = np.random.SeedSequence(seed, spawn_key=(1,))
+        return self.sample(n_draws, np.random.default_rng(sequence))
+
 
 def mix(predictions: Sequence[Prediction]) -> Mixture:
     """Return an equal mixture of predictions of the same clusters.

@@ -13,6 +13,7 @@ from icmass.io.sky_table import (
     RA,
     Columns,
     column_of,
+    distinct_labels,
     find_column,
     read_columns,
 )
@@ -101,10 +102,4 @@ def _labels(columns: Columns, n: int) -> list[str]:
     """Return what to call the clusters: one line each, none of them twice."""
     column = find_column(columns, NAME)
     names = [str(row) for row in range(n)] if column is None else column.labels()
-    labels: list[str] = []
-    seen: set[str] = set()
-    for row, name in enumerate(names):
-        label = name or f"row {row}"
-        labels.append(label if label not in seen else f"{label} (row {row})")
-        seen.add(label)
-    return labels
+    return distinct_labels(names)

@@ -286,6 +286,23 @@ def _angle(text: str, found: re.Match[str] | None, hours: bool) -> float:
     return -value if sign in ("-", "−") else value
 
 
+def distinct_labels(names: Sequence[str]) -> list[str]:
+    """Return what to call rows, none empty and none twice: a row's number stands in or beside.
+
+    Examples
+    --------
+    >>> distinct_labels(["A", "", "A"])
+    ['A', 'row 1', 'A (row 2)']
+    """
+    labels: list[str] = []
+    seen: set[str] = set()
+    for row, name in enumerate(names):
+        label = name or f"row {row}"
+        labels.append(label if label not in seen else f"{label} (row {row})")
+        seen.add(label)
+    return labels
+
+
 def _label(value: Any) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):

@@ -17,6 +17,7 @@ from icmass.io.sky_table import (
     RA,
     Columns,
     TableColumn,
+    distinct_labels,
     find_column,
     plain_name,
     read_columns,
@@ -180,11 +181,4 @@ def _without_unit(column: TableColumn) -> TableColumn:
 
 def _labels(column: TableColumn | None, n: int) -> list[str]:
     """Return what to call the rows: one line each, none of them twice."""
-    given = [""] * n if column is None else column.labels()
-    labels: list[str] = []
-    seen: set[str] = set()
-    for row, name in enumerate(given):
-        label = name or f"row {row}"
-        labels.append(label if label not in seen else f"{label} (row {row})")
-        seen.add(label)
-    return labels
+    return distinct_labels([""] * n if column is None else column.labels())

@@ -11,7 +11,7 @@ import dask
 
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the work takes.
-_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
+ONE_THREAD = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
 
 
 class Tasks:
@@ -70,7 +70,7 @@ class Tasks:
 
         local = None
         if self._scheduler is None:
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}):
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}):
                 local = LocalCluster(
                     n_workers=self._workers,
                     threads_per_worker=1,

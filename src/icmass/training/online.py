@@ -26,6 +26,7 @@ import torch
 import xarray as xr
 
 from icmass.survey.blocks import simulate_block
+from icmass.survey.tasks import ONE_THREAD
 from icmass.training.config import TrainingConfig
 from icmass.training.devices import Processes
 from icmass.training.held_out import held_out, hold_out
@@ -40,7 +41,6 @@ ROUND = 16
 HEAD = 32
 """Blocks of which halos are held out."""
 SCORED_SHARE = 0.1
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _CPU = torch.device("cpu")
 
 
@@ -180,8 +180,8 @@ class Simulators:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     """Return processes of one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update({name: str(n) for name, n in ONE_THREAD.items()})
     try:
         # "spawn": a fork of a process with torch's threads may hang
         pool = ProcessPoolExecutor(
