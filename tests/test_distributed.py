@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -282,6 +283,20 @@ def test_a_benchmark_in_two_processes_is_written_once(tmp_path: Path) -> None:
         load_estimator(model)
     assert (tmp_path / "run" / "report.html").exists()
     assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_shards_of_stores(tmp_path: Path) -> None:
+    """The shares of blocks differ in clusters; the processes take the same steps all the same."""
+    stores = [tmp_path / "a.zarr", tmp_path / "b.zarr"]
+    for seed, (store, n) in enumerate(zip(stores, (173, 120), strict=True)):
+        beta_model_survey(n, n_pixels=32, seed=seed).to_zarr(store)
+    words = ["train", *stores, "--stream", "--model", "icm-3band", "--max-epochs", 2]
+    done = launch("-m", "icmass", *words, "--out", tmp_path / "model", "--device", "cpu")
+    assert done.stdout.count("trained on 264 clusters; of 29 others") == 1  # told by one process
+    load_estimator(tmp_path / "model")
+    row = json.loads((tmp_path / "model" / "results.json").read_text())["estimators"][0]
+    assert row["n"] == 29 and np.isfinite(row["sigma_lnm"])
 
 
 @pytest.mark.usefixtures("one_thread")

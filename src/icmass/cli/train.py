@@ -90,8 +90,9 @@ def train(
     A tenth of the halos is never trained on: the model is scored on it.
     """
     import icmass
+    from icmass.main_process import is_main
 
-    with resumable(unfinished(out)), stages(quiet=quiet) as report:
+    with resumable(unfinished(out)), stages(quiet=quiet or not is_main()) as report:
         done = icmass.train(
             surveys or (),
             model,
@@ -115,7 +116,8 @@ def train(
             epochs=_epochs(report),
             command=shlex.join(["icmass", *sys.argv[1:]]),
         )
-    _print(done)
+    if is_main():
+        _print(done)
 
 
 def _epochs(report: StageReport) -> Callable[[Epoch], None]:
