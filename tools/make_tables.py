@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-FILES = ("README.md", "docs/estimators.md")
+FILES = ("README.md", "docs/estimators.md", "docs/calibration.md")
 _BLOCK = re.compile(r"(<!-- table (\w[\w-]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _EIGHT = {"erass1": "eRASS1", "erass8": "eRASS:8", "efeds": "eFEDS"}
 
@@ -122,6 +122,49 @@ def erass() -> list[str]:
     return lines
 
 
+def floor() -> list[str]:
+    """Ideal observers, and the best network that has been trained."""
+    sys.path.insert(0, str(RESULTS.parent))
+    import floor_table
+
+    return floor_table.table(results("floor")).splitlines()
+
+
+def sbi() -> list[str]:
+    """Networks and neural posterior estimation of the package sbi, on the same maps."""
+    lines = [
+        "| estimator | clusters | scatter | over ours | bias | within 68 | within 95 | CRPS "
+        "| seconds a fold |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in results("peer-sbi")["rows"]:
+        cells = [f"`{row['name']}`", str(row["n_test"]), per_cent(row, "sigma_lnm")]
+        cells += [f"{row['scatter_over_ours']:.2f} ± {row['scatter_over_ours_error']:.2f}"]
+        cells += [f"{100 * row[key]:.1f}" for key in ("bias_lnm", "coverage68", "coverage95")]
+        seconds = row["seconds"] / row["folds_fitted"]
+        cells += [f"{100 * row['crps']:.1f}", f"{seconds:.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def calibration_variants() -> list[str]:
+    """A bundled model on other physics, before and after calibration with lensing masses."""
+    found = results("calibration-variants")
+    lines = [
+        "| physics | bias | rms | within 68 | bias, calibrated | in stated errors | rms | within 68 |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in found["rows"]:
+        cells = [f"`{row['variant']}`"]
+        for when in ("before", "after"):
+            cells.append(f"{100 * row[when]['bias']:+.1f}")
+            if when == "after":
+                cells.append(f"{row['bias_in_errors']:+.1f}")
+            cells += [f"{100 * row[when][key]:.1f}" for key in ("rms", "coverage68")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
 def readme() -> list[str]:
     """What works, in figures."""
     rows = []
@@ -189,6 +232,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "out-of-domain": out_of_domain,
     "learning-curve": learning_curve,
     "erass": erass,
+    "floor": floor,
+    "sbi": sbi,
+    "calibration-variants": calibration_variants,
 }
 
 
