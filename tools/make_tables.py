@@ -151,7 +151,8 @@ def calibration_variants() -> list[str]:
     """A bundled model on other physics, before and after calibration with lensing masses."""
     found = results("calibration-variants")
     lines = [
-        "| physics | bias | rms | within 68 | bias, calibrated | in stated errors | rms | within 68 |",
+        "| physics | bias | rms | within 68 | bias, calibrated | in stated errors | rms "
+        "| within 68 |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in found["rows"]:
