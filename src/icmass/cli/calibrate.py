@@ -23,8 +23,9 @@ def calibrate(
         list[Path] | None,
         typer.Argument(
             metavar="[MODEL] [DATA]",
-            help="A model or run (default: erosita-v1, bundled), then a survey (a Zarr store) of "
-            "the clusters; of event files, what `icmass ingest esass` made.",
+            help="A model or run (default: erass-v2, bundled, and of it the member whose bands the "
+            "survey has), then a survey (a Zarr store) of the clusters; of event files, what "
+            "`icmass ingest esass` made.",
             show_default=False,
         ),
     ] = None,
@@ -182,7 +183,13 @@ def _print(found: Calibration, folder: Path, as_json: bool) -> None:
         return
     total, bias = document["amplitude_total"], document["lensing"]["bias"]["std"]
     pivot, convergence = document["pivot"], document["convergence"]
-    lines = [
+    model = document["model"]
+    lines = (
+        [f"{model['member']} of the family {model['family']}: {model['chosen_because']}"]
+        if "member" in model
+        else []
+    )
+    lines += [
         f"{folder}: {document['n']} clusters with lensing masses; pivot "
         f"{pivot['m500c_1e14_msun_h']:.2f}e14 Msun/h, redshift {pivot['redshift']:.3f}",
         f"amplitude A    {_value(document['amplitude'])} (statistical) +- {bias:.3f} (lensing "

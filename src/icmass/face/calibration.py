@@ -58,7 +58,8 @@ def calibrate(
     wl : path
         Table of lensing masses, see `icmass.calibration.lensing_table.read_lensing_table`.
     model : Ensemble, ModelFamily, str or path, optional
-        What `load_model` returned or takes; default: ``"erosita-v1"``.
+        What `load_model` returned or takes; default: the family ``"erass-v2"``. Of a family the
+        member whose bands the survey has is calibrated, and is what the calibration is of.
     out : path, optional
         Folder to keep it in, new; needed with `blind`.
     name : str, optional
