@@ -1,6 +1,6 @@
 """A saved model on gas physics that is not its own, before and after a calibration.
 
-    python benchmarks/calibration_variants.py [--model erosita-v1] [--variants tng held-aside]
+    python benchmarks/calibration_variants.py [--model erass-v2] [--variants tng held-aside]
         [--lensing 300] [--test 150] [--seed 77] [--trained tng=MODEL ...] [--out FILE.json]
 
 Of each survey the first clusters have lensing masses with errors of 35 per cent (no bias, no
@@ -30,6 +30,7 @@ import xarray as xr
 import icmass
 from icmass.calibration.model import CalibrationPriors
 from icmass.errors import InputError
+from icmass.inference.bundled import DEFAULT_MODEL
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.family import ModelFamily
 from icmass.survey.variants import VARIANTS
@@ -147,7 +148,7 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="erosita-v1", help="bundled name or folder")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundled name or folder")
     known = [*VARIANTS, HELD_ASIDE]
     parser.add_argument("--variants", nargs="+", default=known, choices=known, metavar="V")
     parser.add_argument("--preset", default="erosita")
