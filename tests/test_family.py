@@ -15,10 +15,12 @@ from astropy.io import fits
 import event_files
 import icmass
 from conftest import RunCli, beta_model_survey
+from icmass.calibration.likelihood_table import LikelihoodTable
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
 from icmass.inference import bundled
 from icmass.inference.family import ModelFamily
+from icmass.inference.mass_table import weights_sha256
 from icmass.io.event_energies import covers
 from icmass.sky.bands import band_label, find_tiles
 from icmass.sky.map_grid import MapGrid, cluster_frame
@@ -294,6 +296,27 @@ def test_a_transfer_scores_on_each_survey_the_member_for_its_bands(
     chosen = {key: of["member"] for key, of in done.document["chosen"].items()}
     assert chosen == {"toy on a": "toy-3band", "toy on b": "toy-dr1"}
     assert "these fit" in done.failed["toy on odd"]
+
+
+def test_pictures_and_likelihoods_are_of_the_member(
+    models: Path, clusters: xr.Dataset, tmp_path: Path, run_cli: RunCli
+) -> None:
+    relabelled(clusters, MEMBERS["toy-dr1"][:2]).to_zarr(tmp_path / "x.zarr")
+    pictures, file = tmp_path / "pictures", tmp_path / "like.fits"
+    more = ("--index", "3-4", "--pictures", pictures, "--likelihood", file)
+    done = run_cli("predict", "toy", tmp_path / "x.zarr", *more)
+    assert done.returncode == 0, done.stderr
+    assert (pictures / "index.html").is_file() and len(list(pictures.glob("*.png"))) == 2
+    table = LikelihoodTable.read(file)
+    assert table.sha256 == weights_sha256(models / "toy-1band")
+    alone = icmass.predict(
+        sum_bands(open_survey(tmp_path / "x.zarr"), MEMBERS["toy-1band"]),
+        model=models / "toy-1band",
+        index=[3, 4],
+        prior="flat",
+    )
+    assert alone.prediction is not None
+    np.testing.assert_allclose(table.likelihood, alone.prediction.tabulated(), atol=1e-9)
 
 
 # ---------------------------------------------------------------- names and the command
