@@ -63,7 +63,7 @@ def calibrate(
     out : path, optional
         Folder to keep it in, new; needed with `blind`.
     name : str, optional
-        Which model of a run; default: its best network.
+        Which model of a run or family; default: its best network, or the member for the survey.
     selection : SelectionFunction or path, optional
         The probability that a halo is in the sample; default: a turn-on of unknown mass and width.
     population : str
