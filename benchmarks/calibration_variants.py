@@ -31,6 +31,7 @@ from physics_surveys import KEPT_ASIDE
 import icmass
 from icmass.calibration.model import CalibrationPriors
 from icmass.errors import InputError
+from icmass.inference.bundled import DEFAULT_MODEL
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.family import ModelFamily
 from icmass.survey.variants import VARIANTS
@@ -135,7 +136,7 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="erass-v2", help="bundled name or folder")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundled name or folder")
     known = [*VARIANTS, ASIDE]
     parser.add_argument("--variants", nargs="+", default=known, choices=known, metavar="V")
     parser.add_argument("--preset", default="erosita")

@@ -1,6 +1,6 @@
 """Saved models on fresh mocks of eRASS1, eRASS:8 and the eFEDS field, beside count-rate masses.
 
-    python benchmarks/erass.py [--models erosita-v1 erass-v2-3band ...]
+    python benchmarks/erass.py [--models erass-v2-3band erosita-v1 ...]
         [--surveys erass1 erass8 efeds] [--n 1500] [--work DIR] [--given NAME=X.zarr ...]
         [--out benchmarks/results/erass.json] [--markdown TABLE.md]
 
@@ -38,6 +38,7 @@ from icmass.estimators.estimator import REDSHIFT_TOLERANCE
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.prior import TrainingPrior, flat_prior, mass_function_prior
 from icmass.files import write_text
+from icmass.inference.bundled import DEFAULT_MODEL, bundled_families
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.likelihood import keeps_prior, predict_likelihood
 from icmass.inference.quality_flags import central_photons, reasons
@@ -297,7 +298,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["erosita-v1"])
+    parser.add_argument("--models", nargs="+", default=[*bundled_families()[DEFAULT_MODEL]])
     parser.add_argument("--surveys", nargs="+", choices=list(SEEDS), default=list(SEEDS))
     parser.add_argument("--n", type=int, default=1500)
     parser.add_argument("--work", type=Path, help="keep the surveys here, and use those there")

@@ -19,7 +19,11 @@ from icmass.calibration.model import CalibrationPriors
 from icmass.calibration.population_prior import log_population
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID
+from icmass.inference.bundled import DEFAULT_MODEL, bundled_models
+from icmass.inference.ensemble import Ensemble
+from icmass.inference.family import ModelFamily
 from icmass.inference.likelihood import predict_likelihood, training_prior
+from icmass.inference.mass_table import weights_sha256
 from icmass.survey.catalog import open_survey
 from icmass.survey.selection_function import SelectionFunction
 
@@ -45,6 +49,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def survey(folder: Path) -> xr.Dataset:
     return open_survey(folder / "x.zarr")
+
+
+def default_member(survey: xr.Dataset) -> Ensemble:
+    """Return the member of the default family that a survey's masses are by."""
+    family = icmass.load_model()
+    assert isinstance(family, ModelFamily)
+    return family.for_survey(survey)[0]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +91,9 @@ def test_the_command_and_the_face_agree(folder: Path, calibration: Path, run_cli
     text = run_cli(
         "calibrate", folder / "x.zarr", "--wl", folder / "wl.csv", "--out", folder / "t", *QUICK
     )
+    member = default_member(open_survey(folder / "x.zarr")).folder.name
+    assert (document["model"]["family"], document["model"]["member"]) == (DEFAULT_MODEL, member)
+    assert f"{member} of the family {DEFAULT_MODEL}: the survey's bands are" in text.stdout
     assert "amplitude A" in text.stdout and "mind: The chains have not converged" in text.stderr
 
 
@@ -205,6 +219,25 @@ def test_a_damaged_calibration_and_another_model_are_refused(
     assert done.returncode == 2 and "with other weights" in done.stderr
 
 
+def test_the_calibration_of_another_bundled_model_says_which(
+    folder: Path, calibration: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    """As of one that was made when another model was the default."""
+    older = tmp_path / "older"
+    shutil.copytree(calibration, older)
+    document = json.loads((older / "calibration.json").read_text())
+    sha256 = weights_sha256(bundled_models()["erosita-v1"])
+    document["model"] = {"name": "icm-3band", "sha256": sha256}
+    (older / "calibration.json").write_text(json.dumps(document))
+    done = run_cli("predict", folder / "x.zarr", "--index", 1, "--calibration", older)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "is of the bundled model erosita-v1" in done.stderr
+    assert f"the members of {DEFAULT_MODEL}" in done.stderr
+    assert "predict with erosita-v1" in done.stderr
+    index = ("--index", 1, "--calibration", older)
+    assert run_cli("predict", "erosita-v1", folder / "x.zarr", *index).returncode == 0
+
+
 def test_likelihoods_times_the_training_prior_are_the_posteriors(
     folder: Path, survey: xr.Dataset, run_cli: RunCli
 ) -> None:
@@ -214,7 +247,7 @@ def test_likelihoods_times_the_training_prior_are_the_posteriors(
     table = LikelihoodTable.read(file)
     assert table.likelihood.shape == (N, len(LNM_GRID)) and not table.is_calibrated
     assert table.redshift == pytest.approx(survey["redshift"].values)
-    model = icmass.load_model("erosita-v1")
+    model = default_member(survey)
     prior = training_prior(model, table.redshift)
     assert prior is not None
     product = table.likelihood * np.exp(prior)
@@ -288,7 +321,6 @@ def test_the_training_population_needs_no_turn_on(folder: Path) -> None:
     assert found.document["parameters"] == [
         *("amplitude", "slope", "evolution", "ln_scatter", "lensing_scatter")
     ]
-    likelihood = predict_likelihood(
-        icmass.load_model("erosita-v1"), open_survey(folder / "x.zarr"), np.arange(N)
-    )
+    survey = open_survey(folder / "x.zarr")
+    likelihood = predict_likelihood(default_member(survey), survey, np.arange(N))
     assert found.data.x == pytest.approx(likelihood.prediction.median)

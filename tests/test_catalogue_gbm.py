@@ -18,6 +18,7 @@ from icmass.errors import InputError
 from icmass.estimators.catalogue_features import FEATURES, GROUPS, catalogue_features, drop_columns
 from icmass.estimators.catalogue_gbm import CatalogueGBM
 from icmass.estimators.registry import load_estimator, make_estimator
+from icmass.inference.bundled import DEFAULT_MODEL
 from icmass.survey.catalogue_rows import blank_rows
 
 COSMOLOGY = Cosmology()
@@ -228,6 +229,9 @@ def test_a_model_of_maps_reads_no_catalogue(held_out: xr.Dataset, tmp_path: Path
     _table(held_out.isel(cluster=slice(0, 5))).write(tmp_path / "rows.csv")
     with pytest.raises(InputError, match="no catalogue has that"):
         icmass.predict(catalogue=tmp_path / "rows.csv", model="erosita-v1")
+    for family in (DEFAULT_MODEL, icmass.load_model()):
+        with pytest.raises(InputError, match=f"model {DEFAULT_MODEL}: reads maps, not catalogues"):
+            icmass.predict(catalogue=tmp_path / "rows.csv", model=family)
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
 
 
 def test_masses_of_a_survey(survey: xr.Dataset, run_cli: Callable, tmp_path: Path) -> None:
-    model = icmass.load_model("erosita-v1")
+    model = icmass.load_model()
     masses = icmass.predict(survey, model=model, index=[0, 2], prior="flat")
     assert len(masses) == 2 and masses.interval(0.95).shape == (2, 2)
     inside = (masses.interval(0.68)[:, 0] < masses.median) & (

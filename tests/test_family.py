@@ -15,10 +15,12 @@ from astropy.io import fits
 import event_files
 import icmass
 from conftest import RunCli, beta_model_survey
+from icmass.calibration.likelihood_table import LikelihoodTable
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
 from icmass.inference import bundled
 from icmass.inference.family import ModelFamily
+from icmass.inference.mass_table import weights_sha256
 from icmass.io.event_energies import covers
 from icmass.sky.bands import band_label, find_tiles
 from icmass.sky.map_grid import MapGrid, cluster_frame
@@ -186,8 +188,9 @@ def test_images_choose_by_their_bands(models: Path, clusters: xr.Dataset, tmp_pa
         images=images, image_bands="0.5-1.2,1.2-2,2-7", model="toy", exposure=2000.0, **at
     )
     assert member_of(named) == "toy-3band"
-    with pytest.raises(InputError, match=r"images: 0.2-0.6 keV are no member's.*these fit"):
+    with pytest.raises(InputError, match=r"images: 0.2-0.6 keV are no member's.*these fit") as no:
         icmass.predict(images=images[:1], model="toy", exposure=2000.0, **at)
+    assert "icmass train --preset efeds --n 4000 --bands 0.2-0.6" in str(no.value)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +219,104 @@ def test_events_cut_within_every_member(models: Path, tmp_path: Path) -> None:
     file = event_files.write(tmp_path / "events.fits", events)
     with pytest.raises(InputError, match=r"events.fits: has events of 0.7 to 1.9 keV.*these fit"):
         icmass.predict(file, model="toy", exposure=2000.0, ra=RA, dec=DEC, redshift=0.15)
+
+
+def test_a_file_that_cannot_be_read_leaves_the_choice_to_the_next(
+    models: Path, tmp_path: Path
+) -> None:
+    events = event_files.good(4000)
+    events["PI"] = np.random.default_rng(2).uniform(200, 5000, 4000).astype("f4")
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(b"nothing")
+    files = [bad, event_files.write(tmp_path / "events.fits", events)]
+    table = tmp_path / "t.csv"
+    table.write_text(f"id,ra,dec,redshift\na,{RA},{DEC},0.15\n", encoding="utf-8")
+    at: dict[str, Any] = {"table": table, "nh": 3.0}
+    notes: list[str] = []
+    masses = icmass.predict(files, model="toy", exposure=2000.0, notes=notes.append, **at)
+    assert member_of(masses) == "toy-dr1"
+    assert any("passed by" in note and "bad.fits" in note for note in notes)
+    with pytest.raises(InputError, match=r"bad.fits: is no FITS file"):
+        icmass.predict(bad, model="toy", exposure=2000.0, **at)
+
+
+def test_few_events_tell_of_no_cut(models: Path, tmp_path: Path) -> None:
+    events = event_files.good(40)
+    events["PI"] = np.random.default_rng(2).uniform(700, 1900, 40).astype("f4")
+    file = event_files.write(tmp_path / "events.fits", events)
+    masses = icmass.predict(file, model="toy", exposure=2000.0, ra=RA, dec=DEC, redshift=0.15)
+    about = masses.document["model"]
+    assert about["member"] == "toy-3band"
+    assert about["chosen_because"].startswith("40 events do not tell of a cut")
+
+
+# ---------------------------------------------------------------- calibration and transfer
+
+
+def test_a_calibration_chooses_the_member_that_it_is_of(
+    models: Path, clusters: xr.Dataset, tmp_path: Path
+) -> None:
+    survey = relabelled(clusters, MEMBERS["toy-dr1"])
+    rows = ["cluster,redshift,m500c_msun_h,ln_error"]
+    truth = zip(survey["redshift"].values, survey["m500c"].values, strict=True)
+    rows += [f"{i},{z:.4f},{m:.5g},0.2" for i, (z, m) in enumerate(truth)]
+    (tmp_path / "wl.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    how: dict[str, Any] = {"population": "training", "max_steps": 100, "device": "cpu"}
+    of_family = icmass.calibrate(survey, tmp_path / "wl.csv", model="toy", **how)
+    about = of_family.document["model"]
+    assert (about["family"], about["member"]) == ("toy", "toy-dr1")
+    of_one = icmass.calibrate(
+        sum_bands(survey, MEMBERS["toy-1band"]), tmp_path / "wl.csv", model="toy", **how
+    )
+    assert of_one.document["model"]["member"] == "toy-1band"
+    # of its own bands the survey would choose toy-dr1, whose scale is another
+    for scale, member in ((of_family, "toy-dr1"), (of_one, "toy-1band")):
+        masses = icmass.predict(survey, model="toy", calibration=scale, index=[CLUSTER])
+        assert member_of(masses) == member
+    other = relabelled(clusters, MEMBERS["toy-3band"])
+    with pytest.raises(InputError, match=r"of toy that the calibration is of.*\(toy-1band\)$"):
+        icmass.predict(other, model="toy", calibration=of_one, index=[CLUSTER])
+    with pytest.raises(InputError, match=r"is of the bundled model toy-1band with other weights"):
+        icmass.predict(survey, model="toy-dr1", calibration=of_one, index=[CLUSTER])
+
+
+def test_a_transfer_scores_on_each_survey_the_member_for_its_bands(
+    models: Path, clusters: xr.Dataset, tmp_path: Path
+) -> None:
+    bands = {"a": MEMBERS["toy-3band"], "b": MEMBERS["toy-dr1"], "odd": ((0.3, 2.0),)}
+    for name, edges in bands.items():
+        relabelled(clusters, edges).to_zarr(tmp_path / f"{name}.zarr")
+    stores = [tmp_path / f"{name}.zarr" for name in bands]
+    done = icmass.transfer(test=stores, models=["toy", "toy-dr1"], out=tmp_path / "out")
+    assert [(row.model, row.test) for row in done.rows] == [
+        ("toy", "a"), ("toy", "b"), ("toy-dr1", "b"),
+    ]  # fmt: skip
+    of_family, of_member = done.rows[1:]
+    assert of_family.rms_lnm == of_member.rms_lnm
+    chosen = {key: of["member"] for key, of in done.document["chosen"].items()}
+    assert chosen == {"toy on a": "toy-3band", "toy on b": "toy-dr1"}
+    assert "these fit" in done.failed["toy on odd"]
+
+
+def test_pictures_and_likelihoods_are_of_the_member(
+    models: Path, clusters: xr.Dataset, tmp_path: Path, run_cli: RunCli
+) -> None:
+    relabelled(clusters, MEMBERS["toy-dr1"][:2]).to_zarr(tmp_path / "x.zarr")
+    pictures, file = tmp_path / "pictures", tmp_path / "like.fits"
+    more = ("--index", "3-4", "--pictures", pictures, "--likelihood", file)
+    done = run_cli("predict", "toy", tmp_path / "x.zarr", *more)
+    assert done.returncode == 0, done.stderr
+    assert (pictures / "index.html").is_file() and len(list(pictures.glob("*.png"))) == 2
+    table = LikelihoodTable.read(file)
+    assert table.sha256 == weights_sha256(models / "toy-1band")
+    alone = icmass.predict(
+        sum_bands(open_survey(tmp_path / "x.zarr"), MEMBERS["toy-1band"]),
+        model=models / "toy-1band",
+        index=[3, 4],
+        prior="flat",
+    )
+    assert alone.prediction is not None
+    np.testing.assert_allclose(table.likelihood, alone.prediction.tabulated(), atol=1e-9)
 
 
 # ---------------------------------------------------------------- names and the command

@@ -190,7 +190,7 @@ def test_what_cannot_go_on_says_that_nothing_is_kept(
     def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("icmass.inference.predict.load_ensemble", stop)
+    monkeypatch.setattr("icmass.inference.family.load_ensemble", stop)
     done = run_cli("predict", store)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "icmass: interrupted; nothing was kept\n"

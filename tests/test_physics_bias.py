@@ -41,12 +41,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, rows: list[dict[str, object]]) 
         PhysicsBias.of_model(write(tmp_path, rows))
 
 
-def test_the_bundled_model_says_what_its_card_says(tmp_path: Path) -> None:
-    folder = model_folder("erosita-v1")
+@pytest.mark.parametrize("name", ["erosita-v1", "erass-v2-3band"])
+def test_a_bundled_model_says_what_its_card_says(name: str, tmp_path: Path) -> None:
+    folder = model_folder(name)
     bias = PhysicsBias.of_model(folder)
     assert bias is not None and bias.where_lowest == "strong-feedback"
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"{100 * bias.lowest:+.1f} ±" in card and f"{100 * bias.highest:+.1f} ±" in card
     survey = icmass.simulate("erosita", n=2, seed=3, out=tmp_path / "x.zarr")
-    masses = icmass.predict(survey, model="erosita-v1", index=np.arange(2))
+    masses = icmass.predict(survey, model=name, index=np.arange(2))
     assert any("strong-feedback" in line for line in masses.assumptions)

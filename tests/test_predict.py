@@ -35,6 +35,7 @@ from icmass.survey.catalog import counts, open_survey
 RA, DEC = 140.0, 3.0
 WITHOUT_MAPS = Training((0.1, 0.2), (1e14, 1e15), None, None, 10, {})
 CLUSTER = 5
+MEMBER = "toy"
 
 
 @dataclass(frozen=True)
@@ -367,14 +368,15 @@ def test_samples_are_of_the_posterior_and_seeded(
 
 @pytest.fixture
 def bundle(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package folder with two folds as erosita-v1, one saved model, and an empty folder."""
+    """A package folder: two folds as the default family's member, a saved model, an empty one."""
     import shutil
 
     folder = tmp_path / "package" / "models"
-    shutil.copytree(run / "models" / "icm-3band", folder / "erosita-v1")
+    shutil.copytree(run / "models" / "icm-3band", folder / MEMBER)
     shutil.copytree(run / "models" / "N_phot" / "fold-0", folder / "counts")
     scores = {"estimators": [{"name": "icm-3band", "kind": "network", "sigma_lnm": 0.321}]}
-    (folder / "erosita-v1" / "results.json").write_text(json.dumps(scores))
+    (folder / MEMBER / "results.json").write_text(json.dumps(scores))
+    (folder / "families.json").write_text(json.dumps({bundled.DEFAULT_MODEL: [MEMBER]}))
     (folder / "empty").mkdir()
     monkeypatch.setattr(bundled, "bundled_folder", lambda: folder)
     return folder
@@ -383,12 +385,14 @@ def bundle(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_with_no_model_named_the_bundled_one_is_used(
     icmass: Callable[..., Called], bundle: Path, run: Path, store: Path, sky: Path, toy_survey: Any
 ) -> None:
-    assert bundled.bundled_models() == {n: bundle / n for n in ("counts", "erosita-v1")}
+    assert bundled.bundled_models() == {n: bundle / n for n in ("counts", MEMBER)}
     expected = icmass("predict", run, store, "--index", CLUSTER, "--json").document["clusters"]
-    for args in ([store], ["erosita-v1", store]):
+    for args in ([store], [bundled.DEFAULT_MODEL, store], [MEMBER, store]):
         found = icmass("predict", *args, "--index", CLUSTER, "--json").document
         assert found["clusters"] == expected
-        assert found["model"]["folder"] == str(bundle / "erosita-v1")
+        assert found["model"]["folder"] == str(bundle / MEMBER)
+        assert found["model"].get("member", MEMBER) == MEMBER
+        assert ("family" in found["model"]) == (args[0] != MEMBER)
         assert (found["model"]["members"], found["model"]["sigma_lnm"]) == (2, 0.321)
     image = icmass("predict", *from_sky(sky, toy_survey, "--json"))
     assert image.status == 0, image.err
@@ -413,11 +417,13 @@ def test_bundled_models_that_are_not_there(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "or a bundled one: counts, erosita-v1" in icmass("predict", "erosita", store).err
+    default = bundled.DEFAULT_MODEL
+    known = f"or a bundled one: counts, {MEMBER}, {default}"
+    assert known in icmass("predict", "erosita", store).err
     monkeypatch.setattr(bundled, "bundled_folder", lambda: tmp_path / "none")
     for args, message in [
-        ([store], "bundled model erosita-v1: is not in this installation; name the folder"),
-        (["erosita-v1", store], "bundled model erosita-v1: is not in this installation"),
+        ([store], f"bundled model {default}: is not in this installation; name the folder"),
+        ([default, store], f"bundled model {default}: is not in this installation"),
         (["counts", store], "counts: no such folder; name the folder"),
         ([], "give one survey, event files, or --images"),
     ]:

@@ -16,10 +16,17 @@ from icmass.benchmarking.transfer import Transfer
 from icmass.benchmarking.transfer_row import TransferRow, transfer_row
 from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction
+from icmass.inference.bundled import DEFAULT_MODEL
 from icmass.report.explorer.of_transfer import transfer_contents
 from icmass.report.transfer import lead
 
 N = 80
+TRAINED_ON = {
+    "N_phot_r500": "plain",
+    "M_gas": "plain",
+    "erosita-v1": "saved",
+    DEFAULT_MODEL: "saved",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def run(stores: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Tr
     return icmass.transfer(
         stores["plain"],
         list(stores.values()),
-        ["N_phot_r500", "M_gas", "erosita-v1"],
+        ["N_phot_r500", "M_gas", "erosita-v1", DEFAULT_MODEL],
         out=tmp_path_factory.mktemp("transfer") / "out",
     )
 
@@ -53,10 +60,14 @@ def test_every_model_is_scored_on_every_survey(run: Transfer) -> None:
     assert run.failed == {}
     assert [(row.model, row.train, row.test) for row in run.rows] == [
         (model, train, test)
-        for model, train in (("N_phot_r500", "plain"), ("M_gas", "plain"), ("erosita-v1", "saved"))
+        for model, train in TRAINED_ON.items()
         for test in ("plain", "feedback", "other")
     ]
     document = json.loads((run.path / "transfer.json").read_text())
+    assert document["chosen"].keys() == {
+        f"{DEFAULT_MODEL} on {test}" for test in ("plain", "feedback", "other")
+    }
+    assert {of["member"] for of in document["chosen"].values()} == {"erass-v2-3band"}
     assert set(document["rows"][0]) == {field.name for field in fields(TransferRow)}
     assert Transfer.open(run.path).rows == run.rows
 
@@ -115,7 +126,7 @@ def test_the_page_is_whole(run: Transfer) -> None:
     text = (run.path / "transfer.html").read_text()
     assert text.count("<script>") == 1  # the explorer's
     assert "http://" not in text.replace("http://www.w3.org", "")
-    for word in ("The matrix", "erosita-v1", "feedback", "What the intervals hold"):
+    for word in ("The matrix", "erosita-v1", DEFAULT_MODEL, "feedback", "What the intervals hold"):
         assert word in text
     assert len(list((run.path / "figures").glob("*.png"))) == 4
 
@@ -124,7 +135,7 @@ def test_the_explorer_has_every_model_on_every_survey(run: Transfer) -> None:
     contents = transfer_contents(run)
     labels = [part.label for part in contents.parts]
     assert labels == ["plain", "feedback", "other"]
-    names = {"N_phot_r500 (plain)", "M_gas (plain)", "erosita-v1 (saved)"}
+    names = {f"{model} ({train})" for model, train in TRAINED_ON.items()}
     assert {each.name for each in contents.estimates} == names and contents.first in names
     ends = np.cumsum([0, *(len(part.index) for part in contents.parts)])
     for row in run.rows:

@@ -362,5 +362,5 @@ def _models(folder: Path) -> list[Seed]:
     def read(path: Path) -> object:
         return load_ensemble(path, device="cpu")
 
-    shutil.copytree(model_folder(None), folder / "model")
+    shutil.copytree(model_folder("erass-v2-3band"), folder / "model")
     return [Seed("model", folder / "model", read, text=True)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.inference.ensemble import Ensemble, load_ensemble
+from icmass.inference.family import ModelFamily
 from icmass.proxies.names import read_scalar
 from icmass.run.document import finite
 from icmass.run.folder import survey_digest
@@ -70,7 +71,7 @@ def run_transfer(
     models: Sequence[str],
     out: str | Path,
     *,
-    saved: Sequence[str | Path] = (),
+    saved: Sequence[str | Path | ModelFamily] = (),
     seed: int = 0,
     device: str = "auto",
     max_epochs: int | None = None,
@@ -91,8 +92,9 @@ def run_transfer(
         Names of estimators, fitted on each survey of `train`.
     out : path
         Folder for models and ``transfer.json``; new or empty unless `resume`.
-    saved : sequence of path
-        Folders of saved models or runs, scored as they are.
+    saved : sequence of path or ModelFamily
+        Folders of saved models or runs, scored as they are; of a family on each survey the member
+        whose bands it has, which ``chosen`` of the document names.
     seed : int
         Seed of fits, of the halos held out, and of the bootstrap.
     device : str
@@ -132,12 +134,16 @@ def run_transfer(
     rows: list[TransferRow] = []
     for name, source in [(n, s) for s in fits for n in models]:
         rows += work.fit_and_score(name, source, tests)
-    for folder in saved:
-        rows += work.score_saved(Path(folder), tests)
+    for model in saved:
+        if isinstance(model, ModelFamily):
+            rows += work.score_family(model, tests)
+        else:
+            rows += work.score_saved(Path(model), tests)
     document = finite(
         {
             "rows": [asdict(row) for row in rows],
             "failed": work.failed,
+            "chosen": work.chosen,
             "surveys": [about_survey(s.data, s.label) for s in distinct([*fits, *tests])],
             "stores": {s.label: str(s.path.absolute()) for s in tests},
             "seed": seed,
@@ -154,7 +160,7 @@ def _settings(
     fits: Sequence[NamedSurvey],
     tests: Sequence[NamedSurvey],
     models: Sequence[str],
-    saved: Sequence[str | Path],
+    saved: Sequence[str | Path | ModelFamily],
     seed: int,
     max_epochs: int | None,
 ) -> dict[str, Any]:
@@ -163,7 +169,7 @@ def _settings(
         "train": {survey.label: survey_digest(survey.data) for survey in fits},
         "test": {survey.label: survey_digest(survey.data) for survey in tests},
         "models": list(models),
-        "saved": [str(folder) for folder in saved],
+        "saved": [each.name if isinstance(each, ModelFamily) else str(each) for each in saved],
         "seed": seed,
         "max_epochs": max_epochs,
     }
@@ -181,6 +187,7 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.failed: dict[str, str] = {}
+        self.chosen: dict[str, dict[str, str]] = {}
         self.done = self.total = 0
         self.progress: Progress = lambda done, total: None
 
@@ -243,6 +250,30 @@ class _Work:
             rows += self._scored(ensemble, name, SAVED, test, index, False)
         return rows
 
+    def score_family(self, family: ModelFamily, tests: Sequence[NamedSurvey]) -> list[TransferRow]:
+        """Score on each survey the member of a family whose bands it has, as the family's row."""
+        rows = []
+        for test in tests:
+            try:
+                ensemble, data = family.for_survey(test.data)
+            except InputError as error:
+                self._fail(family.name, SAVED, test, error)
+                continue
+            if ensemble.choice is not None:
+                self.chosen[f"{family.name} on {test.label}"] = ensemble.choice.facts()
+                self.watch(f"{family.name} on {test.label}: {ensemble.choice.member}")
+            index = np.arange(data.sizes["cluster"])
+            found = replace(test, data=data)
+            rows += self._scored(ensemble, family.name, SAVED, found, index, False)
+        return rows
+
+    def _fail(self, name: str, train: str, test: NamedSurvey, error: InputError) -> None:
+        """Keep why there is no row of a model on a survey, and say so."""
+        origin = "" if train == SAVED else f" from {train}"
+        self.failed[f"{name}{origin} on {test.label}"] = error.command_line
+        self.watch(f"{name} on {test.label} failed: {error.command_line}")
+        self.step()
+
     def _fitted(self, name: str, source: NamedSurvey, train: np.ndarray, folder: Path) -> Ensemble:
         if not (folder / MODEL_CONFIG).is_file():
             self.watch(f"{name}: fitted on {len(train)} clusters of {source.label}")
@@ -280,10 +311,7 @@ class _Work:
                 raise InputError(what, field="redshift")
             prediction = ensemble.predict(test.data, index[near])
         except InputError as error:
-            origin = "" if train == SAVED else f" from {train}"
-            self.failed[f"{name}{origin} on {test.label}"] = error.command_line
-            self.watch(f"{name} on {test.label} failed: {error.command_line}")
-            self.step()
+            self._fail(name, train, test, error)
             return []
         self._keep(prediction, name, train, test, index[near])
         row = transfer_row(

@@ -23,8 +23,9 @@ def calibrate(
         list[Path] | None,
         typer.Argument(
             metavar="[MODEL] [DATA]",
-            help="A model or run (default: erosita-v1, bundled), then a survey (a Zarr store) of "
-            "the clusters; of event files, what `icmass ingest esass` made.",
+            help="A model or run (default: erass-v2, bundled, and of it the member whose bands the "
+            "survey has), then a survey (a Zarr store) of the clusters; of event files, what "
+            "`icmass ingest esass` made.",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +90,12 @@ def calibrate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the chains.")] = 0,
     max_steps: Annotated[int, typer.Option(min=100, help="Steps of the chains at most.")] = 5000,
     model_name: Annotated[
-        str | None, typer.Option("--model", help="Which model of a run; default: its best network.")
+        str | None,
+        typer.Option(
+            "--model",
+            help="Which model of a run or family; default: its best network, or the member whose "
+            "bands the survey has. Without MODEL a bundled name.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -182,7 +188,11 @@ def _print(found: Calibration, folder: Path, as_json: bool) -> None:
         return
     total, bias = document["amplitude_total"], document["lensing"]["bias"]["std"]
     pivot, convergence = document["pivot"], document["convergence"]
-    lines = [
+    model, lines = document.get("model") or {}, []
+    if "member" in model:
+        said = f"{model['member']} of the family {model['family']}: {model['chosen_because']}"
+        lines.append(said)
+    lines += [
         f"{folder}: {document['n']} clusters with lensing masses; pivot "
         f"{pivot['m500c_1e14_msun_h']:.2f}e14 Msun/h, redshift {pivot['redshift']:.3f}",
         f"amplitude A    {_value(document['amplitude'])} (statistical) +- {bias:.3f} (lensing "

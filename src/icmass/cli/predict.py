@@ -22,7 +22,7 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="[MODEL_OR_RUN] [INPUT]...",
-        help="A run's folder, a saved model's, or a bundled model or family (default: erosita-v1); "
+        help="A run's folder, a saved model's, or a bundled model or family (default: erass-v2); "
         "then a survey (a Zarr store), or eSASS event files; or none with --images.",
         show_default=False,
     ),

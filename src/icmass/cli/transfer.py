@@ -25,7 +25,8 @@ def transfer(
         str,
         typer.Option(
             metavar="M1,M2,...",
-            help="Estimators to fit on each --train; saved and bundled models come as they are.",
+            help="Estimators to fit on each --train; saved and bundled models and families come as "
+            "they are.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for models, transfer.json and the page.")],

@@ -58,11 +58,12 @@ def calibrate(
     wl : path
         Table of lensing masses, see `icmass.calibration.lensing_table.read_lensing_table`.
     model : Ensemble, ModelFamily, str or path, optional
-        What `load_model` returned or takes; default: ``"erosita-v1"``.
+        What `load_model` returned or takes; default: the family ``"erass-v2"``. Of a family the
+        member whose bands the survey has is calibrated, and is what the calibration is of.
     out : path, optional
         Folder to keep it in, new; needed with `blind`.
     name : str, optional
-        Which model of a run; default: its best network.
+        Which model of a run or family; default: its best network, or the member for the survey.
     selection : SelectionFunction or path, optional
         The probability that a halo is in the sample; default: a turn-on of unknown mass and width.
     population : str

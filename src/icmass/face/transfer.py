@@ -9,7 +9,8 @@ import xarray as xr
 
 from icmass.benchmarking.transfer import Transfer, run_transfer
 from icmass.face.runs import store_of
-from icmass.inference.bundled import bundled_models, model_folder
+from icmass.inference.bundled import family_members, is_bundled, model_folder
+from icmass.inference.family import ModelFamily
 
 Survey = str | Path | xr.Dataset
 Surveys = Survey | Sequence[Survey]
@@ -40,8 +41,9 @@ def transfer(
     test : path, Dataset or sequence of them
         Surveys to score on, of any physics.
     models : sequence of str, or one
-        Names of estimators, fitted on every training survey; bundled models (``"erosita-v1"``)
-        and folders of saved models or runs are scored as they are.
+        Names of estimators, fitted on every training survey; bundled models and families
+        (``"erass-v2"``) and folders of saved models or runs are scored as they are, of a family
+        the member whose bands a test survey has.
     out : path
         Folder for models, ``transfer.json`` and ``transfer.html``; new or empty unless `resume`.
     seed : int
@@ -72,13 +74,13 @@ def transfer(
     from icmass.report.transfer import write_transfer
 
     wanted = [models] if isinstance(models, str) else list(models)
-    saved = [name for name in wanted if name in bundled_models() or Path(name).is_dir()]
+    saved = [name for name in wanted if is_bundled(name) or Path(name).is_dir()]
     done = run_transfer(
         _stores(train),
         _stores(test),
         [name for name in wanted if name not in saved],
         out,
-        saved=[model_folder(name) for name in saved],
+        saved=[_saved(name, device) for name in saved],
         seed=seed,
         device=device,
         max_epochs=max_epochs,
@@ -89,6 +91,12 @@ def transfer(
     )
     write_transfer(done)
     return done
+
+
+def _saved(name: str, device: str) -> Path | ModelFamily:
+    """Return the folder of a saved model, or the bundled family of that name."""
+    members = family_members(name)
+    return model_folder(name) if members is None else ModelFamily(name, members, device)
 
 
 def _stores(surveys: Surveys) -> list[Path]:

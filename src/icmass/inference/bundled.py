@@ -13,8 +13,8 @@ from pathlib import Path
 from icmass.errors import InputError
 from icmass.run.layout import finished_models
 
-DEFAULT_MODEL = "erosita-v1"
-"""The bundled model, or family of them, that `icmass predict` uses if none is named."""
+DEFAULT_MODEL = "erass-v2"
+"""The bundled family, or model, that predictions and calibrations use if none is named."""
 FAMILIES = "families.json"
 
 
@@ -90,7 +90,7 @@ def model_folder(model: str | Path | None) -> Path:
     Parameters
     ----------
     model : str or path, optional
-        Default: the bundled model `DEFAULT_MODEL`.
+        Default: `DEFAULT_MODEL`, where that is no family.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE
 from icmass.estimators.prior import Prior, parse_prior
-from icmass.inference.bundled import model_folder
+from icmass.inference.bundled import family_members, model_folder
 from icmass.inference.catalogue_masses import CatalogueMasses
 from icmass.inference.catalogue_text import assumptions, row_facts, warnings
 from icmass.inference.ensemble import Ensemble, load_ensemble
@@ -72,10 +72,7 @@ def predict_catalogue(
         If the table cannot be read, or no row has a mass.
     """
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
-    if isinstance(model, ModelFamily):
-        hint = f"leave the model out: {CATALOGUE_MODEL} is for catalogues"
-        raise InputError("reads maps, not catalogues", field=f"model {model.name}", hint=hint)
-    ensemble = model if isinstance(model, Ensemble) else _load(model)
+    ensemble = _load(model)
     mission = get_mission()
     if mission.catalogues is None:
         raise InputError(f"no catalogues of {mission.title} are known", field="--catalogue")
@@ -105,8 +102,15 @@ def predict_catalogue(
     )
 
 
-def _load(model: str | Path | None) -> Ensemble:
-    return load_ensemble(model_folder(CATALOGUE_MODEL if model is None else model), device="cpu")
+def _load(model: Ensemble | ModelFamily | str | Path | None) -> Ensemble:
+    if isinstance(model, Ensemble):
+        return model
+    name = CATALOGUE_MODEL if model is None else model
+    if isinstance(name, ModelFamily) or family_members(name) is not None:
+        called = name.name if isinstance(name, ModelFamily) else name
+        hint = f"leave the model out: {CATALOGUE_MODEL} is for catalogues"
+        raise InputError("reads maps, not catalogues", field=f"model {called}", hint=hint)
+    return load_ensemble(model_folder(name), device="cpu")
 
 
 def _training_cosmology(ensemble: Ensemble) -> Cosmology:

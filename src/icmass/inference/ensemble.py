@@ -55,6 +55,10 @@ class MemberChoice:
     member: str
     reason: str
 
+    def facts(self) -> dict[str, str]:
+        """Return it as documents have it, ready for JSON."""
+        return {"family": self.family, "member": self.member, "chosen_because": self.reason}
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -204,13 +208,7 @@ class Ensemble:
             "preset": self.training.survey.get("preset"),
             "n_train": self.training.n,
         }
-        if self.choice is None:
-            return told
-        return told | {
-            "family": self.choice.family,
-            "member": self.choice.member,
-            "chosen_because": self.choice.reason,
-        }
+        return told if self.choice is None else told | self.choice.facts()
 
     @property
     def nh_range(self) -> tuple[float, float] | None:

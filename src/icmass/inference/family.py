@@ -2,7 +2,8 @@
 
 A member fits a survey or images whose bands are its own, or add up to its own; it fits event files
 that were not cut within its bands. Of several that fit the first in the family's order is taken,
-and one whose bands need no adding before one whose bands do.
+and one whose bands need no adding before one whose bands do. A calibration belongs to the weights
+of one member: with it only that member is there to be chosen.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.info import TrainingExtent
 from icmass.inference.ensemble import Ensemble, MemberChoice, load_ensemble
+from icmass.inference.likelihood import another_model, check_model
+from icmass.inference.mass_table import weights_sha256
 from icmass.io.event_energies import covers, sample_energies
 from icmass.io.events import scan_event_file
 from icmass.io.fits_images import band_of, parse_bands, read_plane
@@ -28,6 +33,10 @@ from icmass.sky.bands import band_labels, find_tiles
 from icmass.sky.map_grid import Band
 from icmass.survey.bands import sum_bands
 from icmass.survey.catalog import survey_bands
+from icmass.survey.observed.images import how_to_get_bands
+
+TOO_FEW = 100
+"""Fewer events than these do not tell where a file was cut: the hardest bands may well be empty."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,14 @@ class ModelFamily:
         Their folders by name, from the richest bands to the poorest.
     device : str
         Where they are to run: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    is_calibrated : bool
+        Whether these are only the members that a calibration is of.
     """
 
     name: str
     members: Mapping[str, Path]
     device: str = "auto"
+    is_calibrated: bool = False
 
     @cached_property
     def extents(self) -> dict[str, TrainingExtent]:
@@ -62,6 +74,24 @@ class ModelFamily:
     def training_survey(self) -> Mapping[str, Any]:
         """Attributes of the first member's training survey: all are of one telescope."""
         return next(iter(self.extents.values())).survey
+
+    def for_calibration(self, scale: Calibration) -> ModelFamily:
+        """Return the family with the member alone that a calibration is of.
+
+        Raises
+        ------
+        InputError
+            If it is of none.
+        """
+        wanted = (scale.document.get("model") or {}).get("sha256")
+        own = {
+            name: folder
+            for name, folder in self.members.items()
+            if wanted is not None and weights_sha256(folder) == wanted
+        }
+        if not own:
+            raise another_model(scale, f"the members of {self.name}", same_name=True)
+        return replace(self, members=own, is_calibrated=True)
 
     def for_survey(self, survey: xr.Dataset) -> tuple[Ensemble, xr.Dataset]:
         """Return the member for a survey, and the survey in its bands.
@@ -87,26 +117,31 @@ class ModelFamily:
             given = [band_of(read_plane(file, without_pixels=True)) for file in images]
         else:
             given = list(parse_bands(bands))
-        return self._of_bands(given, "the images' bands", "--images")
+        advice = f"; or {how_to_get_bands(given)}"
+        return self._of_bands(given, "the images' bands", "--images", advice)
 
     def for_events(self, files: Sequence[Path], mission: str = DEFAULT_MISSION) -> Ensemble:
-        """Return the member for event files, by the energies of the first of them.
+        """Return the member for event files, by the energies of the first that can be read.
+
+        Where too few events tell of no cut, or no file can be read, it is the first member: what
+        is wrong with the files shows when they are read for it.
 
         Raises
         ------
         InputError
-            If it cannot be read, or was cut within the bands of every member.
+            If the file was cut within the bands of every member.
         """
-        energies = sample_energies(scan_event_file(files[0], mission))
+        file, energies = _first_energies(files, mission)
         for name, bands in self.bands.items():
             if covers(energies, bands):
                 return self._load(name, f"events cover its {band_labels(bands)}")
-        seen = "no energy"
-        if energies.size:
-            seen = f"events of {energies.min():.2g} to {energies.max():.2g} keV"
-        raise self._none(f"has {seen}, cut within every member's bands", files[0].name)
+        if energies.size < TOO_FEW:
+            told = f"{energies.size} events do not tell of a cut: the richest bands are taken"
+            return self._load(next(iter(self.members)), told)
+        seen = f"events of {energies.min():.2g} to {energies.max():.2g} keV"
+        raise self._none(f"has {seen}, cut within every member's bands", file.name)
 
-    def _of_bands(self, given: Sequence[Band], what: str, field: str) -> Ensemble:
+    def _of_bands(self, given: Sequence[Band], what: str, field: str, advice: str = "") -> Ensemble:
         def number_of_tiles(bands: Sequence[Band]) -> int | None:
             tiles = [find_tiles(band, given) for band in bands]
             found = [part for part in tiles if part is not None]
@@ -121,11 +156,13 @@ class ModelFamily:
         for name in fitting:
             into = band_labels(self.bands[name])
             return self._load(name, f"{what}, {labels}, add up to its {into}")
-        raise self._none(f"{labels} are no member's, nor add up to them", field)
+        raise self._none(f"{labels} are no member's, nor add up to them", field, advice)
 
-    def _none(self, what: str, field: str) -> InputError:
+    def _none(self, what: str, field: str, advice: str = "") -> InputError:
         choices = "; or ".join(f"{band_labels(b)} ({name})" for name, b in self.bands.items())
-        return InputError(f"{what}, of {self.name}", field=field, hint=f"these fit: {choices}")
+        whose = f"of {self.name}" + " that the calibration is of" * self.is_calibrated
+        hint = f"these fit: {choices}{advice}"
+        return InputError(f"{what}, {whose}", field=field, hint=hint)
 
     def _load(self, name: str, reason: str) -> Ensemble:
         ensemble = load_ensemble(self.members[name], device=self.device)
@@ -148,6 +185,30 @@ def chosen_for_survey(model: Model, survey: xr.Dataset) -> tuple[Ensemble, xr.Da
 def chosen(model: Model, choose: Callable[[ModelFamily], Ensemble]) -> Ensemble:
     """Return a model itself, or the member of a family that `choose` returns."""
     return choose(model) if isinstance(model, ModelFamily) else model
+
+
+def of_calibration(model: Model, scale: Calibration) -> Model:
+    """Return a model that a calibration is of; of a family, with that member alone.
+
+    Raises
+    ------
+    InputError
+        If the calibration is of another model.
+    """
+    if isinstance(model, ModelFamily):
+        return model.for_calibration(scale)
+    check_model(model, scale)
+    return model
+
+
+def _first_energies(files: Sequence[Path], mission: str) -> tuple[Path, np.ndarray]:
+    """Return the first event file that can be read, and its energies [keV]; else none."""
+    for file in files:
+        try:
+            return file, sample_energies(scan_event_file(file, mission))
+        except InputError:
+            continue
+    return files[0], np.zeros(0)
 
 
 def _extent(folder: Path) -> TrainingExtent:

@@ -19,6 +19,7 @@ from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.estimators.prior import Prior
+from icmass.inference.bundled import bundled_models
 from icmass.inference.ensemble import TRAINED, Ensemble, Progress
 from icmass.inference.mass_table import weights_sha256
 from icmass.inference.mixture import Mixture
@@ -141,18 +142,35 @@ def _names(survey: xr.Dataset, rows: np.ndarray) -> list[str]:
 
 
 def model_facts(ensemble: Ensemble) -> dict[str, str | None]:
-    """Return by what a calibration knows its model."""
-    return {"name": ensemble.name, "sha256": weights_sha256(ensemble.folder)}
+    """Return by what a calibration knows its model; of a member of a family, which it is too."""
+    facts = {"name": ensemble.name, "sha256": weights_sha256(ensemble.folder)}
+    return facts | ({} if ensemble.choice is None else ensemble.choice.facts())
 
 
 def check_model(ensemble: Ensemble, scale: Calibration) -> None:
     """Refuse a calibration of another model."""
     wanted, have = scale.document.get("model") or {}, model_facts(ensemble)
     if wanted.get("sha256") != have["sha256"] or wanted.get("name") != have["name"]:
-        what = f"is of the model {wanted.get('name')} with other weights than {have['name']} here"
-        if wanted.get("name") != have["name"]:
-            what = f"is of the model {wanted.get('name')}, not of {have['name']}"
-        raise InputError(what, field="--calibration", hint="calibrate the model that predicts")
+        raise another_model(scale, ensemble.name, same_name=wanted.get("name") == have["name"])
+
+
+def another_model(scale: Calibration, have: str, *, same_name: bool) -> InputError:
+    """Return the refusal of a calibration that is not of the model called `have`.
+
+    Of a bundled model it says which: several have networks of one name.
+    """
+    wanted = scale.document.get("model") or {}
+    name, sha256 = wanted.get("name"), wanted.get("sha256")
+    hint = "calibrate the model that predicts"
+    for known, folder in bundled_models().items():
+        if sha256 is not None and weights_sha256(folder) == sha256:
+            what = f"is of the bundled model {known} with other weights than {have} here"
+            hint = f"predict with {known}, or {hint}"
+            return InputError(what, field="--calibration", hint=hint)
+    what = f"is of the model {name}, not of {have}"
+    if same_name:
+        what = f"is of the model {name} with other weights than {have} here"
+    return InputError(what, field="--calibration", hint=hint)
 
 
 def as_calibration(calibration: Calibration | str | Path | None) -> Calibration | None:

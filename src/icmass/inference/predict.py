@@ -20,9 +20,15 @@ from icmass.inference.bundled import (
 )
 from icmass.inference.catalogue import predict_catalogue
 from icmass.inference.ensemble import Ensemble, load_ensemble
-from icmass.inference.family import Model, ModelFamily, chosen, chosen_for_survey
+from icmass.inference.family import (
+    Model,
+    ModelFamily,
+    chosen,
+    chosen_for_survey,
+    of_calibration,
+)
 from icmass.inference.inputs import Clusters, of_events, of_images
-from icmass.inference.likelihood import as_calibration, check_model
+from icmass.inference.likelihood import as_calibration
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
 from icmass.io.targets import Notes, read_targets
@@ -42,8 +48,8 @@ def load_model(
     Parameters
     ----------
     model : str or path, optional
-        A bundled model or family by its name (default: ``"erosita-v1"``), the folder of a saved
-        model, or of a run.
+        A bundled model or family by its name (default: the family ``"erass-v2"``), the folder of a
+        saved model, or of a run.
     name : str, optional
         Which model of a run; default: its best network. Without `model`, a bundled name too.
     device : str
@@ -118,7 +124,8 @@ def predict(
     columns : str or mapping, optional
         Names of its columns by what they are, ``"rate=CR500,redshift=Z"``.
     model : Ensemble, ModelFamily, str or path, optional
-        What `load_model` returned or takes; default: ``"erosita-v1"``.
+        What `load_model` returned or takes; default: the family ``"erass-v2"``, of which the
+        member whose bands the input has is taken.
     ra, dec : float or Quantity, optional
         Position of the cluster [deg, ICRS].
     redshift : float, optional
@@ -138,7 +145,7 @@ def predict(
         ``"mass-function"``.
     calibration : Calibration or path, optional
         What `icmass.calibrate` returned, or its folder: masses on the scale of the lensing, with
-        the scale's error in theirs.
+        the scale's error in theirs. Of a family the member that it is of predicts.
     images : path or sequence of path, optional
         FITS counts images, one a band.
     image_bands : str, optional
@@ -193,8 +200,8 @@ def predict(
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
     scale = as_calibration(calibration)
     given = model if isinstance(model, Model) else load_model(model, device=device)
-    if scale is not None and isinstance(given, Ensemble):
-        check_model(given, scale)
+    if scale is not None:
+        given = of_calibration(given, scale)
     ra, dec = _degrees(ra, dec, position)
     work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
     if (inputs is None) == (images is None):

@@ -63,7 +63,9 @@ class ScaleError:
             return cls("calibrated", 0.0, ensemble.scatter)
         bias = PhysicsBias.of_model(ensemble.folder)
         if (universes := physics_prior_universes(ensemble.training.survey)) is not None:
-            return cls("marginal", 0.0, ensemble.scatter, _marginal(universes, bias))
+            trained = f"{universes:,} universes of a prior of the physics"
+            trained = str(ensemble.training.survey.get("physics", trained))
+            return cls("marginal", 0.0, ensemble.scatter, _marginal(trained, bias))
         if bias is None:
             return cls("unknown", None, ensemble.scatter)
         spread = physics_spread(ensemble.folder)
@@ -146,15 +148,19 @@ def physics_spread(folder: Path) -> float | None:
     return float(np.sqrt(max(bias.var(ddof=1) - np.mean(error**2), 0.0)))
 
 
-def _marginal(universes: int, bias: PhysicsBias | None) -> str:
-    """Return what posteriors that are marginal over the physics hold."""
+def _marginal(trained: str, bias: PhysicsBias | None) -> str:
+    """Return what posteriors that are marginal over the physics `trained` on hold.
+
+    A survey of several parts, each with universes of its own, says so (attribute ``physics``).
+    """
     told = (
-        f"Gas physics: the model was trained on {universes:,} universes of a prior of the physics, "
+        f"Gas physics: the model was trained on {trained}, "
         "which its errors are marginal over: no further physics error is added."
     )
     if bias is None:
         return told
     return (
         f"{told} On {bias.n} kinds of physics the mean of ln M predicted - true is "
-        f"{bias.lowest:+.2f} ({bias.where_lowest}) to {bias.highest:+.2f} ({bias.where_highest})."
+        f"{bias.lowest:+.2f} ({bias.where_lowest}) to {bias.highest:+.2f} ({bias.where_highest}): "
+        "of physics beyond the prior the errors know nothing, and no photon tells."
     )
