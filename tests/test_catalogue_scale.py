@@ -33,11 +33,12 @@ def test_the_gas_has_the_luminosities_of_efeds(trained_on: SurveyConfig) -> None
     """Against L(0.5-2 keV) = 0.43e44 erg/s E^2 (M/2e14 Msun/h)^1.55.
 
     Luminosities of Liu et al. 2022, A&A 661, A2, at the lensing masses of Chiu et al. 2023, MNRAS
-    522, 1601; Chiu et al. 2022, A&A 661, A11 find no evolution beyond the self-similar. Scatter over
-    halos and universes is 0.41 in ln: some 210 halos, with scatters of 0.6 in ln M and 0.2 in ln E,
-    have the mean within 0.03, the slope within 0.05 and the exponent of E within 0.14. Twice that
-    and what the relation is known to, 0.06 of the mean and 0.1 of the slopes, is the tolerance. The
-    ranges of `icmass.survey.physics_prior` as they are give +0.30, +0.38 and +0.57 on these halos.
+    522, 1601; Chiu et al. 2022, A&A 661, A11 find no evolution beyond the self-similar. The scatter
+    over halos and universes is 0.41 in ln: some 210 halos, with scatters of 0.6 in ln M and 0.2 in
+    ln E, have the mean within 0.03, the slope within 0.05 and the exponent of E within 0.14. Twice
+    that and what the relation is known to, 0.06 of the mean and 0.1 of the slopes, is the
+    tolerance. The ranges of `icmass.survey.physics_prior` as they are give +0.30, +0.38 and +0.57
+    on these halos.
     """
     simulator = Simulator(trained_on, 5)
     found = []
