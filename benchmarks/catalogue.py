@@ -1,11 +1,14 @@
 """Masses from catalogue rows: on mocks held out, and on eFEDS beside published masses.
 
-    python benchmarks/catalogue.py DATA [--scores scores.json] [--rows DIR] [--model catalogue-v1]
+    python benchmarks/catalogue.py DATA [--lensing eFEDSmasstable.fits] [--scores scores.json]
+        [--rows DIR] [--model catalogue-v1]
 
 DATA is the folder with ``efeds_clusters_mcmf.csv.gz`` (Klein et al. 2022, A&A 661, A4, whose masses
 follow from the same count rates and redshifts alone) and ``efeds_clusters_liu.csv.gz``
-(Liu et al. 2022, A&A 661, A2); scores and rows are what `tools/train_catalogue_v1.py --work DIR`
-leaves. Writes `benchmarks/results/catalogue-efeds.json`.
+(Liu et al. 2022, A&A 661, A2). The lensing masses are of Chiu et al. 2023, MNRAS 522, 1601, who
+calibrate count rates by the shear of HSC (table of their public repository inonchiu/eFEDSproducts).
+Scores and rows are what `tools/train_catalogue_v1.py --work DIR` leaves. Writes
+`benchmarks/results/catalogue-efeds.json`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,25 +31,57 @@ KLEIN, LIU = "efeds_clusters_mcmf.csv.gz", "efeds_clusters_liu.csv.gz"
 CONTAMINATION = 0.3
 """Clusters with a larger chance of being a wrong match (F_CONT) are left out."""
 BINS = ((0.0, 0.2), (0.2, 0.4), (0.4, 0.7), (0.7, 1.2))
+LENSING_H = 0.7
+"""h of the masses by lensing, whose table is in Msun/h."""
+SHOWN: dict[str, tuple[str, ...]] = {
+    "all": ("ML_EXP", "EXT", "EXT_LIKE", "DET_LIKE"),
+    "without EXT": ("ML_EXP", "EXT_LIKE", "DET_LIKE"),
+    "without likelihoods": ("ML_EXP", "EXT"),
+    "rate, exposure": ("ML_EXP",),
+    "rate": (),
+}
+"""Columns of Klein et al. that are shown beside rate and redshift, one after the other hidden."""
 EXPOSURE_S = (800.0, 1800.0)
 """Exposures of mock rows that eFEDS' are compared with."""
 
 
-def compared(data: Path, file: str, model: str, prior: str) -> dict[str, Any]:
+def published(data: Path, lensing: Path | None) -> dict[str, dict[int, float]]:
+    """Return published masses [1e14 Msun] of the clusters that are pure, by source and its number.
+
+    ``klein``: proxies of count rates by the luminosities of SPT clusters. ``lensing``: medians of
+    the posteriors that count rate, shear and mass function leave; their logarithms are tabulated
+    [Msun/h], of the lambda-CDM fit.
+    """
+    table = Table.read(data / KLEIN, format="ascii.csv")
+    source = [int(number) for number in table["ID_SRC"]]
+    mass = np.asarray(table["MASSPROX_BEST_COMB"], float)
+    kept = np.asarray(table["F_CONT_BEST_COMB"], float) < CONTAMINATION
+    kept &= mass > 0
+    found = {"klein": {source[i]: float(mass[i]) for i in np.flatnonzero(kept)}}
+    if lensing is not None:
+        other = Table.read(lensing, unit_parse_strict="silent")
+        names = [str(name).strip() for name in other["Name"]]
+        by_name = dict(zip(names, np.asarray(other["median_500c_lcdm"], float), strict=True))
+        ours = [str(name).strip() for name in table["Name"]]
+        found["lensing"] = {
+            source[i]: float(10 ** (by_name[ours[i]] - 14) / LENSING_H)
+            for i in np.flatnonzero(kept)
+            if ours[i] in by_name
+        }
+    return found
+
+
+def compared(file: Path, model: str, prior: str, of_source: dict[int, float]) -> dict[str, Any]:
     """Return ratio, scatter and slope of our masses over the published ones [both Msun]."""
-    published = Table.read(data / KLEIN, format="ascii.csv")
-    mass = np.asarray(published["MASSPROX_BEST_COMB"], float)
-    pure = np.asarray(published["F_CONT_BEST_COMB"], float) < CONTAMINATION
-    of_source = {int(source): i for i, source in enumerate(published["ID_SRC"])}
-    table = Table.read(data / file, format="ascii.csv")
-    masses = icmass.predict(catalogue=data / file, model=model, prior=prior)
+    table = _read(file)
+    masses = icmass.predict(catalogue=file, model=model, prior=prior)
     rows = [row for row in masses if row["m500c_1e14_msun"] is not None]
-    match = np.array([of_source[int(table["ID_SRC"][row["cluster"]])] for row in rows])
+    match = np.array([of_source.get(int(table["ID_SRC"][row["cluster"]]), np.nan) for row in rows])
     ours = np.array([row["m500c_1e14_msun"]["median"] for row in rows])
     width = np.array([row["ln_m500c_std"] for row in rows])
     redshift = np.array([row["redshift"] for row in rows])
-    kept = pure[match] & (mass[match] > 0)
-    x, y, z = np.log(mass[match][kept]), np.log(ours[kept]), redshift[kept]
+    kept = np.isfinite(match)
+    x, y, z = np.log(match[kept]), np.log(ours[kept]), redshift[kept]
     ratio = y - x
     by_redshift = {
         f"{low:g}-{high:g}": _statistics(ratio[(z > low) & (z <= high)]) for low, high in BINS
@@ -69,6 +105,22 @@ def compared(data: Path, file: str, model: str, prior: str) -> dict[str, Any]:
         "mean_ln_error": float(width[kept].mean()),
         "by_redshift": by_redshift,
     }
+
+
+def hidden(file: Path, model: str, of_source: dict[int, float], place: Path) -> dict[str, Any]:
+    """Return what is compared when the rows have some of their columns alone."""
+    table, found = _read(file), {}
+    for name, columns in SHOWN.items():
+        some = place / "some.fits"
+        table["ID_SRC", "Z_BEST_COMB", "ML_RATE", *columns].write(some, overwrite=True)
+        row = compared(some, model, "mass-function", of_source)
+        found[name] = {key: row[key] for key in ("mean_ln_ratio", "scatter_ln_ratio", "slope")}
+        found[name] |= {key: value["mean_ln_ratio"] for key, value in row["by_redshift"].items()}
+    return found
+
+
+def _read(file: Path) -> Table:
+    return Table.read(file, format="ascii.csv" if ".csv" in file.name else None)
 
 
 def _statistics(ratio: np.ndarray) -> dict[str, float]:
@@ -131,17 +183,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="catalogue-v1")
+    parser.add_argument("--lensing", type=Path)
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--rows", type=Path)
     given = parser.parse_args()
     document: dict[str, Any] = {"version": __version__, "model": Path(given.model).name}
     if given.scores is not None:
         document |= json.loads(given.scores.read_text())
+    masses = published(given.data, given.lensing)
     document["efeds"] = {
-        f"{name}, {prior}": compared(given.data, file, given.model, prior)
+        f"{name}, {prior}" + ("" if reference == "klein" else f", {reference}"): compared(
+            given.data / file, given.model, prior, of_source
+        )
+        for reference, of_source in masses.items()
         for name, file in (("klein", KLEIN), ("liu", LIU))
         for prior in ("training", "flat", "mass-function")
     }
+    with TemporaryDirectory() as place:
+        document["shown"] = {
+            reference: hidden(given.data / KLEIN, given.model, of_source, Path(place))
+            for reference, of_source in masses.items()
+        }
     if given.rows is not None:
         document["detections"] = detections(given.data, given.rows)
         n = 63_796
@@ -150,7 +212,7 @@ def main() -> None:
     file.write_text(json.dumps(document, indent=1) + "\n")
     for name, row in document["efeds"].items():
         ratio, scatter = row["mean_ln_ratio"], row["scatter_ln_ratio"]
-        print(f"{name:22} n {row['n']} ln ratio {ratio:+.3f} scatter {scatter:.3f}", end=" ")
+        print(f"{name:32} n {row['n']} ln ratio {ratio:+.3f} scatter {scatter:.3f}", end=" ")
         print(f"slope {row['slope']:.2f}")
 
 

@@ -209,12 +209,12 @@ def readme() -> list[str]:
         "| [likelihoods](docs/calibration.md) |",
     ]
     catalogue = results("catalogue-efeds")
-    real = catalogue["efeds"]["klein, training"]
+    real = catalogue["efeds"]["klein, mass-function, lensing"]
     mock = catalogue["mock"]["all columns"]
     rows.append(
         f"| masses from catalogue rows alone | scatter {100 * mock['sigma_lnm']:.0f} per cent on "
         f"mocks; {real['n']} real eFEDS clusters: mean ln ratio {real['mean_ln_ratio']:+.2f} to "
-        f"published count-rate masses, scatter {real['scatter_ln_ratio']:.2f} "
+        f"published masses calibrated by lensing, scatter {real['scatter_ln_ratio']:.2f} "
         "| [catalogue](docs/catalogue.md) |"
     )
     flagged = results("out-of-domain")["flagged"]
