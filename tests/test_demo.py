@@ -15,7 +15,7 @@ def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
     for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
     out = tmp_path / "demo"
-    first = run_cli("demo", "--out", out, "--n", "100")
+    first = run_cli("demo", "--out", out, "--n", "200")
     assert first.returncode == 0, first.stderr
     page = out / "run" / "report.html"
     assert page.exists() and str(page) in first.stdout
@@ -24,7 +24,7 @@ def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
     names = {row["name"] for row in results["estimators"]}
     assert names == {*demo.PROXIES.split(","), *demo.NETWORKS.split(",")}
     for row in results["estimators"]:
-        assert row["n"] == 100 and 0.02 < row["sigma_lnm"] < 1.5
-    again = run_cli("demo", "--out", out, "--n", "100")
+        assert row["n"] == 200 and 0.02 < row["sigma_lnm"] < 1.5
+    again = run_cli("demo", "--out", out, "--n", "200")
     assert again.returncode == 0 and "Simulating" not in again.stdout
     assert json.loads((out / "run" / "results.json").read_text())["survey"] == results["survey"]
