@@ -46,7 +46,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) -q
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -q
 
 # The site, offline, warnings as errors. A tutorial is run again if its code has changed, and after `make clean`.
 docs: $(DOCS)/.docs
@@ -57,13 +57,13 @@ slow: $(VENV)/.dev
 
 # Branches of src that the tests take; htmlcov/index.html shows the rest. Fails below 90 per cent.
 coverage: $(VENV)/.maintain
-	$(BIN)/python -m pytest -n $(WORKERS) -q --cov --cov-report=term --cov-report=html
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -q --cov --cov-report=term --cov-report=html
 
 # The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
 oldest:
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable ".[test]"
-	$(OLDEST)/bin/python -m pytest -n $(WORKERS) -q
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadscope -q
 
 # sdist and wheel in dist/; the wheel is installed apart from the sources and must run.
 wheel: $(VENV)/.maintain

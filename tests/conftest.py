@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 #: One thread for each of pytest's workers and for what they start: more would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +22,10 @@ from hypothesis import settings
 from icmass.cli import main
 from icmass.cosmology import Cosmology
 from icmass.survey.blank import blank_survey
+from icmass.survey.simulate import simulator
+
+if TYPE_CHECKING:
+    from icmass.report.style import Saved
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -102,17 +108,17 @@ def beta_model_survey(n: int = 96, n_pixels: int = 32, seed: int = 0) -> xr.Data
     survey["L_X_soft"][:] = 0.5 * np.exp(1.4 * lnm + residual)
     y, x = np.meshgrid(survey["y"], survey["x"], indexing="ij")
     r = np.hypot(x, y)
-    for i in range(n):
-        r500 = float(survey["r500c"][i])
+    maps = survey["maps"].values
+    for i, r500 in enumerate(survey["r500c"].values):
         shape = (1 + (r / (0.2 * r500)) ** 2) ** -1.5
         total = 2000 * np.exp(1.3 * lnm[i] + residual[i]) * (0.2 / z[i]) ** 2
         for b, part in enumerate((0.55, 0.3, 0.15)):
-            survey["maps"][i, 0, b] = rng.poisson(total * part * shape / shape.sum())
-            survey["maps"][i, 2, b] = rng.poisson(0.5, shape.shape)
-        observed = survey["maps"][i].sum(("component", "band")).values
-        survey["n_phot"][i] = observed.sum()
-        survey["n_phot_r500"][i] = observed[r <= r500].sum()
-        survey["n_phot_2r500"][i] = observed[r <= 2 * r500].sum()
+            maps[i, 0, b] = rng.poisson(total * part * shape / shape.sum())
+            maps[i, 2, b] = rng.poisson(0.5, shape.shape)
+        observed = maps[i].sum((0, 1))
+        survey["n_phot"].values[i] = observed.sum()
+        survey["n_phot_r500"].values[i] = observed[r <= r500].sum()
+        survey["n_phot_2r500"].values[i] = observed[r <= 2 * r500].sum()
     return survey
 
 
@@ -121,19 +127,50 @@ def toy_survey() -> xr.Dataset:
     return beta_model_survey()
 
 
+class TasksOneByOne:
+    """What `icmass.survey.tasks.Tasks` does with several processes, in this one.
+
+    Work goes through pickle, no simulator is kept from one task to the next, and the last task is
+    done first.
+    """
+
+    def __init__(self, workers: int) -> None:
+        assert workers > 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        simulator.cache_clear()
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[Any], *fixed: Any) -> Iterator[Any]:
+        for task in reversed(tasks):
+            simulator.cache_clear()
+            sent, *given = pickle.loads(pickle.dumps((function, *fixed, task)))
+            yield sent(*given)
+
+
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process do what workers of `simulate_survey` would: theirs take seconds to start."""
+    monkeypatch.setattr("icmass.survey.write.Tasks", lambda workers, _: TasksOneByOne(workers))
+
+
+def save_blank(figure: object, folder: Path, stem: str) -> Saved:
+    """Save a figure without rendering it: in place of `icmass.report.figures.save`."""
+    from icmass.report.style import Saved
+
+    folder.mkdir(exist_ok=True)
+    saved = Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
+    for file in (saved.png, saved.svg):
+        file.write_text("<svg/>")
+    return saved
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw figures, but spare the time to render them."""
-    from icmass.report.style import Saved
-
-    def blank(figure: object, folder: Path, stem: str) -> Saved:
-        folder.mkdir(exist_ok=True)
-        saved = Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
-        for file in (saved.png, saved.svg):
-            file.write_text("<svg/>")
-        return saved
-
-    monkeypatch.setattr("icmass.report.figures.save", blank)
+    monkeypatch.setattr("icmass.report.figures.save", save_blank)
 
 
 @pytest.fixture

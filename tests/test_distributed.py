@@ -19,10 +19,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from conftest import beta_model_survey
+from conftest import beta_model_survey, save_blank
+from icmass.cli import main
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator
 from icmass.networks.paper import PaperNetwork
+from icmass.report import figures
 from icmass.training.checkpoint import CHECKPOINT
 from icmass.training.devices import Processes, make_accelerator, seeded
 from icmass.training.model_specs import PAPER_TRAINING
@@ -125,6 +127,19 @@ def write_late(file: Path, rank: str) -> None:
     file.write_text(f"by {rank}")
 
 
+def benchmark_together(folder: Path) -> None:
+    """Run `icmass benchmark` as the first thing that this process does; figures stay blank."""
+    figures.save = save_blank
+    words = ["benchmark", folder / "toy.zarr", "--out", folder / "run", "--folds", 2]
+    words += ["--models", "T,paper-1band", "--max-epochs", 1, "--device", "cpu"]
+    sys.argv = ["icmass", *map(str, words)]
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+
+
 def work_together(folder: Path) -> None:
     """Train several networks, and write what this process has in the end."""
     rank = os.environ["RANK"]
@@ -188,10 +203,17 @@ def launch(*command: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes trained."""
+    """What two processes benchmarked and trained, one after the other: they take long to start."""
     folder = tmp_path_factory.mktemp("together")
-    launch(__file__, "together", folder)
+    beta_model_survey(n=64, n_pixels=16).to_zarr(folder / "toy.zarr")
+    (folder / "stderr.txt").write_text(launch(__file__, "together", folder).stderr)
     return folder
+
+
+@pytest.fixture(scope="module")
+def alone() -> tuple[Weights, list[Epoch]]:
+    """What one process trains."""
+    return train(PaperNetwork, PAPER)
 
 
 @pytest.fixture
@@ -224,8 +246,10 @@ def test_all_processes_hold_the_same_network(name: str, together: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "chunks", "little"])
-def test_two_processes_train_what_one_does(name: str, together: Path) -> None:
-    weights, history = train(PaperNetwork, PAPER)
+def test_two_processes_train_what_one_does(
+    name: str, together: Path, alone: tuple[Weights, list[Epoch]]
+) -> None:
+    weights, history = alone
     assert history[-1].best
     found = of_ranks(together, name)[0]
     assert all(torch.isfinite(value).all() for value in found.values())
@@ -267,22 +291,19 @@ def test_all_fail_where_the_main_process_cannot_write(together: Path) -> None:
         assert about["failed"].startswith("the main process cannot write")
 
 
-def test_a_benchmark_in_two_processes_is_written_once(tmp_path: Path) -> None:
-    beta_model_survey(n=64, n_pixels=16).to_zarr(tmp_path / "toy.zarr")
-    words = ["benchmark", tmp_path / "toy.zarr", "--out", tmp_path / "run", "--folds", 2]
-    words += ["--models", "T,paper-1band", "--max-epochs", 1, "--device", "cpu"]
-    done = launch("-m", "icmass", *words)
-    told = [line for line in done.stderr.splitlines() if " fits, " in line]
-    assert sum(line.startswith("4/4 fits") for line in told) == 1, done.stderr  # by one process
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
+def test_a_benchmark_in_two_processes_is_written_once(together: Path) -> None:
+    stderr = (together / "stderr.txt").read_text()
+    told = [line for line in stderr.splitlines() if " fits, " in line]
+    assert sum(line.startswith("4/4 fits") for line in told) == 1, stderr  # by one process
+    results = json.loads((together / "run" / "results.json").read_text())
     assert [row["folds_fitted"] for row in results["estimators"]] == [2, 2]
     assert results["failed"] == {}
-    models = sorted(path.parent for path in (tmp_path / "run").glob("models/*/*/config.json"))
+    models = sorted(path.parent for path in (together / "run").glob("models/*/*/config.json"))
     assert len(models) == 4
     for model in models:
         load_estimator(model)
-    assert (tmp_path / "run" / "report.html").exists()
-    assert not list((tmp_path / "run").rglob("*.partial"))
+    assert (together / "run" / "report.html").exists()
+    assert not list((together / "run").rglob("*.partial"))
 
 
 @pytest.mark.slow
@@ -316,7 +337,9 @@ def test_a_run_killed_in_an_epoch_resumes_to_the_same_weights(tmp_path: Path) ->
 
 if __name__ == "__main__":
     if sys.argv[1] == "together":
-        work_together(Path(sys.argv[2]))
+        shared = Path(sys.argv[2])
+        benchmark_together(shared)
+        work_together(shared)
     else:
         options = {"checkpoint": Path(sys.argv[2]), "encode": encode_and_die}
         train(Stateful, STATEFUL, **options)

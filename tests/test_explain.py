@@ -289,7 +289,7 @@ def test_checks_tell_good_methods_from_bad_ones(flow, toy_survey):
         flow,
         toy_survey,
         train=np.arange(40),
-        test=np.arange(80, 92),
+        test=np.arange(80, 86),
         methods=["saliency", "ig"],
         settings=QUICK,
         epochs=1,

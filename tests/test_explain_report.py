@@ -58,7 +58,7 @@ def command(run_cli: RunCli) -> RunCli:
 
 def test_the_command_adds_numbers_tables_and_figures_to_the_run(run, command):
     survey = run.parent / "moved.zarr"
-    wanted = ("--methods", "saliency,ig", "--max-clusters", 12, "--no-checks", "--device", "cpu")
+    wanted = ("--methods", "saliency,ig", "--max-clusters", 6, "--no-checks", "--device", "cpu")
     done = command(run, survey, *wanted, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -83,7 +83,7 @@ def _check_maps(run, survey_path):
     """The maps that are kept are the attributions of the fold that has not seen the cluster."""
     networks = open_run(run, survey_path, model="icm-3band", device="cpu")
     held = RunFolder(run).read_attributions("icm-3band")
-    assert len(held.cluster) == 12 and held.maps.shape == (12, 32, 32)
+    assert len(held.cluster) == 6 and held.maps.shape == (6, 32, 32)
     at = held.cluster[5:6]
     explained = DifferentiablePredictor.of(networks.of_cluster(int(at[0])), networks.survey, at)
     rate = background_rate(networks.survey, explained)

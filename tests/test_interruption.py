@@ -98,8 +98,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, toy_survey: xr.Dataset) -> P
     ],
 )
 def test_simulate(run_cli: RunCli, tmp_path: Path, number: int, workers: int) -> None:
-    n = 12 if workers == 1 else 40  # only this process is slowed, not its workers
-    words = ["simulate", "--preset", "demo", "--n", n, "--seed", 5, "--chunk", 2]
+    n = 6 if workers == 1 else 40  # only this process is slowed, not its workers
+    words = ["simulate", "--preset", "demo", "--n", n, "--seed", 5, "--chunk", 1]
     words += ["--set", "observe.n_pixels=32"]
     whole, out = tmp_path / "whole.zarr", tmp_path / "my survey.zarr"
     assert run_cli(*words, "--out", whole).returncode == 0
@@ -115,7 +115,7 @@ def test_simulate(run_cli: RunCli, tmp_path: Path, number: int, workers: int) ->
     )
     on = way_on(done)
     assert on == [*map(str, words), "--resume"]
-    assert 1 <= len(list(parts.glob("[0-9]*.npz"))) < n // 2 and not out.exists()
+    assert 1 <= len(list(parts.glob("[0-9]*.npz"))) < n and not out.exists()
     assert run_cli(*on).returncode == 0
     xr.testing.assert_identical(open_survey(whole).load(), open_survey(out).load())
 

@@ -20,6 +20,7 @@ from icmass.estimators.map_features import (
     morphology_features,
     ring_counts,
 )
+from icmass.estimators.map_regressions import ForestMorphology, RingsGBM
 from icmass.estimators.posterior import LNM_GRID
 from icmass.estimators.prior import parse_prior
 from icmass.estimators.registry import known_names, load_estimator, make_estimator
@@ -39,13 +40,14 @@ def ring_survey(n: int, seed: int) -> xr.Dataset:
     rng = np.random.default_rng(seed + 1000)
     y, x = np.meshgrid(survey["y"], survey["x"], indexing="ij")
     r = np.hypot(x, y)
+    maps = survey["maps"].values
     core, outskirts = np.exp(-((r / 0.15) ** 2)), ((r > 0.56) & (r < 1.0)).astype(float)
     for i, mass in enumerate(survey["m500c"].values):
         bright = 1500 * np.exp(0.6 * rng.normal())
         wanted = bright * core / core.sum() + 40 * mass / 1e14 * outskirts / outskirts.sum()
         for band, share in enumerate((0.5, 0.3, 0.2)):
-            survey["maps"][i, 0, band] = rng.poisson(wanted * share)
-            survey["maps"][i, 2, band] = rng.poisson(0.02, r.shape)
+            maps[i, 0, band] = rng.poisson(wanted * share)
+            maps[i, 2, band] = rng.poisson(0.02, r.shape)
     survey["n_phot"][:] = survey["maps"].sum(("component", "band", "y", "x"))
     return survey
 
@@ -179,7 +181,9 @@ def test_saved_and_loaded(fitted: Estimator, rings: xr.Dataset, tmp_path: Path):
     assert np.isfinite(flat.mean).all() and not np.array_equal(flat.mean, one.mean)
 
 
-def test_the_seed_decides(rings: xr.Dataset):
+def test_the_seed_decides(rings: xr.Dataset, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ForestMorphology, "n_trees", 5)
+
     def predicted(seed: int) -> np.ndarray:
         estimator = make_estimator("forest-morphology", seed=seed)
         estimator.fit(rings, np.arange(40))
@@ -210,7 +214,10 @@ def test_bad_training_sets(rings: xr.Dataset):
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_damaged_models_are_one_line(rings: xr.Dataset, tmp_path: Path, file: str):
+def test_damaged_models_are_one_line(
+    rings: xr.Dataset, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(RingsGBM, "n_trees", 5)
     estimator = make_estimator("rings-gbm-1band")
     estimator.fit(rings, np.arange(40))
     estimator.save(tmp_path)
@@ -222,7 +229,10 @@ def test_damaged_models_are_one_line(rings: xr.Dataset, tmp_path: Path, file: st
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_benchmark_has_their_rows_and_page(rings: xr.Dataset, tmp_path: Path, run_cli: RunCli):
+def test_a_benchmark_has_their_rows_and_page(
+    rings: xr.Dataset, tmp_path: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(RingsGBM, "n_trees", 60)  # at a rate of 0.05 they take out 95 per cent
     rings.isel(cluster=slice(0, 120)).to_zarr(tmp_path / "x.zarr", consolidated=False)
     run = tmp_path / "run"
     out = ("--folds", 2, "--out", run)

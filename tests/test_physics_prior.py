@@ -83,6 +83,7 @@ def test_a_narrower_range_changes_its_own_parameter_alone():
     assert fixed == wide | {"t_kev": 3.0}
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_same_store_for_any_workers_and_chunks(stored, tmp_path):
     xr.testing.assert_identical(stored, make(tmp_path / "b.zarr", workers=2, chunk=5).load())
 

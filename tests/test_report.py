@@ -246,8 +246,9 @@ def test_networks_with_fewer_folds_are_named(finished, run, undrawn):
 @pytest.mark.parametrize(
     "damage", [{"levels": [0.5]}, {"pit_histogram": [0] * 20}, {"coverage": None}]
 )
-def test_a_damaged_calibration_is_left_out(run, undrawn, damage):
-    assert "Kolmogorov-Smirnov test of the PIT over 96 clusters" in parse(write_report(run)).text
+def test_a_damaged_calibration_is_left_out(finished, run, undrawn, damage):
+    whole = parse(finished / "report.html").text
+    assert "Kolmogorov-Smirnov test of the PIT over 96 clusters" in whole
     edit(
         run / "results.json",
         lambda document: document["estimators"][-1]["calibration"].update(damage),

@@ -8,6 +8,7 @@ from colossus.lss import mass_function
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.survey.presets import resolve_config
+from icmass.validation import selection
 from icmass.validation.selection import (
     COSMOLOGY_AREA_DEG2,
     LightCone,
@@ -66,10 +67,11 @@ def test_weighted_quantiles():
     assert weighted_quantile(np.array([3.0, 1.0, 2.0]), np.ones(3)) == 2
 
 
-def test_a_light_cone_holds_the_halos_of_the_mass_function():
-    """Summed weights against an integral of colossus' mass function."""
+def test_a_light_cone_holds_the_halos_of_the_mass_function(monkeypatch):
+    """Summed weights against an integral of colossus' mass function; nothing is observed."""
+    monkeypatch.setattr(selection, "_observe_halo", lambda *_: [1.0, 1.0, 0.2, 0.5, 0.25])
     config = resolve_config("erass1", assignments=("halos.redshift_range=[0.2,0.25]",))
-    cone = draw_light_cone(config, 400, np.random.default_rng(0))
+    cone = draw_light_cone(config, 1000, np.random.default_rng(0))
     universe = Cosmology()
     with universe.colossus() as cosmo:
         mass = 10 ** np.linspace(13.5, 15.1, 200)
@@ -81,10 +83,16 @@ def test_a_light_cone_holds_the_halos_of_the_mass_function():
         far, near = (cosmo.comovingDistance(0.0, v) for v in (0.25, 0.2))
     expected = number * (far**3 - near**3) / 3 * np.radians(1) ** 2
     error = cone.weight.std() / np.sqrt(len(cone.weight)) * len(cone.weight)
-    assert error < 0.15 * expected
+    assert error < 0.1 * expected
     assert cone.weight.sum() == pytest.approx(expected, abs=3 * error + 0.02 * expected)
-    assert (cone.probability[6.0] <= cone.probability[3.0] + 1e-12).all()
     assert colossus.current_cosmo is None or colossus.current_cosmo.name != cosmo.name
+
+
+def test_a_halo_is_seen_with_less_chance_where_more_is_asked():
+    cone = draw_light_cone(resolve_config("erass1"), 20, np.random.default_rng(0))
+    more, less = cone.probability[6.0], cone.probability[3.0]
+    assert (more <= less + 1e-12).all() and (more < less).any()
+    assert ((more >= 0) & (less <= 1)).all() and (cone.flux > 0).all()
 
 
 def test_other_surveys_are_refused():

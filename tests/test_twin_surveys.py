@@ -66,6 +66,7 @@ def reference(file: Path, tmp_path_factory: pytest.TempPathFactory) -> xr.Datase
     return make(file, tmp_path_factory.mktemp("reference") / "a.zarr").load()
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_same_survey_for_any_number_of_workers_and_chunk(
     file: Path, reference: xr.Dataset, tmp_path: Path
 ) -> None:

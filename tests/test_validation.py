@@ -48,6 +48,11 @@ def mock(toy_survey: xr.Dataset) -> xr.Dataset:
     return twice
 
 
+@pytest.fixture(scope="module")
+def validated(mock: xr.Dataset) -> Findings:
+    return validate(mock)
+
+
 def names(found: Findings) -> dict[str, Check]:
     return {check.name: check for check in found.checks}
 
@@ -349,8 +354,8 @@ def test_too_small_or_real_surveys_are_refused(toy_survey):
         validate(toy_survey.drop_vars("m500c"))
 
 
-def test_the_page_leads_with_the_verdict_and_marks_misses(mock, tmp_path):
-    found = validate(mock)
+def test_the_page_leads_with_the_verdict_and_marks_misses(validated):
+    found = validated
     order = list(GROUPS)
     groups = [order.index(check.group) for check in found.checks]
     assert groups == sorted(groups)
@@ -400,7 +405,7 @@ def test_validate_prints_json_and_writes_the_page(mock, tmp_path, run_cli):
     assert table.returncode == 0 and "MISS" in table.stdout and "rows hold" in table.stdout
 
 
-def test_an_unwritable_folder_is_one_line(mock, tmp_path):
+def test_an_unwritable_folder_is_one_line(mock, validated, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="out"):
-        write_validation(mock, validate(mock), tmp_path / "file", path=tmp_path)
+        write_validation(mock, validated, tmp_path / "file", path=tmp_path)

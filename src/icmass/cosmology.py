@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import constants
 from astropy import units as u
-from astropy.cosmology import FlatLambdaCDM
 from pydantic import BaseModel, ConfigDict
 
 from icmass.parameter import parameter
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FlatLambdaCDM
 
 _KOMATSU = "WMAP7, Komatsu et al. 2011, ApJS 192, 18"
 
@@ -68,6 +70,8 @@ class Cosmology(BaseModel):
     @cached_property
     def astropy(self) -> FlatLambdaCDM:
         """The same cosmology as an `astropy.cosmology.FlatLambdaCDM` (no radiation)."""
+        from astropy.cosmology import FlatLambdaCDM
+
         return FlatLambdaCDM(H0=100 * self.h, Om0=self.om0, Ob0=self.ob0, Tcmb0=0)
 
     def efunc(self, redshift: np.ndarray | float) -> np.ndarray:

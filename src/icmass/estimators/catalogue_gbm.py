@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import xarray as xr
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from icmass.errors import InputError
 from icmass.estimators.array_estimator import ArrayEstimator, Arrays
@@ -177,6 +177,6 @@ def _domain_score(features: np.ndarray, arrays: Arrays) -> np.ndarray:
         off = features[rows][:, kept] - arrays["domain_mean"][kept]
         inverse = np.linalg.inv(arrays["domain_covariance"][np.ix_(kept, kept)])
         squared = np.einsum("ni,ij,nj->n", off, inverse, off)
-        score[rows] = squared / chi2.isf(_TAIL, int(kept.sum()))
+        score[rows] = squared / chdtri(int(kept.sum()), _TAIL)
     scaled: np.ndarray = score / arrays["domain_scale"][0]
     return scaled

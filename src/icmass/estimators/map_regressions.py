@@ -87,16 +87,17 @@ class RingsGBM(MapRegression):
 
     key = "rings-gbm"
     summary = "gradient-boosted trees on root counts in twelve rings"
+    n_trees: ClassVar[int] = 250
 
     def features(self, survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
         """Return the counts in rings, see `ring_counts`."""
         return ring_counts(survey, index, sum_bands=self.name.endswith("1band"))
 
     def fit_trees(self, features: np.ndarray, ln_m: np.ndarray, seed: int) -> TreeEnsemble:
-        """Fit 250 trees of depth 4 with a learning rate of 0.05."""
+        """Fit `n_trees` trees of depth 4 with a learning rate of 0.05."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        settings: dict[str, Any] = {"max_iter": 250, "learning_rate": 0.05, "max_depth": 4}
+        settings: dict[str, Any] = {"max_iter": self.n_trees, "learning_rate": 0.05, "max_depth": 4}
         leaf = min(20, max(len(ln_m) // 10, 2))
         model = HistGradientBoostingRegressor(
             **settings, min_samples_leaf=leaf, early_stopping=False, random_state=seed % 2**32
@@ -114,17 +115,18 @@ class ForestMorphology(MapRegression):
 
     key = "forest-morphology"
     summary = "a random forest on the morphology of the image and its photons"
+    n_trees: ClassVar[int] = 200
 
     def features(self, survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
         """Return the morphology, see `morphology_features`."""
         return morphology_features(survey, index)
 
     def fit_trees(self, features: np.ndarray, ln_m: np.ndarray, seed: int) -> TreeEnsemble:
-        """Fit 200 trees, a third of the features at each split, 3 clusters or more a leaf."""
+        """Fit `n_trees` trees, a third of the features at each split, 3 clusters or more a leaf."""
         from sklearn.ensemble import RandomForestRegressor
 
         forest = RandomForestRegressor(
-            200, max_features=1 / 3, min_samples_leaf=3, random_state=seed % 2**32
+            self.n_trees, max_features=1 / 3, min_samples_leaf=3, random_state=seed % 2**32
         )
         return TreeEnsemble.of_forest(forest.fit(features, ln_m))
 

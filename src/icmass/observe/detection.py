@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
-from scipy.special import gammainc, ndtr
-from scipy.stats import chi2
+from scipy.special import chdtri, gammainc, ndtr
 
 from icmass.errors import InputError
 from icmass.parameter import parameter
@@ -227,7 +226,7 @@ def _above(expected: np.ndarray, limit: float) -> np.ndarray:
     about the root of twice the expectation (Wald 1943). What would pass without any source is
     not that source's detection and is taken off, so that nothing expected is never detected.
     """
-    threshold = np.sqrt(chi2.isf(np.exp(-limit), 1))
+    threshold = np.sqrt(chdtri(1, np.exp(-limit)))
     chance = ndtr(-threshold)
     return (ndtr(np.sqrt(2 * expected) - threshold) - chance) / (1 - chance)
 

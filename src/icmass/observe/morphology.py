@@ -118,7 +118,8 @@ def morphology(
 
     For an expected image, the noise is that of counts drawn from it.
     """
-    images = np.asarray(images, float)
+    # in one order of memory: for each that comes the machine code would be made anew
+    images = np.asarray(images, float, order="C")
     n = len(images)
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise InputError(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
-from scipy.stats import chi2
 
 FIT_RADIUS_ARCSEC = 60.0
 """Radius of the fit: ermldet's cut radius and search radius of 15 pixels of 4 arcsec."""
@@ -140,6 +139,8 @@ def chance_likelihood(gain: np.ndarray, parameters: int) -> np.ndarray:
 
     Twice the gain is chi^2-distributed; where p cannot be told from 0 its asymptotic form holds.
     """
+    from scipy.stats import chi2  # slow to import, and most who import this file do without
+
     gain = np.maximum(gain, 0.0)
     exact = -np.asarray(chi2.logsf(2 * np.minimum(gain, 300), parameters))
     half = parameters / 2

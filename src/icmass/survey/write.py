@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import xarray as xr
 import zarr
@@ -162,6 +161,8 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
 
 
 def _template(plan: dict[str, Any], variables: list[str]) -> tuple[xr.Dataset, dict[str, Any]]:
+    import dask.array  # takes a while, and whoever writes chunks alone does without
+
     config = SurveyConfig.model_validate_json(plan["config"])
     names = [name for name in variables if not is_ragged(name)]
     small = blank_survey(
