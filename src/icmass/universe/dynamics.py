@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from icmass.cosmology import Cosmology
+from icmass.universe.tabulated import tabulated
 
 EVRARD_KM_S = 1082.9
 EVRARD_SLOPE = 0.3361
@@ -26,6 +27,12 @@ def nfw_mass(y: np.ndarray | float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _concentrations(cosmology: Cosmology) -> np.ndarray:
+    kept = tabulated("concentrations", cosmology)
+    return compute_concentrations(cosmology) if kept is None else kept
+
+
+def compute_concentrations(cosmology: Cosmology) -> np.ndarray:
+    """Return ln of the concentrations at the nodes of redshift and mass, (9, 17)."""
     from colossus.halo import concentration
 
     with cosmology.colossus():

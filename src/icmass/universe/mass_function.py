@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from icmass.cosmology import Cosmology
+from icmass.universe.tabulated import tabulated
 
 #: Nodes of log10 M500c [Msun/h].
 LOG_MASS = np.linspace(11.8, 15.9, 206)
@@ -99,5 +100,11 @@ def enclosed_correlation(radius: np.ndarray, xi: np.ndarray) -> tuple[np.ndarray
 
 @lru_cache(maxsize=4)
 def _correlation_today(cosmology: Cosmology) -> np.ndarray:
+    kept = tabulated("correlation_today", cosmology)
+    return compute_correlation_today(cosmology) if kept is None else kept
+
+
+def compute_correlation_today(cosmology: Cosmology) -> np.ndarray:
+    """Return the linear correlation function of matter at `RADIUS` today."""
     with cosmology.colossus() as colossus:
         return colossus.correlationFunction(RADIUS, 0.0)
