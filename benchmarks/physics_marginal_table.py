@@ -11,7 +11,7 @@ TESTS = ("as-trained", "tng", "flamingo", "strong-feedback", "efeds", "xxl", "mo
 COVERAGE_UNSEEN, COVERAGE_LEFT_OUT = (0.58, 0.78), (0.60, 0.78)
 SCALARS = ("N_phot on default", "N_phot_r500 on default", "N_phot_2r500 on default",
            "N_gal on default")  # fmt: skip
-PRIORS = ("prior", "prior-3000", "trees-prior", "trees-prior-3000")
+PRIORS = ("prior", "prior-3000", "trees-prior", "trees-prior-3000", "prior-richness")
 ABLATION = ("default", "mixed", "prior", "prior-3000", "erosita-v1", *SCALARS[1::2])
 ABLATION_OF_TREES = ("trees-default", "trees-mixed", "trees-prior", "trees-prior-3000")
 

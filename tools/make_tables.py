@@ -13,14 +13,16 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-FILES = ("README.md", "docs/estimators.md", "docs/calibration.md")
+FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics.md")
 _BLOCK = re.compile(r"(<!-- table (\w[\w-]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+sys.path.insert(0, str(RESULTS.parent))
 _EIGHT = {"erass1": "eRASS1", "erass8": "eRASS:8", "efeds": "eFEDS"}
 
 
@@ -124,10 +126,14 @@ def erass() -> list[str]:
 
 def floor() -> list[str]:
     """Ideal observers, and the best network that has been trained."""
-    sys.path.insert(0, str(RESULTS.parent))
-    import floor_table
+    table = import_module("floor_table").table(results("floor"))
+    return str(table).splitlines()
 
-    return floor_table.table(results("floor")).splitlines()
+
+def physics_marginal(part: int) -> list[str]:
+    """One of the tables of networks that are marginal over the gas physics."""
+    tables = import_module("physics_marginal_table").markdown(results("physics-marginal"))
+    return str(tables).split("\n\n")[part].splitlines()
 
 
 def sbi() -> list[str]:
@@ -243,6 +249,11 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "floor": floor,
     "sbi": sbi,
     "calibration-variants": calibration_variants,
+    "physics-networks": partial(physics_marginal, 0),
+    "physics-trees": partial(physics_marginal, 1),
+    "physics-left-out": partial(physics_marginal, 2),
+    "physics-richness": partial(physics_marginal, 3),
+    "physics-adaptation": partial(physics_marginal, 4),
 }
 
 
