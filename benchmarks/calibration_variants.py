@@ -135,7 +135,9 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="erass-v2", help="bundled name or folder; of a family its first")
+    parser.add_argument(
+        "--model", default="erass-v2", help="bundled name or folder; of a family its first"
+    )
     known = [*VARIANTS, ASIDE]
     parser.add_argument("--variants", nargs="+", default=known, choices=known, metavar="V")
     parser.add_argument("--preset", default="erosita")

@@ -168,14 +168,8 @@ class NetworkEstimator:
 
     def read_options(self, coverage: bool, *, fitting: bool = True) -> dict[str, Any]:
         """Return the keywords of `read_sample`, for clusters to fit on or only to predict."""
-        return {
-            "sum_bands": self.design.sum_bands,
-            "max_pixels": self.design.max_pixels,
-            "coverage_channel": coverage,
-            "with_galaxies": self.design.sees_galaxies,
-            "with_nh": self.design.sees_nh,
-            "with_parts": fitting and self._augmentation.needs_parts,
-        }
+        parts = fitting and self._augmentation.needs_parts
+        return self.design.read_options(coverage=coverage, with_parts=parts)
 
     def _target(self, lnm: np.ndarray) -> torch.Tensor:
         """Return what the network is to give for ln M500c."""

@@ -172,7 +172,7 @@ def density_cubes(galaxies: torch.Tensor) -> torch.Tensor:
     """
 
     def cube(points: np.ndarray) -> torch.Tensor:
-        x, y, v = points[np.isfinite(points[:, 0])].T
+        x, y, v = points[np.isfinite(points[:, 0]), :3].T
         return torch.from_numpy(phase_space_cube(x, y, v, _GRID))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -228,6 +228,40 @@ class CompactEncoding(_Encoding):
         return maps, torch.where(std > 0, (numbers - mean) / std.clamp(min=1e-4), 0.0)
 
 
+class GalaxySetEncoding(CompactEncoding):
+    """That of the compact networks, and each galaxy by itself after the numbers.
+
+    Of a galaxy: whether there is one, projected distance from the centre in half sides of the map,
+    absolute line-of-sight velocity, ln of the stellar mass and whether that is known
+    (`icmass.networks.galaxy_set.FEATURES`). None of these knows an orientation, and the order of
+    galaxies is nothing to the network.
+    """
+
+    kind: Literal["galaxy-set"] = "galaxy-set"  # type: ignore[assignment]
+
+    def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return maps (n, channel, y, x); numbers and galaxies (n, scalar + FEATURES galaxy)."""
+        maps, numbers = super().encode(sample)
+        if sample.galaxies is None:
+            raise ValueError("a sample without galaxies")
+        return maps, torch.cat([numbers, _galaxy_features(sample.galaxies).flatten(1)], 1)
+
+
+_FASTEST = 4000.0  # km/s; velocities within +-3785 km/s are kept
+_TYPICAL_STELLAR_MASS = 1e10  # Msun/h; all above 10^9.5 are kept
+
+
+def _galaxy_features(galaxies: torch.Tensor) -> torch.Tensor:
+    """Return the features of `GalaxySetEncoding`, shape (n, galaxy, feature); 0 for padding."""
+    x, y, v, *masses = galaxies.unbind(-1)
+    mass = masses[0] if masses else torch.full_like(x, math.nan)
+    there = x.isfinite()
+    known = there & (mass > 0)
+    ln_mass = torch.log(torch.where(known, mass, _TYPICAL_STELLAR_MASS) / _TYPICAL_STELLAR_MASS)
+    features = [there, torch.hypot(x, y), v.abs() / _FASTEST, ln_mass, known]
+    return torch.stack([torch.where(there, f.to(x.dtype), 0.0) for f in features], -1)
+
+
 DISTANCES = (0.05, 0.12, 0.2, 0.3, 0.43, 0.57, 0.75, 1.0)
 VELOCITIES = (250.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0)
 """Upper edges of cells in phase space: half sides of the map, and km/s."""
@@ -251,7 +285,7 @@ def phase_space_counts(galaxies: torch.Tensor) -> torch.Tensor:
     Cells are those between `DISTANCES` and `VELOCITIES`; see `Sample.galaxies`. A count of the
     plane in which caustics are found (Diaferio & Geller 1997, ApJ 481, 633).
     """
-    x, y, v = galaxies.unbind(-1)
+    x, y, v = galaxies[..., :3].unbind(-1)
     edges = galaxies.new_tensor(DISTANCES), galaxies.new_tensor(VELOCITIES)
     row = torch.bucketize(torch.hypot(x, y), edges[0])
     column = torch.bucketize(v.abs(), edges[1])
