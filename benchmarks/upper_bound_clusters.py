@@ -30,10 +30,10 @@ from icmass.training.sample import Sample, reduce_sample
 from icmass.training.sources import Buffer, Target
 from icmass.training.trainer import Epoch
 
-FITTING, VALIDATION = 1024, 2048
+FITTING, VALIDATION = 512, 2048
 """Clusters that preprocessing is fitted on, and that are held out, about."""
 BUFFER = 4096
-"""Clusters that are shuffled together, and have their maps at once: 2 GB of three bands."""
+"""Clusters that are shuffled together, and have their maps at once: 2 to 4 GB of three bands."""
 ROUND = 32_768
 """Clusters of a round, at most."""
 ROUNDS = 12
@@ -101,7 +101,8 @@ class TimedClusters:
         self.plan, self.until, self.seed = plan, until, seed
         held = range(n_held(shards))
         self.validation = self._taken([*held], with_parts=False)
-        self.fitting = self._taken([*range(len(held), n_first(shards))], with_parts=True)
+        sample, lnm = self._taken([*range(len(held), n_first(shards))], with_parts=True)
+        self.fitting = sample.take(torch.arange(min(len(lnm), FITTING))), lnm[:FITTING]
         self.table = self._table()
         self.n_train = sum(map(len, shards.shards))
         self.n_held = sum(len(shards.shards[number]) for number in held)

@@ -91,15 +91,16 @@ def test_others_can_be_added(monkeypatch: pytest.MonkeyPatch):
     assert config.document()["augmentation"] == "twice"
 
 
-def test_a_long_gradient_is_shortened():
+def test_a_long_gradient_is_shortened(monkeypatch: pytest.MonkeyPatch):
     """The gradient of the squared error at weight 0 is -2 mean(map) = -6; Adam hides its size."""
     seen: list[float] = []
     for most, expected in ((0.0, 6.0), (1.5, 1.5)):
         network = Mean()
         config = replace(PLAIN, batch_size=4, max_epochs=1, max_gradient=most)
         trainer = Trainer(network, encode=encode, training_config=config, seed=0, device="cpu")
-        step = trainer.optimizer.step
-        trainer.optimizer.step = lambda: (seen.append(float(network.weight.grad)), step())
+        monkeypatch.setattr(
+            trainer.optimizer, "step", lambda of=network: seen.append(float(of.weight.grad))
+        )
         flat = Sample(
             torch.full((4, 1, 4, 4), 3), None, torch.full((4,), 0.1), torch.full((4,), 2e3)
         )

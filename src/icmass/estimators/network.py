@@ -287,8 +287,9 @@ class NetworkEstimator:
 
     def _ood_features(self, sample: Sample, outputs: np.ndarray) -> np.ndarray:
         """Return redshift, ln exposure, statistics and embedding of clusters, shape (n, d)."""
-        encoding = self._fitted().encoding
-        rows = [ood_features(part.counts, encoding.scale(part)) for part in sample.batches(_BATCH)]
+        encoding, device = self._fitted().encoding, make_accelerator(self.device).device
+        parts = (part.to(device) for part in sample.batches(_BATCH))
+        rows = [ood_features(part.counts, encoding.scale(part)).cpu() for part in parts]
         told = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
         embedding = NetworkOutput(outputs).embedding.mean(0)
         return np.concatenate([told.numpy(), torch.cat(rows).numpy(), embedding], 1)

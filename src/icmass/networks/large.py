@@ -84,9 +84,9 @@ class LargeNetwork(nn.Module):
     whole map at half as many along a side. Each goes through residual blocks and is halved twice
     and once; then a pixel is as large in both, and the core is added where it lies. The trunk
     halves twice more. The core, the joined maps and both further scales are averaged in rings, as
-    `RingNetwork` does, and by attention. What the blocks add up is not normalised (`ResidualBlock`),
-    and the maps as they come in are averaged in rings too, so that no brightness is lost. The
-    distance from the centre is given as two more channels.
+    `RingNetwork` does, and by attention. What the blocks add up is not normalised
+    (`ResidualBlock`), and the maps as they come in are averaged in rings too, so that no brightness
+    is lost. The distance from the centre is given as two more channels.
 
     With the default widths and maps of three bands 4.8 million parameters, 5.0 with galaxies. What
     a training step keeps for its backward pass is 12 MB a cluster with bfloat16 (22 MB in single

@@ -109,7 +109,10 @@ class RingNetwork(nn.Module):
 
 
 def distance_channels(n_pixels: int) -> torch.Tensor:
-    """Return the distance from the centre in half sides, centred on 0, and a peak at it; shape (2, y, x)."""
+    """Return the distance from the centre in half sides, less 1/2, and a peak there, (2, y, x).
+
+    The distance is doubled, so that it lies about 0.
+    """
     distance = _radius(n_pixels)
     return torch.stack([2 * distance - 1, torch.exp(-((distance / 0.15) ** 2))])
 

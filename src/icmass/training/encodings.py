@@ -179,6 +179,11 @@ def density_cubes(galaxies: torch.Tensor) -> torch.Tensor:
         return torch.stack(list(pool.map(cube, galaxies.cpu().numpy()))) * _GRID.n_pixels**3
 
 
+def _like(tensor: torch.Tensor, values: tuple[float, ...]) -> torch.Tensor:
+    """Return numbers beside a tensor, in its precision, without waiting for a GPU's work."""
+    return torch.tensor(values, dtype=tensor.dtype).to(tensor.device, non_blocking=True)
+
+
 class CompactEncoding(_Encoding):
     """Ours: variance-stabilised counts, normalised by redshift and exposure; standardised ln M.
 
@@ -219,12 +224,12 @@ class CompactEncoding(_Encoding):
     def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the network is fed with: maps (n, channel, y, x), numbers (n, scalar)."""
         maps = self._stabilised(sample)
-        mean, std = maps.new_tensor(self.channel_mean), maps.new_tensor(self.channel_std)
+        mean, std = _like(maps, self.channel_mean), _like(maps, self.channel_std)
         maps = (maps - mean[:, None, None]) / std[:, None, None]
         if sample.coverage is not None:
             maps = torch.cat([maps, sample.coverage - 1], 1)
         numbers = _numbers(sample)
-        mean, std = numbers.new_tensor(self.scalar_mean), numbers.new_tensor(self.scalar_std)
+        mean, std = _like(numbers, self.scalar_mean), _like(numbers, self.scalar_std)
         return maps, torch.where(std > 0, (numbers - mean) / std.clamp(min=1e-4), 0.0)
 
 
@@ -286,7 +291,7 @@ def phase_space_counts(galaxies: torch.Tensor) -> torch.Tensor:
     plane in which caustics are found (Diaferio & Geller 1997, ApJ 481, 633).
     """
     x, y, v = galaxies[..., :3].unbind(-1)
-    edges = galaxies.new_tensor(DISTANCES), galaxies.new_tensor(VELOCITIES)
+    edges = _like(galaxies, DISTANCES), _like(galaxies, VELOCITIES)
     row = torch.bucketize(torch.hypot(x, y), edges[0])
     column = torch.bucketize(v.abs(), edges[1])
     inside = (row < len(DISTANCES)) & (column < len(VELOCITIES)) & x.isfinite()
