@@ -76,7 +76,7 @@ def test_a_teachers_answers_are_in_the_students_units():
 
 
 CONFIG = TrainingConfig(
-    batch_size=8,
+    batch_size=4,
     max_epochs=60,
     patience=None,
     learning_rate=0.1,
@@ -104,7 +104,7 @@ def test_a_student_comes_between_truth_and_teacher():
     teacher = Teacher(Slope(1.0, -1.0), encode)
     taught = last_mean(DistillationTrainer, teacher=teacher, reduce=reduce)
     assert taught == pytest.approx(1.5, abs=0.02)
-    assert set(seen) == {(8, 1, 4, 4)}
+    assert set(seen) == {(4, 1, 4, 4)}
     assert last_mean(Trainer) == pytest.approx(2.0, abs=0.02)
 
 
