@@ -23,7 +23,13 @@ from icmass.networks.residual import GroupNorm, ResidualBlock
 from icmass.training.encodings import GalaxySetEncoding
 from icmass.training.losses import LOSSES
 from icmass.training.model_specs import MODEL_SPECS
-from icmass.training.sample import dihedral, dihedral_by_masks, read_sample
+from icmass.training.sample import (
+    dihedral,
+    dihedral_by_masks,
+    dihedral_points,
+    dihedral_points_by_masks,
+    read_sample,
+)
 
 N, TRAIN, TEST = 24, np.arange(18), np.arange(18, 24)
 
@@ -146,6 +152,10 @@ def test_symmetries_by_masks_are_the_symmetries():
     maps = torch.randint(100, (24, 2, 6, 6), generator=generator)
     symmetry = torch.arange(24) % 8
     assert torch.equal(dihedral_by_masks(maps, symmetry), dihedral(maps, symmetry))
+    points = torch.randn(24, 5, 4, generator=generator)
+    found = dihedral_points_by_masks(points, symmetry)
+    assert torch.equal(found, dihedral_points(points, symmetry))
+    assert len({tuple(found[k, 0].tolist()) for k in range(8)}) == 8
 
 
 # as estimators ------------------------------------------------------------------------------

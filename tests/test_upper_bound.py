@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import upper_bound
 import upper_bound_clusters
+import upper_bound_fit
 from upper_bound_clusters import Plan, TimedClusters, TimedRounds
 from upper_bound_shards import Shard, Shards, Simulation, shards_of, simulate_shards
 
@@ -242,7 +243,7 @@ def test_after_a_kill_a_fit_goes_on(work: Path, monkeypatch: pytest.MonkeyPatch)
 def test_one_fit_that_fails_does_not_stop_the_others(work: Path, monkeypatch: pytest.MonkeyPatch):
     whole = upper_bound.fit
 
-    def fail(run: upper_bound.Run, task: upper_bound.Task, *times: float) -> dict:
+    def fail(run: upper_bound_fit.Run, task: upper_bound_fit.Task, *times: float) -> dict:
         if task.kind == "large":
             raise RuntimeError("no luck\nat all")
         return whole(run, task, *times)

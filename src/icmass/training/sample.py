@@ -177,17 +177,22 @@ def dihedral_points(points: torch.Tensor, symmetry: torch.Tensor | int) -> torch
             x, y = y, -x
         return torch.stack([-x if symmetry >= 4 else x, y, *others], -1)
     if points.is_cuda:
-        symmetry = symmetry[:, None]
-        x, y, *others = points.unbind(-1)
-        for k in range(3):
-            turned = symmetry % 4 > k
-            x, y = torch.where(turned, y, x), torch.where(turned, -x, y)
-        return torch.stack([torch.where(symmetry >= 4, -x, x), y, *others], -1)
+        return dihedral_points_by_masks(points, symmetry)
     out = torch.empty_like(points)
     for k in range(8):
         chosen = symmetry == k
         out[chosen] = dihedral_points(points[chosen], k)
     return out
+
+
+def dihedral_points_by_masks(points: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
+    """Return what `dihedral_points` does without picking points; see `dihedral_by_masks`."""
+    symmetry = symmetry[:, None]
+    x, y, *others = points.unbind(-1)
+    for k in range(3):
+        turned = symmetry % 4 > k
+        x, y = torch.where(turned, y, x), torch.where(turned, -x, y)
+    return torch.stack([torch.where(symmetry >= 4, -x, x), y, *others], -1)
 
 
 def binned_pixels(n_pixels: int, limit: int | None) -> int:
