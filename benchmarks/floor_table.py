@@ -4,8 +4,9 @@
 
 The upper bound is the least scatter of any network in the committed results of a preset
 (`<preset>-<n>.json`, and `learning-curve.json` with more clusters), beside the lower bounds that
-`ideal_observer.py` has put into the file. Printed as Markdown; `--write` keeps the upper bounds in
-the file as `upper_bound`, and where each comes from.
+`ideal_observer.py` has put into the file. Where `upper-bound.json` (`upper_bound.py`) is beside it,
+the large networks have a column of their own. Printed as Markdown; `--write` keeps the upper bounds
+in the file as `upper_bound` and `large_network`, and where each comes from.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ OF_DATA = {
     "maps and galaxies": ("paper-multimodal", "icm-multimodal"),
 }
 OBSERVERS = ("photon noise", "halo scatter", "gas unknown")
+LARGE = "upper-bound.json"
 
 
 def trained(folder: Path, preset: str) -> Iterator[dict[str, Any]]:
@@ -53,18 +55,41 @@ def upper_bounds(folder: Path, preset: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def large_networks(folder: Path, preset: str) -> dict[str, dict[str, Any]]:
+    """Return the large network of each kind of data, where one was trained."""
+    file = folder / LARGE
+    rows = json.loads(file.read_text())["rows"] if file.exists() else []
+    return {
+        row["data"]: _kept(row, file, row["n_train"])
+        for row in rows
+        if row["kind"] == "large" and row["preset"] == preset
+    }
+
+
 def table(document: dict[str, Any]) -> str:
     """Return lower and upper bounds as Markdown, in per cent."""
-    lines = ["| preset | data | photon noise | halo scatter | gas unknown | best trained |"]
-    lines.append("|---|---|---:|---:|---:|---:|")
+    large = document.get("large_network", {})
+    most = max((row["n_train"] for of in large.values() for row in of.values()), default=0)
+    last_column = [f"large network, {_power(most)} clusters"] if most else []
+    columns = ["preset", "data", *OBSERVERS, "best trained", *last_column]
+    lines = ["| " + " | ".join(columns) + " |"]
+    lines.append("|---|---" + (len(columns) - 2) * "|---:" + "|")
     for preset, observed in document["ideal_observer"].items():
         of = {(row["data"], row["told_all_but"]): row for row in observed["rows"]}
         for data in OF_DATA:
             cells = [_shown(of[data, observer]) for observer in OBSERVERS]
             best = document["upper_bound"][preset].get(data)
-            last = "–" if best is None else f"{_shown(best)} (`{best['name']}`)"
-            lines.append("| " + " | ".join([f"`{preset}`", data, *cells, last]) + " |")
+            cells.append("–" if best is None else f"{_shown(best)} (`{best['name']}`)")
+            if last_column:
+                row = large.get(preset, {}).get(data)
+                cells.append("–" if row is None else _shown(row))
+            lines.append("| " + " | ".join([f"`{preset}`", data, *cells]) + " |")
     return "\n".join(lines)
+
+
+def _power(n: int) -> str:
+    """Return a number with one digit, as 1e5."""
+    return f"{n:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def _shown(row: dict[str, Any]) -> str:
@@ -88,6 +113,10 @@ def main() -> None:
     document["upper_bound"] = {
         preset: upper_bounds(given.floor.parent, preset) for preset in presets
     }
+    large = {preset: large_networks(given.floor.parent, preset) for preset in presets}
+    document.pop("large_network", None)
+    if any(large.values()):
+        document["large_network"] = large
     print(table(document))
     if given.write:
         given.floor.write_text(json.dumps(document, indent=1) + "\n")

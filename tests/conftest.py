@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -165,6 +165,44 @@ def save_blank(figure: object, folder: Path, stem: str) -> Saved:
     for file in (saved.png, saved.svg):
         file.write_text("<svg/>")
     return saved
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the large networks few channels, for speed."""
+    from functools import partial
+
+    from icmass.networks.large import LargeNetwork
+    from icmass.training.model_specs import MODEL_SPECS
+
+    def layers(n_channels: int, n_pixels: int, n_scalars: int, has_galaxies: bool) -> LargeNetwork:
+        return LargeNetwork(
+            n_channels=n_channels,
+            n_scalars=n_scalars,
+            n_pixels=n_pixels,
+            has_galaxies=has_galaxies,
+            widths=(8, 8, 16, 16),
+            blocks=(1, 1, 1, 1),
+            n_hidden=32,
+        )
+
+    for name, spec in [*MODEL_SPECS.items()]:
+        if "large" in name:
+            made = partial(layers, has_galaxies=spec.sees_galaxies)
+            monkeypatch.setitem(MODEL_SPECS, name, replace(spec, layers=made))
+
+
+def with_galaxies(survey: xr.Dataset, seed: int = 4) -> xr.Dataset:
+    """Return a survey with a few galaxies of stellar masses, one cluster having none."""
+    rng = np.random.default_rng(seed)
+    number = rng.integers(5, 20, survey.sizes["cluster"])
+    number[len(number) // 2] = 0
+    flat = {axis: rng.uniform(-2.3, 2.3, number.sum()) for axis in "xy"}
+    flat |= {"v": 500 * rng.normal(size=number.sum())}
+    flat |= {"m_star": 10 ** rng.uniform(9.5, 11.5, number.sum())}
+    held = {f"galaxy_{k}": ("galaxy", v.astype("f4")) for k, v in flat.items()}
+    offset = np.concatenate([[0], np.cumsum(number)])
+    return survey.assign(held | {"galaxy_offset": ("cluster_edge", offset)})
 
 
 @pytest.fixture

@@ -63,6 +63,34 @@ def test_what_stood_in_the_file_stays(
     assert document["upper_bound"]["erosita"]["one band"]["sigma_lnm"] == 0.28
 
 
+def test_large_networks_have_a_column_where_there_are_any(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        _row(name, sigma) | {"preset": preset, "data": "three bands", "kind": kind, "n_train": n}
+        for name, sigma, preset, kind, n in (
+            ("icm-3band", 0.22, "erosita", "small", 99_900),
+            ("icm-large-3band", 0.21, "erosita", "large", 99_800),
+            ("icm-large-3band", 0.09, "phox", "large", 100_000),
+        )
+    ]
+    monkeypatch.setattr("sys.argv", ["floor_table", str(folder / "floor.json"), "--write"])
+    floor_table.main()
+    assert "large" not in capsys.readouterr().out
+    (folder / floor_table.LARGE).write_text(json.dumps({"n": 100_000, "rows": rows}))
+    floor_table.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith("| best trained | large network, 1e5 clusters |")
+    assert printed[1] == "|---|---|---:|---:|---:|---:|---:|"
+    assert printed[3].endswith("| 23.0 ± 1.0 (`icm-3band`) | 21.0 ± 1.0 |")
+    assert printed[4].endswith("| – | – |")
+    document = json.loads((folder / "floor.json").read_text())
+    kept = document["large_network"]["erosita"]["three bands"]
+    assert (kept["name"], kept["n_train"]) == ("icm-large-3band", 99_800)
+    assert kept["file"] == "upper-bound.json"
+    assert document["upper_bound"]["erosita"]["three bands"]["sigma_lnm"] == 0.23
+
+
 def test_a_file_without_lower_bounds_is_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from icmass.networks.output import NetworkOutput
 from icmass.networks.rqs_flow import N_PARAMETERS
 from icmass.training.augmentations import AUGMENTATIONS, Augmentation
 from icmass.training.config import TrainingConfig
+from icmass.training.devices import compiled
 from icmass.training.losses import LOSSES, Loss
 from icmass.training.model_specs import ICM_TRAINING, MODEL_SPECS, PAPER_TRAINING
 from icmass.training.sample import Sample
@@ -90,6 +91,40 @@ def test_others_can_be_added(monkeypatch: pytest.MonkeyPatch):
     assert config.document()["augmentation"] == "twice"
 
 
+def test_a_long_gradient_is_shortened(monkeypatch: pytest.MonkeyPatch):
+    """The gradient of the squared error at weight 0 is -2 mean(map) = -6; Adam hides its size."""
+    seen: list[float] = []
+    for most, expected in ((0.0, 6.0), (1.5, 1.5)):
+        network = Mean()
+        config = replace(PLAIN, batch_size=4, max_epochs=1, max_gradient=most)
+        trainer = Trainer(network, encode=encode, training_config=config, seed=0, device="cpu")
+        monkeypatch.setattr(
+            trainer.optimizer, "step", lambda of=network: seen.append(float(of.weight.grad))
+        )
+        flat = Sample(
+            torch.full((4, 1, 4, 4), 3), None, torch.full((4,), 0.1), torch.full((4,), 2e3)
+        )
+        trainer.run((flat, torch.ones(4)), data(4))
+        assert seen.pop() == pytest.approx(-expected, rel=1e-4)
+    assert not seen
+
+
+def test_what_cannot_be_compiled_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    def broken(network: nn.Module, **options: object):
+        def fail(*inputs: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no compiler\nand more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    network = Mean()
+    forward = compiled(network)
+    maps, scalars = torch.ones(2, 1, 4, 4), torch.ones(2, 1)
+    with pytest.warns(RuntimeWarning, match="not compiled: no compiler$"):
+        assert torch.equal(forward(maps, scalars), network(maps, scalars))
+    assert torch.equal(forward(maps, scalars), network(maps, scalars))  # and asks no more
+
+
 def test_stored_configurations_are_as_they_were():
     """Keys and their order decide whether the checkpoint of an older version is one of this."""
     keys = ["batch_size", "max_epochs", "patience", "learning_rate", "microbatch_size", "min_steps"]
@@ -99,6 +134,9 @@ def test_stored_configurations_are_as_they_were():
     assert list(ours) == list(paper) == keys
     assert (ours["augment"], ours["redraw"]) == (True, True)
     assert (paper["augment"], paper["redraw"]) == (False, False)
+    assert list(replace(ICM_TRAINING, compiled=True).document()) == keys
+    clipped = replace(ICM_TRAINING, max_gradient=1.0).document()
+    assert list(clipped) == [*keys, "max_gradient"]
     turned = replace(PAPER_TRAINING, augmentation="symmetries").document()
     assert (turned["augment"], turned["redraw"]) == (True, False)
 

@@ -168,14 +168,8 @@ class NetworkEstimator:
 
     def read_options(self, coverage: bool, *, fitting: bool = True) -> dict[str, Any]:
         """Return the keywords of `read_sample`, for clusters to fit on or only to predict."""
-        return {
-            "sum_bands": self.design.sum_bands,
-            "max_pixels": self.design.max_pixels,
-            "coverage_channel": coverage,
-            "with_galaxies": self.design.sees_galaxies,
-            "with_nh": self.design.sees_nh,
-            "with_parts": fitting and self._augmentation.needs_parts,
-        }
+        parts = fitting and self._augmentation.needs_parts
+        return self.design.read_options(coverage=coverage, with_parts=parts)
 
     def _target(self, lnm: np.ndarray) -> torch.Tensor:
         """Return what the network is to give for ln M500c."""
@@ -293,8 +287,9 @@ class NetworkEstimator:
 
     def _ood_features(self, sample: Sample, outputs: np.ndarray) -> np.ndarray:
         """Return redshift, ln exposure, statistics and embedding of clusters, shape (n, d)."""
-        encoding = self._fitted().encoding
-        rows = [ood_features(part.counts, encoding.scale(part)) for part in sample.batches(_BATCH)]
+        encoding, device = self._fitted().encoding, make_accelerator(self.device).device
+        parts = (part.to(device) for part in sample.batches(_BATCH))
+        rows = [ood_features(part.counts, encoding.scale(part)).cpu() for part in parts]
         told = torch.stack([sample.redshift, torch.log(sample.exposure)], 1)
         embedding = NetworkOutput(outputs).embedding.mean(0)
         return np.concatenate([told.numpy(), torch.cat(rows).numpy(), embedding], 1)

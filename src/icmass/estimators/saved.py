@@ -14,12 +14,17 @@ from icmass.errors import InputError
 from icmass.estimators.estimator import check_redshifts
 from icmass.estimators.prior import TrainingPrior
 from icmass.survey.catalog import half_width_mpc_h
-from icmass.training.encodings import CompactEncoding, MultimodalEncoding, PaperEncoding
+from icmass.training.encodings import (
+    CompactEncoding,
+    GalaxySetEncoding,
+    MultimodalEncoding,
+    PaperEncoding,
+)
 from icmass.training.model_specs import MODEL_SPECS, ModelSpec
 from icmass.training.names import parse_network
 from icmass.training.sample import binned_pixels
 
-Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding
+Encoding = PaperEncoding | MultimodalEncoding | CompactEncoding | GalaxySetEncoding
 
 
 class NetworkConfig(BaseModel):
@@ -58,10 +63,7 @@ def model_card(config: NetworkConfig, design: ModelSpec) -> str:
     bands = ", ".join(config.bands)
     added = " (added)" if design.sum_bands else ""
     galaxies = ", its galaxies in phase space" if design.sees_galaxies else ""
-    cube = (
-        "- Galaxies: the density in x, y and line-of-sight velocity on 64^3 voxels, of all above"
-        " 10^9.5 Msun/h in stellar mass within the maps' sides and +-3785 km/s"
-    )
+    seen = _GALAXIES.get(config.encoding.kind, _GALAXIES["compact"])
     lines = [
         f"# {config.name}",
         "",
@@ -71,7 +73,7 @@ def model_card(config: NetworkConfig, design: ModelSpec) -> str:
         "",
         f"- Maps: {bands} keV{added}, +-{config.half_width_mpc_h:g} Mpc/h (comoving),"
         f" used at {config.n_pixels} x {config.n_pixels} pixels",
-        *([cube] if design.sees_galaxies else []),
+        *([f"- Galaxies: {seen}, {_WHICH_GALAXIES}"] if design.sees_galaxies else []),
         f"- Trained on {config.n_train - config.n_validation} clusters of a survey with preset"
         f" `{config.survey.get('preset', 'unknown')}`, {config.n_validation} held out,"
         f" {config.n_epochs} epochs, seed {config.seed}",
@@ -86,6 +88,14 @@ def model_card(config: NetworkConfig, design: ModelSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
+_GALAXIES = {
+    "multimodal": "the density in x, y and line-of-sight velocity on 64^3 voxels",
+    "compact": "their numbers in cells of projected distance and line-of-sight velocity",
+    "galaxy-set": "projected distance, line-of-sight velocity and, if known, stellar mass of each",
+}
+_WHICH_GALAXIES = (
+    "of all above 10^9.5 Msun/h in stellar mass within the maps' sides and +-3785 km/s"
+)
 _GAUSSIAN = (
     "- The standard deviation is calibrated on the clusters held out. Like any regression"
     " on a limited range, masses are drawn towards the mean of the training masses.",

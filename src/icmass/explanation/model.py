@@ -18,6 +18,7 @@ from icmass.estimators.estimator import Estimator
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import LNM_GRID, LNM_STEP
 from icmass.estimators.saved import NetworkConfig, check_fits
+from icmass.networks.large import LargeNetwork
 from icmass.networks.output import NetworkOutput
 from icmass.networks.rings import RingNetwork
 from icmass.networks.rqs_flow import log_prob
@@ -81,15 +82,8 @@ class DifferentiablePredictor:
         estimator, config = as_network(estimator), network_config(estimator)
         index, design = np.asarray(index), estimator.design
         check_fits(survey, index, config)
-        sample = read_sample(
-            survey,
-            index,
-            sum_bands=design.sum_bands,
-            max_pixels=design.max_pixels,
-            coverage_channel=config.coverage_channel,
-            with_galaxies=design.sees_galaxies,
-            with_nh=design.sees_nh,
-        )
+        options = design.read_options(coverage=config.coverage_channel, with_parts=False)
+        sample = read_sample(survey, index, **options)
         device = make_accelerator(estimator.device).device
         sample = replace(sample, counts=sample.counts.float()).to(device)
         networks = tuple(frozen(network).to(device) for network in estimator.networks)
@@ -220,10 +214,10 @@ class DifferentiablePredictor:
 def whole_gradient(network: nn.Module, outputs: torch.Tensor) -> torch.Tensor:
     """Return a network's outputs, (n, output), with the gradient of the posterior's shape too.
 
-    `RingNetwork` detaches the embedding where the shape is read off it, for its training. The
+    Networks of ours detach the embedding where the shape is read off it, for their training. The
     embedding is among the outputs, so that the same linear layer gives the same numbers again.
     """
-    if not isinstance(network, RingNetwork):
+    if not isinstance(network, RingNetwork | LargeNetwork):
         return outputs
     given = NetworkOutput(outputs)
     return NetworkOutput.pack(given.gaussian, network.shape(given.embedding), given.embedding)

@@ -60,8 +60,8 @@ class RingNetwork(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.register_buffer("distance", _distance_channels(n_pixels), persistent=False)
-        self.register_buffer("rings", _rings((n_pixels + 1) // 2), persistent=False)
+        self.register_buffer("distance", distance_channels(n_pixels), persistent=False)
+        self.register_buffer("rings", ring_weights((n_pixels + 1) // 2), persistent=False)
         blocks: list[nn.Module] = []
         previous = n_channels + len(self.distance)
         for i, width in enumerate(widths):
@@ -108,8 +108,11 @@ class RingNetwork(nn.Module):
             return NetworkOutput.pack(self.gaussian(embedding), of_shape, embedding)
 
 
-def _distance_channels(n_pixels: int) -> torch.Tensor:
-    """Distance from the centre in half sides, centred on 0, and a peak at it; shape (2, y, x)."""
+def distance_channels(n_pixels: int) -> torch.Tensor:
+    """Return the distance from the centre in half sides, less 1/2, and a peak there, (2, y, x).
+
+    The distance is doubled, so that it lies about 0.
+    """
     distance = _radius(n_pixels)
     return torch.stack([2 * distance - 1, torch.exp(-((distance / 0.15) ** 2))])
 
@@ -119,10 +122,13 @@ def _radius(n_pixels: int) -> torch.Tensor:
     return torch.hypot(offset[:, None], offset)
 
 
-def _rings(n_pixels: int) -> torch.Tensor:
-    """Return weights that average pixels in rings, shape (pixel, ring); narrow ones within."""
+def ring_weights(n_pixels: int, n_rings: int = N_RINGS) -> torch.Tensor:
+    """Return weights that average pixels in rings, shape (pixel, ring); narrow ones within.
+
+    A ring that is narrower than a pixel and holds none has no weight.
+    """
     distance = _radius(n_pixels).flatten()
-    edges = 1.2 * torch.linspace(0, 1, N_RINGS + 2) ** 1.5
+    edges = 1.2 * torch.linspace(0, 1, n_rings + 2) ** 1.5
     edges = edges[edges != edges[1]]  # the first would hold no pixel
     inside = ((distance >= edges[:-1, None]) & (distance < edges[1:, None])).float()
     return (inside / inside.sum(1, keepdim=True).clamp(min=1)).T.contiguous()

@@ -26,6 +26,9 @@ SIGMA_LNM: dict[str, float] = {
     "icm-1band": 0.1780,
     "icm-3band": 0.1618,
     "icm-multimodal": 0.1590,
+    "icm-large-1band": 0.1780,
+    "icm-large-3band": 0.1618,
+    "icm-large-multimodal": 0.1590,
 }
 """sigma of ln M500c by name. ``icm-*`` stand beside the published network of the same input.
 

@@ -43,6 +43,11 @@ class TrainingConfig:
         Mixed precision of the training steps, where the device has it.
     adam_eps : float
         Epsilon of Adam.
+    max_gradient : float
+        A step's gradient that is longer is made as short as this; 0: left as it is.
+    compiled : bool
+        Whether training steps on a GPU go through ``torch.compile``. That costs a minute or so
+        before the first step.
     """
 
     batch_size: int
@@ -59,6 +64,8 @@ class TrainingConfig:
     augmentation: str = "none"
     precision: Literal["no", "bf16"] = "no"
     adam_eps: float = 1e-8
+    max_gradient: float = 0.0
+    compiled: bool = False
 
     def epochs(self, n_clusters: int) -> int:
         """Return the most passes over so many training clusters."""
@@ -69,10 +76,14 @@ class TrainingConfig:
         """Return it as it is stored with models and told in checkpoints.
 
         The augmentation is written as it was before it had a name, ``augment`` and ``redraw``, so
-        that trainings of older versions go on; a name that they have not is told besides.
+        that trainings of older versions go on; a name that they have not is told besides. What
+        came later is written where it is not off, and whether steps are compiled never: it
+        changes rounding alone.
         """
         found: dict[str, Any] = {}
         for name, value in asdict(self).items():
+            if name == "compiled" or (name == "max_gradient" and not value):
+                continue
             if name != "augmentation":
                 found[name] = value
                 continue

@@ -187,6 +187,32 @@ def snapshot_state(network: nn.Module, device: torch.device) -> Callable[[], Non
     return restore
 
 
+def compiled(network: nn.Module) -> Callable[..., torch.Tensor]:
+    """Return a network's forward pass through ``torch.compile``; as it is where that fails.
+
+    Parameters, buffers and mode (training or evaluation) are the network's own.
+    """
+    faster = torch.compile(network, dynamic=True)
+    usable = True
+
+    def forward(*inputs: torch.Tensor) -> torch.Tensor:
+        nonlocal usable
+        if usable:
+            try:
+                result: torch.Tensor = faster(*inputs)
+                return result
+            except Exception as error:  # whatever the compiler lacks, training goes on
+                if is_out_of_memory(error):
+                    raise
+                usable = False
+                said = str(error).strip().partition("\n")[0]
+                warnings.warn(f"not compiled: {said}", RuntimeWarning, stacklevel=2)
+        found: torch.Tensor = network(*inputs)
+        return found
+
+    return forward
+
+
 class Processes:
     """What the processes of one training do together; with one process, nothing.
 

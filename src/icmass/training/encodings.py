@@ -172,11 +172,16 @@ def density_cubes(galaxies: torch.Tensor) -> torch.Tensor:
     """
 
     def cube(points: np.ndarray) -> torch.Tensor:
-        x, y, v = points[np.isfinite(points[:, 0])].T
+        x, y, v = points[np.isfinite(points[:, 0]), :3].T
         return torch.from_numpy(phase_space_cube(x, y, v, _GRID))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return torch.stack(list(pool.map(cube, galaxies.cpu().numpy()))) * _GRID.n_pixels**3
+
+
+def _like(tensor: torch.Tensor, values: tuple[float, ...]) -> torch.Tensor:
+    """Return numbers beside a tensor, in its precision, without waiting for a GPU's work."""
+    return torch.tensor(values, dtype=tensor.dtype).to(tensor.device, non_blocking=True)
 
 
 class CompactEncoding(_Encoding):
@@ -219,13 +224,47 @@ class CompactEncoding(_Encoding):
     def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the network is fed with: maps (n, channel, y, x), numbers (n, scalar)."""
         maps = self._stabilised(sample)
-        mean, std = maps.new_tensor(self.channel_mean), maps.new_tensor(self.channel_std)
+        mean, std = _like(maps, self.channel_mean), _like(maps, self.channel_std)
         maps = (maps - mean[:, None, None]) / std[:, None, None]
         if sample.coverage is not None:
             maps = torch.cat([maps, sample.coverage - 1], 1)
         numbers = _numbers(sample)
-        mean, std = numbers.new_tensor(self.scalar_mean), numbers.new_tensor(self.scalar_std)
+        mean, std = _like(numbers, self.scalar_mean), _like(numbers, self.scalar_std)
         return maps, torch.where(std > 0, (numbers - mean) / std.clamp(min=1e-4), 0.0)
+
+
+class GalaxySetEncoding(CompactEncoding):
+    """That of the compact networks, and each galaxy by itself after the numbers.
+
+    Of a galaxy: whether there is one, projected distance from the centre in half sides of the map,
+    absolute line-of-sight velocity, ln of the stellar mass and whether that is known
+    (`icmass.networks.galaxy_set.FEATURES`). None of these knows an orientation, and the order of
+    galaxies is nothing to the network.
+    """
+
+    kind: Literal["galaxy-set"] = "galaxy-set"  # type: ignore[assignment]
+
+    def encode(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return maps (n, channel, y, x); numbers and galaxies (n, scalar + FEATURES galaxy)."""
+        maps, numbers = super().encode(sample)
+        if sample.galaxies is None:
+            raise ValueError("a sample without galaxies")
+        return maps, torch.cat([numbers, _galaxy_features(sample.galaxies).flatten(1)], 1)
+
+
+_FASTEST = 4000.0  # km/s; velocities within +-3785 km/s are kept
+_TYPICAL_STELLAR_MASS = 1e10  # Msun/h; all above 10^9.5 are kept
+
+
+def _galaxy_features(galaxies: torch.Tensor) -> torch.Tensor:
+    """Return the features of `GalaxySetEncoding`, shape (n, galaxy, feature); 0 for padding."""
+    x, y, v, *masses = galaxies.unbind(-1)
+    mass = masses[0] if masses else torch.full_like(x, math.nan)
+    there = x.isfinite()
+    known = there & (mass > 0)
+    ln_mass = torch.log(torch.where(known, mass, _TYPICAL_STELLAR_MASS) / _TYPICAL_STELLAR_MASS)
+    features = [there, torch.hypot(x, y), v.abs() / _FASTEST, ln_mass, known]
+    return torch.stack([torch.where(there, f.to(x.dtype), 0.0) for f in features], -1)
 
 
 DISTANCES = (0.05, 0.12, 0.2, 0.3, 0.43, 0.57, 0.75, 1.0)
@@ -251,8 +290,8 @@ def phase_space_counts(galaxies: torch.Tensor) -> torch.Tensor:
     Cells are those between `DISTANCES` and `VELOCITIES`; see `Sample.galaxies`. A count of the
     plane in which caustics are found (Diaferio & Geller 1997, ApJ 481, 633).
     """
-    x, y, v = galaxies.unbind(-1)
-    edges = galaxies.new_tensor(DISTANCES), galaxies.new_tensor(VELOCITIES)
+    x, y, v = galaxies[..., :3].unbind(-1)
+    edges = _like(galaxies, DISTANCES), _like(galaxies, VELOCITIES)
     row = torch.bucketize(torch.hypot(x, y), edges[0])
     column = torch.bucketize(v.abs(), edges[1])
     inside = (row < len(DISTANCES)) & (column < len(VELOCITIES)) & x.isfinite()

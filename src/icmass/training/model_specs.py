@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
+from icmass.networks.large import LargeNetwork
 from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
 from icmass.networks.rings import RingNetwork
@@ -15,6 +17,7 @@ from icmass.training.encodings import (
     N_CELLS,
     SCALAR_FEATURES,
     CompactEncoding,
+    GalaxySetEncoding,
     MultimodalEncoding,
     PaperEncoding,
 )
@@ -45,26 +48,34 @@ class ModelSpec:
         Maps are binned to this many pixels along a side.
     sees_galaxies : bool
         Whether it is fed with the survey's galaxies.
+    sees_stellar_masses : bool
+        Whether it is fed with their stellar masses, where the survey has them.
     """
 
     summary: str
     inputs: tuple[str, ...]
-    encoding: type[PaperEncoding] | type[MultimodalEncoding] | type[CompactEncoding]
+    encoding: (
+        type[PaperEncoding]
+        | type[MultimodalEncoding]
+        | type[CompactEncoding]
+        | type[GalaxySetEncoding]
+    )
     layers: Callable[[int, int, int], nn.Module]
     training_config: TrainingConfig
     sum_bands: bool
     max_pixels: int | None
     sees_galaxies: bool = False
+    sees_stellar_masses: bool = False
 
     @property
     def sees_coverage(self) -> bool:
         """Whether a survey's coverage is a channel of the map."""
-        return self.encoding is CompactEncoding
+        return issubclass(self.encoding, CompactEncoding)
 
     @property
     def sees_nh(self) -> bool:
         """Whether it is fed with the Galactic column density."""
-        return self.encoding is CompactEncoding
+        return issubclass(self.encoding, CompactEncoding)
 
     @property
     def has_posterior(self) -> bool:
@@ -74,6 +85,18 @@ class ModelSpec:
     def reads(self, coverage: bool) -> tuple[str, ...]:
         """Return the variables that it reads of surveys with or without coverage."""
         return (*self.inputs, "coverage") if coverage else self.inputs
+
+    def read_options(self, *, coverage: bool, with_parts: bool) -> dict[str, Any]:
+        """Return the keywords of `read_sample` for what it reads."""
+        return {
+            "sum_bands": self.sum_bands,
+            "max_pixels": self.max_pixels,
+            "coverage_channel": coverage,
+            "with_galaxies": self.sees_galaxies,
+            "with_nh": self.sees_nh,
+            "with_parts": with_parts,
+            "with_stellar_masses": self.sees_stellar_masses,
+        }
 
     @property
     def n_scalars(self) -> int:
@@ -101,6 +124,16 @@ def _rings(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
     return RingNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
 
 
+def _large(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
+    return LargeNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
+
+
+def _large_with_galaxies(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
+    return LargeNetwork(
+        n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels, has_galaxies=True
+    )
+
+
 PAPER_TRAINING = TrainingConfig(
     batch_size=50,
     max_epochs=200,
@@ -124,6 +157,7 @@ ICM_TRAINING = TrainingConfig(
     augmentation="components",
     precision="bf16",
 )
+LARGE_TRAINING = replace(ICM_TRAINING, learning_rate=1e-3, weight_decay=0.05, max_gradient=1.0)
 INPUTS = ("maps", "redshift", "exposure")
 ICM_INPUTS = (*INPUTS, "nh")
 MODEL_SPECS = {
@@ -182,5 +216,34 @@ MODEL_SPECS = {
         sum_bands=False,
         max_pixels=64,
         sees_galaxies=True,
+    ),
+    "icm-large-1band": ModelSpec(
+        "a large residual network of several scales, on all bands added",
+        ICM_INPUTS,
+        CompactEncoding,
+        _large,
+        LARGE_TRAINING,
+        sum_bands=True,
+        max_pixels=128,
+    ),
+    "icm-large-3band": ModelSpec(
+        "a large residual network of several scales, on each band apart",
+        ICM_INPUTS,
+        CompactEncoding,
+        _large,
+        LARGE_TRAINING,
+        sum_bands=False,
+        max_pixels=128,
+    ),
+    "icm-large-multimodal": ModelSpec(
+        "a large residual network of several scales, on each band and on galaxies one by one",
+        (*ICM_INPUTS, *GALAXY_VARIABLES),
+        GalaxySetEncoding,
+        _large_with_galaxies,
+        LARGE_TRAINING,
+        sum_bands=False,
+        max_pixels=128,
+        sees_galaxies=True,
+        sees_stellar_masses=True,
     ),
 }

@@ -13,6 +13,9 @@ NETWORKS = (
     "icm-1band",
     "icm-3band",
     "icm-multimodal",
+    "icm-large-1band",
+    "icm-large-3band",
+    "icm-large-multimodal",
 )
 """The keys of `icmass.training.model_specs.MODEL_SPECS`."""
 _MOST_MEMBERS = 64

@@ -15,6 +15,7 @@ from icmass.survey.catalog import counts as observed_counts
 from icmass.survey.uncovered import fill_uncovered
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
+STELLAR_MASS = "galaxy_m_star"
 _READ = 64  # clusters read at once
 _NEIGHBOURS = 50  # in order of redshift, among which a background is looked for
 _SAME_REDSHIFT = 0.01
@@ -33,9 +34,10 @@ class Sample:
         Fraction of the exposure; None where the network has no use for it.
     redshift, exposure : Tensor, shape (n,)
         Redshift and exposure [s].
-    galaxies : Tensor of shape (n, galaxy, 3), or None
+    galaxies : Tensor of shape (n, galaxy, 3 or 4), or None
         Projected offsets x and y in half sides of the map, and line-of-sight velocity [km/s]; NaN
-        after a cluster's last galaxy. None where the network has no use for them.
+        after a cluster's last galaxy. Where the network sees stellar masses, these come last
+        [Msun/h], NaN if the survey has none. None where the network has no use for galaxies.
     nh : Tensor of shape (n,), or None
         Galactic column density [1e20 cm^-2]; None where the network has no use for it.
     parts : Tensor of shape (n, component, channel, y, x), or None
@@ -143,6 +145,8 @@ def dihedral(maps: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
     if isinstance(symmetry, int):
         turned = torch.rot90(maps, symmetry % 4, (2, 3))
         return turned.flip(3) if symmetry >= 4 else turned
+    if maps.is_cuda:
+        return dihedral_by_masks(maps, symmetry)
     out = torch.empty_like(maps)
     for k in range(8):
         chosen = symmetry == k
@@ -150,18 +154,45 @@ def dihedral(maps: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
     return out
 
 
+def dihedral_by_masks(maps: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
+    """Return what `dihedral` does, in three passes over all maps.
+
+    Picking the maps of each symmetry, a GPU would wait for the numbers of them eight times.
+    """
+    turns, mirrored = symmetry % 4, symmetry >= 4
+
+    def where(chosen: torch.Tensor, changed: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        return torch.where(chosen[:, None, None, None], changed, maps)
+
+    maps = where(turns % 2 == 1, maps.transpose(2, 3), maps)  # a quarter turn, but for flips
+    maps = where((turns == 1) | (turns == 2), maps.flip(2), maps)
+    return where((turns >= 2) ^ mirrored, maps.flip(3), maps)
+
+
 def dihedral_points(points: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
-    """Turn and mirror x and y of points, shape (n, point, 3), as `dihedral` does with maps."""
+    """Turn and mirror x and y of points, shape (n, point, 3 or more), as `dihedral` does maps."""
     if isinstance(symmetry, int):
-        x, y, v = points.unbind(-1)
+        x, y, *others = points.unbind(-1)
         for _ in range(symmetry % 4):
             x, y = y, -x
-        return torch.stack([-x if symmetry >= 4 else x, y, v], -1)
+        return torch.stack([-x if symmetry >= 4 else x, y, *others], -1)
+    if points.is_cuda:
+        return dihedral_points_by_masks(points, symmetry)
     out = torch.empty_like(points)
     for k in range(8):
         chosen = symmetry == k
         out[chosen] = dihedral_points(points[chosen], k)
     return out
+
+
+def dihedral_points_by_masks(points: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
+    """Return what `dihedral_points` does without picking points; see `dihedral_by_masks`."""
+    symmetry = symmetry[:, None]
+    x, y, *others = points.unbind(-1)
+    for k in range(3):
+        turned = symmetry % 4 > k
+        x, y = torch.where(turned, y, x), torch.where(turned, -x, y)
+    return torch.stack([torch.where(symmetry >= 4, -x, x), y, *others], -1)
 
 
 def binned_pixels(n_pixels: int, limit: int | None) -> int:
@@ -189,6 +220,7 @@ def read_sample(
     with_galaxies: bool = False,
     with_nh: bool = False,
     with_parts: bool = False,
+    with_stellar_masses: bool = False,
 ) -> Sample:
     """Read clusters, a few at a time, adding bands and pixels as the network wants them.
 
@@ -212,6 +244,8 @@ def read_sample(
     with_parts : bool
         Whether the components are kept apart too; never where the survey has a coverage, which
         hides the same pixels of all.
+    with_stellar_masses : bool
+        Whether the network sees the galaxies' stellar masses too, where the survey has them.
 
     Raises
     ------
@@ -219,7 +253,7 @@ def read_sample(
         If the survey has no galaxies and the network sees them.
     """
     index = np.asarray(index)
-    galaxies = _galaxies(survey, index) if with_galaxies else None
+    galaxies = _galaxies(survey, index, with_stellar_masses) if with_galaxies else None
     n_pixels = binned_pixels(survey.sizes["x"], max_pixels)
     has_coverage = "coverage" in survey
     shape = (len(index), 1 if sum_bands else survey.sizes["band"], n_pixels, n_pixels)
@@ -255,6 +289,45 @@ def read_sample(
     )
 
 
+def reduce_sample(
+    sample: Sample,
+    *,
+    sum_bands: bool,
+    max_pixels: int | None,
+    coverage_channel: bool = False,
+    with_galaxies: bool = False,
+    with_nh: bool = False,
+    with_parts: bool = False,
+    with_stellar_masses: bool = False,
+) -> Sample:
+    """Return what `read_sample` would have read with these keywords, of a sample that has more.
+
+    Counts are whole numbers and stay where they are, on a GPU too; the sample has no coverage.
+    """
+    if coverage_channel or sample.coverage is not None:
+        raise ValueError("counts with a coverage are not reduced")
+    n_pixels = binned_pixels(sample.counts.shape[-1], max_pixels)
+
+    def reduced(counts: torch.Tensor) -> torch.Tensor:
+        if sum_bands and counts.shape[-3] > 1:
+            counts = counts.sum(-3, keepdim=True, dtype=torch.int32)
+        size = counts.shape[-1] // n_pixels
+        if size > 1:
+            blocks = counts.unflatten(-1, (n_pixels, size)).unflatten(-3, (n_pixels, size))
+            counts = blocks.sum((-3, -1), dtype=torch.int32)
+        return counts
+
+    galaxies = sample.galaxies if with_galaxies else None
+    return replace(
+        sample,
+        counts=reduced(sample.counts),
+        parts=reduced(sample.parts) if with_parts and sample.parts is not None else None,
+        galaxies=galaxies if with_stellar_masses or galaxies is None else galaxies[..., :3],
+        nh=sample.nh if with_nh else None,
+        cubes=None,
+    )
+
+
 def _store(maps: np.ndarray, part: slice, block: np.ndarray) -> np.ndarray:
     """Put a block of counts into maps, which become 32 bits wide where 16 are too few."""
     if maps.dtype == np.int16 and block.max(initial=0) > np.iinfo(np.int16).max:
@@ -273,7 +346,7 @@ def _of_components(maps: np.ndarray, sum_bands: bool, n_pixels: int) -> np.ndarr
     return binned.reshape(n, components, *binned.shape[1:])
 
 
-def _galaxies(survey: xr.Dataset, index: np.ndarray) -> torch.Tensor:
+def _galaxies(survey: xr.Dataset, index: np.ndarray, with_masses: bool) -> torch.Tensor:
     """Return the galaxies of clusters, see `Sample.galaxies`."""
     for name in GALAXY_VARIABLES:
         if name not in survey:
@@ -284,10 +357,14 @@ def _galaxies(survey: xr.Dataset, index: np.ndarray) -> torch.Tensor:
     first, last = int(start.min(initial=offset[-1])), int((start + number).max(initial=0))
     near = slice(first, max(first, last))
     columns = [survey[f"galaxy_{axis}"].isel(galaxy=near).values for axis in "xyv"]
+    if with_masses:
+        known = STELLAR_MASS in survey
+        masses = survey[STELLAR_MASS].isel(galaxy=near).values if known else None
+        columns.append(np.full(len(columns[0]), np.nan, "f4") if masses is None else masses)
     points = np.stack(columns, 1).astype("f4")
     start = start - first
     points[:, :2] /= half_width_mpc_h(survey)
-    padded = np.full((len(index), number.max(initial=0), 3), np.nan, "f4")
+    padded = np.full((len(index), number.max(initial=0), points.shape[1]), np.nan, "f4")
     held = np.arange(padded.shape[1]) < number[:, None]
     padded[held] = points[(start[:, None] + np.arange(padded.shape[1]))[held]]
     return torch.from_numpy(padded)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from icmass.errors import InputError
@@ -19,6 +20,7 @@ from icmass.training.checkpoint import Checkpoint, fingerprint
 from icmass.training.config import TrainingConfig
 from icmass.training.devices import (
     Processes,
+    compiled,
     derive_seed,
     make_accelerator,
     retry_on_oom,
@@ -156,12 +158,16 @@ class Trainer:
         )
         # "evaluation": mixed precision, and no DistributedDataParallel, see devices.py
         self.wrapped = self.accelerator.prepare_model(self.network, evaluation_mode=True)
+        self.passed = compiled(self.wrapped) if self._compiles() else self.wrapped
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.checkpoint: Checkpoint | None = None
         if checkpoint is not None:
             self.checkpoint = Checkpoint(checkpoint, self.network, self.average, self.optimizer)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
+
+    def _compiles(self) -> bool:
+        return self.training_config.compiled and self.accelerator.device.type == "cuda"
 
     @property
     def eval_model(self) -> nn.Module:
@@ -188,8 +194,7 @@ class Trainer:
         held = mine[0].to(device), mine[1].to(device)
         source.start(together, device, self.training_config.batch_size)
         own_seed = () if together.rank == 0 else (4, together.rank)
-        n_epochs = source.epochs(self.training_config)
-        while not self._finished(n_epochs):
+        while not self._finished(n_epochs := source.epochs(self.training_config)):
             start, epoch = time.perf_counter(), len(self.history)
             with seeded(self.seed, epoch, *own_seed):
                 train_loss = self._train_epoch(source, epoch)
@@ -287,12 +292,14 @@ class Trainer:
         if size < most:
             self.microbatch_size = self.validated_at_once = size
         self.processes.all_reduce_gradients(self.network, len(own) / n)
+        if self.training_config.max_gradient:
+            clip_grad_norm_(self.network.parameters(), self.training_config.max_gradient)
         self.optimizer.step()
         return total
 
     def _add_gradient(self, part: Sample, target: torch.Tensor, share: float) -> torch.Tensor:
         """Add the gradient of some clusters' loss times their share of the step; that loss."""
-        loss = self.loss(self.wrapped(*self.encode(part)), target).mean()
+        loss = self.loss(self.passed(*self.encode(part)), target).mean()
         if self.training_config.kernel_l2:
             loss = loss + self.training_config.kernel_l2 * kernel_penalty(self.network)
         self.accelerator.backward(loss * share)
