@@ -46,7 +46,7 @@ def estimators(name: str, *names: str) -> Iterator[dict[str, Any]]:
 
 
 def networks() -> list[str]:
-    """Networks of preset `erosita`, with the paper's on the same clusters."""
+    """Networks of the universe of version 0.1, with the paper's on the same clusters."""
     lines = [
         "| network | clusters | scatter | bias | within 68 | within 95 | CRPS | flagged "
         "| over the paper's on the same clusters |",
@@ -54,7 +54,7 @@ def networks() -> list[str]:
     ]
     names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
     beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
-    for row in estimators("erosita-3285", *names):
+    for row in estimators("universe-0.1-erosita-3285", *names):
         name, ours = row["name"], row["name"].startswith("icm")
         ratio = row["beside"].get(beside.get(name, "paper-1band")) if ours else None
         over = "–"
@@ -65,6 +65,39 @@ def networks() -> list[str]:
         flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
         cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
         cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+SCORED = {
+    "N_phot": "photons of the map",
+    "N_gal": "richness",
+    "N_phot_2r500": "photons, knows R500c",
+    "N_phot_r500": "photons, knows R500c",
+    "N_gal+N_phot_2r500": "knows R500c",
+    "L_X": "true luminosity",
+    "forest-morphology": "morphology",
+    "rings-gbm-1band": "photons in rings",
+    "rings-gbm-3band": "photons in rings",
+    "icm-1band": "map",
+    "icm-3band": "map",
+}
+
+
+def scores(preset: str) -> list[str]:
+    """Proxies, regressions and networks on the survey of a preset, beside published values."""
+    lines = [
+        "| estimator | sees | clusters | scatter | published | bias | within 68 | within 95 "
+        "| CRPS |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in estimators(f"{preset}-3285", *SCORED):
+        published = row.get("sigma_published")
+        cells = [f"`{row['name']}`", SCORED[row["name"]], str(row["n"])]
+        cells += [per_cent(row, "sigma_lnm")]
+        cells += ["–" if published is None else f"{100 * published:.1f}"]
+        keys = ("bias_lnm", "coverage68", "coverage95", "crps")
+        cells += [f"{100 * row[key]:.1f}" for key in keys]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -242,6 +275,7 @@ def readme() -> list[str]:
 TABLES: dict[str, Callable[[], list[str]]] = {
     "readme": readme,
     "networks": networks,
+    "scores-erosita": partial(scores, "erosita"),
     "phox": phox,
     "out-of-domain": out_of_domain,
     "learning-curve": learning_curve,
