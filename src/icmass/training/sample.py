@@ -69,6 +69,10 @@ class Sample:
         held = (getattr(self, field.name) for field in fields(self) if field.name != "cubes")
         return [tensor for tensor in held if tensor is not None]
 
+    def first(self, n: int) -> Sample:
+        """Return the first `n` clusters, in the memory of these."""
+        return self._map(lambda tensor: tensor[:n])
+
     def take(self, index: torch.Tensor) -> Sample:
         """Return some of the clusters."""
         return self._map(lambda tensor: tensor[index])

@@ -176,7 +176,7 @@ def buffered(
         n_whole = n // batch_size * batch_size
         over = torch.arange(n_whole, n)
         samples, masses, n = [sample.take(over)], [lnm[n_whole:]], n - n_whole
-        yield sample.take(torch.arange(n_whole)) if n else sample, lnm[:n_whole]
+        yield sample.first(n_whole), lnm[:n_whole]
     if n:
         yield concatenated(samples), np.concatenate(masses)
 

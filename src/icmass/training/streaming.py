@@ -29,7 +29,7 @@ FITTING, VALIDATION = 4096, 4096
 """Clusters in memory at most: of those trained on, and of those held out."""
 BLOCK = 64
 """Clusters read at once, two chunks of a store."""
-BUFFER_BYTES = 2**28
+BUFFER_BYTES = 2**27
 _LARGEST_BUFFER = 8192
 _READERS = 2
 _HALOS_A_SURVEY = 10**12  # halo numbers of one survey lie below
@@ -69,7 +69,7 @@ class StoredClusters:
     seed : int
         Seed of what is held out, and of the order.
     block, buffer : int, optional
-        Clusters read at once, and shuffled together (default: those of 256 MiB, 8,192 at most).
+        Clusters read at once, and shuffled together (default: those of 128 MiB, 8,192 at most).
     """
 
     def __init__(
@@ -114,8 +114,7 @@ class StoredClusters:
                 n += len(self._blocks[b].rows)
         found = list(map(self.read, blocks))
         sample = concatenated([sample for sample, _ in found])
-        first = torch.arange(min(n, FITTING))
-        return sample.take(first), np.concatenate([lnm for _, lnm in found])[: len(first)]
+        return sample.first(FITTING), np.concatenate([lnm for _, lnm in found])[:FITTING]
 
     def read(self, block: _Block) -> tuple[Sample, np.ndarray]:
         """Return the clusters of a block that are trained on, and their ln M500c."""
