@@ -214,12 +214,13 @@ def _physics() -> Iterator[str]:
 def _reference() -> str:
     """The reference's proxies and networks on its own kind of maps."""
     found = {row["name"]: row for row in estimators("phox-3285", *SCORED)}
+    published = {name: f"{100 * (row['sigma_published'] or 0):.1f}" for name, row in found.items()}
     proxies = ", ".join(
-        f"{name} {100 * found[name]['sigma_paper']:.1f} ({100 * found[name]['sigma_published']:.1f})"
+        f"{name} {100 * found[name]['sigma_paper']:.1f} ({published[name]})"
         for name in ("T", "M_gas", "N_gal", "N_phot")
     )
     maps = ", ".join(
-        f"{words} {per_cent(found[name], 'sigma_lnm')} ({100 * found[name]['sigma_published']:.1f})"
+        f"{words} {per_cent(found[name], 'sigma_lnm')} ({published[name]})"
         for name, words in (("icm-1band", "one band"), ("icm-3band", "three bands"))
     )
     return (
