@@ -20,7 +20,8 @@ from event_files import good, write
 from icmass.cli.interruption import Interrupted, command_with, resumable
 from icmass.survey.catalog import open_survey
 
-#: Runs `icmass` after making one function of it slower, so that a signal meets it midway.
+#: Runs `icmass` after making one function of it wait from its second call on, so that a signal
+#: meets it midway however late it comes; the signal ends the wait.
 _SLOWED = """
 import importlib, sys, time
 module, _, name = sys.argv.pop(1).partition(":")
@@ -29,9 +30,12 @@ owner = importlib.import_module(module)
 for part in path:
     owner = getattr(owner, part)
 plain = getattr(owner, name)
+calls = 0
 def slowed(*args, **kwargs):
+    global calls
+    calls += 1
     result = plain(*args, **kwargs)
-    time.sleep(0.3)
+    time.sleep(0.3 if calls == 1 else 10)
     return result
 setattr(owner, name, slowed)
 from icmass.cli import main
@@ -176,7 +180,7 @@ def test_ingest(run_cli: RunCli, tmp_path: Path) -> None:
     done = interrupt(
         [*words, "--out", out],
         "icmass.survey.ingest:do_job",
-        once=lambda: any(parts.glob("[0-9]*.npz")),
+        once=lambda: any(parts.glob("cluster-*.npz")),
     )
     on = way_on(done)
     assert on[-1] == "--resume" and not out.exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import dask
@@ -12,6 +14,19 @@ import dask
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the work takes.
 ONE_THREAD = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
+
+
+@contextmanager
+def _without_interruption() -> Iterator[None]:
+    """Have processes that are started here ignore SIGINT; the main thread ignores it meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Tasks:
@@ -70,7 +85,11 @@ class Tasks:
 
         local = None
         if self._scheduler is None:
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}):
+            # Ctrl-C in a terminal goes to the workers too: they leave it to this process
+            with (
+                _without_interruption(),
+                dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}),
+            ):
                 local = LocalCluster(
                     n_workers=self._workers,
                     threads_per_worker=1,
