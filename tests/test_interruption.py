@@ -44,6 +44,11 @@ main()
 """
 
 
+def _heed_sigint() -> None:
+    """Undo what a shell does to what it starts in the background: that ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(
     words: Sequence[object],
     slowed: str,
@@ -62,6 +67,7 @@ def interrupt(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_sigint,
     )
     deadline = time.monotonic() + 120
     while not once() and process.poll() is None and time.monotonic() < deadline:
