@@ -1,5 +1,9 @@
 """The surveys of `physics_marginal.py`: what is trained on, and what is tested.
 
+    python benchmarks/physics_surveys.py DIR [--edges 0.2 0.6 2.3 5]
+
+simulates those that are tested, alone, in bands with these edges, for `icmass transfer`.
+
 All have 2 ks and one column density, so that nothing but the physics of the gas differs, and the
 halos, redshifts and masses of the preset `erosita`. Halos of one seed are the same whatever the
 physics: the test surveys show the same clusters, none of which is in a training survey.
@@ -7,9 +11,11 @@ physics: the test surveys show the same clusters, none of which is in a training
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +128,23 @@ def binned(survey: xr.Dataset) -> xr.Dataset:
     maps = survey["maps"].load()
     added = maps.coarsen(x=BINNED, y=BINNED).sum().astype(np.int32)
     return survey.drop_vars(["maps", "x", "y", *unused]).load().assign(maps=added)
+
+
+def in_bands(part: SurveyPart, edges: Iterable[float]) -> SurveyPart:
+    """Return a survey in bands with these edges [keV], its name without ``test-``."""
+    bands = ",".join(f"[{low},{high}]" for low, high in pairwise(edges))
+    name = part.name.removeprefix("test-")
+    return replace(part, name=name, assignments=(*part.assignments, f"observe.bands=[{bands}]"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--edges", type=float, nargs="+", default=(0.5, 1.2, 2.0, 7.0))
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    simulate([in_bands(part, given.edges) for part in TESTS], given.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def test_bundled_cards_say_what_lies_beside_them(name):
     assert {"sigma_lnm", "bias_lnm", "coverage68"} <= set(said)
     for key, value in said.items():
         assert value == pytest.approx(scored[key], abs=1e-5), key
+
+
+@pytest.mark.parametrize("name", [name for name in BUNDLED if name.startswith("erass-v2")])
+def test_cards_have_what_other_gas_physics_does_to_the_model(name):
+    """Eight physics, of which the table repeats bias and rms in per cent."""
+    folder = bundled_models()[name]
+    rows = json.loads((folder / "transfer.json").read_text(encoding="utf-8"))["rows"]
+    assert len(rows) == 8 and {row["model"] for row in rows} == {name}
+    table = card(folder).split("<!-- table transfer -->")[1].split("<!-- end of table -->")[0]
+    for row in rows:
+        rms, bias = 100 * row["rms_lnm"], 100 * row["bias_lnm"]
+        assert re.search(rf"\| {rms:.1f} ± [\d.]+ \| {re.escape(f'{bias:+.1f}')} ± ", table), row
 
 
 @pytest.mark.parametrize("name", BUNDLED)
