@@ -20,6 +20,7 @@ from icmass.survey.catalog import open_survey
 from icmass.training import streaming
 from icmass.training.config import TrainingConfig
 from icmass.training.devices import Processes, make_accelerator
+from icmass.training.kept_blocks import KeptBlocks
 from icmass.training.sample import Sample, read_sample
 from icmass.training.sources import buffered, concatenated, narrowed
 from icmass.training.streaming import StoredClusters, StreamSource, cluster_bytes
@@ -97,6 +98,41 @@ def test_the_clusters_of_a_stream_are_those_of_the_stores(stores: list[Path]) ->
     np.testing.assert_array_equal(sample.parts.int().numpy(), maps.sum(2)[:, :, None])
     redshift = np.concatenate([survey["redshift"].values for survey in surveys])[rows]
     np.testing.assert_array_equal(sample.redshift.numpy(), redshift.astype("f4"))
+
+
+def same(one: Sample, other: Sample) -> bool:
+    pairs = list(zip(one.tensors(), other.tensors(), strict=True))
+    return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
+
+
+def test_later_epochs_read_what_the_first_kept(
+    stores: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read from the stores twice, and an epoch is to the bit what it was."""
+    sources = [started(stored(stores)) for _ in range(2)]
+    plain = epoch(sources[0], 0), epoch(sources[0], 1)
+    monkeypatch.setattr(KeptBlocks, "read", lambda kept, number: None)
+    unkept = epoch(sources[1], 0), epoch(sources[1], 1)
+    for (found, lnm, _), (expected, expected_lnm, _) in zip(plain, unkept, strict=True):
+        assert same(found, expected)
+        np.testing.assert_array_equal(lnm, expected_lnm)
+    monkeypatch.undo()
+    monkeypatch.setattr(StoredClusters, "read", lambda *_: pytest.fail("read twice"))
+    assert same(epoch(sources[0], 1)[0], plain[1][0])
+
+
+def test_blocks_are_kept_as_far_as_there_is_room(stores: list[Path], tmp_path: Path) -> None:
+    sample = stored(stores).validation[0]
+    roomy, full, broken = KeptBlocks(), KeptBlocks(room=100), KeptBlocks()
+    for kept in (roomy, full):
+        kept.keep(3, sample)
+    read = roomy.read(3)
+    assert read is not None and same(read, sample) and len(roomy) == 1
+    assert full.read(3) is None and len(full) == 0
+    broken._file = lambda number: tmp_path / "no" / "folder"  # type: ignore[method-assign]
+    broken._room = 10**9
+    broken.keep(1, sample)
+    assert broken.read(1) is None and broken._room == 0
 
 
 def test_halos_held_out_are_not_trained_on(tmp_path: Path) -> None:

@@ -267,12 +267,13 @@ def read_sample(
     parts = np.zeros((len(index), survey.sizes["component"], *shape[1:]), "i2") if apart else None
     for start in range(0, len(index), _READ):
         part = slice(start, start + _READ)
-        if parts is None:
-            block = observed_counts(survey, index[part]).astype("i4")
-        else:
+        if parts is not None:
             by_component = survey["maps"].isel(cluster=as_slice(index[part])).values
-            block = by_component.sum(1, dtype="i4")
-            parts = _store(parts, part, _of_components(by_component, sum_bands, n_pixels))
+            block = _of_components(by_component, sum_bands, n_pixels)
+            parts = _store(parts, part, block)
+            maps = _store(maps, part, block.sum(1, dtype="i4"))
+            continue
+        block = observed_counts(survey, index[part]).astype("i4")
         if sum_bands:
             block = block.sum(1, keepdims=True)
         if has_coverage:

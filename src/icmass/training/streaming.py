@@ -4,6 +4,7 @@ The clusters of each store are cut into blocks of 64 that follow each other. An 
 blocks of all stores in a random order; those of a buffer, some thousand clusters, are put together
 and shuffled by the trainer. Threads read ahead (decompression and NumPy give the interpreter up, so
 processes gain nothing and would copy what they read). Counts are kept as bytes where they fit.
+What the first epoch has read, later ones find on disk as they want it (`kept_blocks`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import xarray as xr
 from icmass.training.config import TrainingConfig
 from icmass.training.devices import Processes, derive_seed
 from icmass.training.held_out import VALIDATION_SHARE, held_out, training_masses
+from icmass.training.kept_blocks import KeptBlocks
 from icmass.training.sample import Sample, binned_pixels, read_sample
 from icmass.training.sources import Buffer, Target, buffered, concatenated, in_order, narrowed
 
@@ -141,6 +143,7 @@ class StreamSource:
     def __init__(self, clusters: StoredClusters, blocks: list[_Block], target: Target) -> None:
         self._clusters, self._blocks, self._target = clusters, blocks, target
         self._n = sum(len(block.rows) for block in blocks)
+        self._kept = KeptBlocks()
         self._rank, self._number, self._batch_size = 0, 1, 1
         self._device = torch.device("cpu")
 
@@ -173,12 +176,21 @@ class StreamSource:
         clusters = self._clusters
         rng = np.random.default_rng(derive_seed(clusters.seed, epoch, 5))
         order = rng.permutation(len(self._blocks))[self._rank :: self._number]
-        blocks = [self._blocks[b] for b in order]
         ahead = max(clusters.buffer // BLOCK, _READERS)
         with ThreadPoolExecutor(_READERS) as pool:
-            read = in_order(pool, clusters.read, blocks, ahead)
+            read = in_order(pool, self._read, order.tolist(), ahead)
             for sample, lnm in buffered(read, clusters.buffer, self._batch_size):
                 yield sample.to(self._device), self._target(lnm).to(self._device)
+
+    def _read(self, number: int) -> tuple[Sample, np.ndarray]:
+        """Return a block as `StoredClusters.read` does, and keep it for later epochs."""
+        block = self._blocks[number]
+        kept = self._kept.read(number)
+        if kept is not None:
+            return kept, block.lnm
+        sample, lnm = self._clusters.read(block)
+        self._kept.keep(number, sample)
+        return sample, lnm
 
 
 def _blocks(store: int, index: np.ndarray, lnm: np.ndarray, size: int) -> list[_Block]:
