@@ -52,6 +52,17 @@ from icmass.survey.catalog import counts, survey_bands, survey_cosmology
 from icmass.validation.rate_relation import PIVOT_MSUN, RateRelation
 
 SEEDS = {"erass1": 90101, "erass8": 90108, "efeds": 90111}
+DETECTED = {
+    "efeds": (
+        "detection.extent_likelihood=6",
+        "halos.redshift_law=volume",
+        "halos.selection=mass_function",
+        "halos.redshift_range=[0.05,1.0]",
+        "halos.log_m500c_min=13.3",
+    )
+}
+"""What makes a preset without a selection the sample that its survey has detected: the extent
+likelihood is the least of the catalogue of eFEDS (Liu et al. 2022, A&A 661, A2)."""
 MASS_EDGES = tuple(round(13.0 + 0.3 * k, 1) for k in range(10))
 """Of bins of log10 M500c [Msun/h]."""
 PHOTON_EDGES = (30, 60, 120, 250, 500, 750)
@@ -255,7 +266,7 @@ def bands_of(models: Sequence[Ensemble]) -> list[Band]:
 def simulated(name: str, n: int, bands: Sequence[Band], work: Path) -> xr.Dataset:
     """Return a fresh survey of a preset, of 64 pixels a side."""
     edges = json.dumps([list(band) for band in bands])
-    settings = [f"observe.bands={edges}", "observe.n_pixels=64"]
+    settings = [f"observe.bands={edges}", "observe.n_pixels=64", *DETECTED.get(name, ())]
     out = work / f"{name}.zarr"
     begun = out.with_name(f"{out.name}.partial").exists()
     return icmass.simulate(name, n=n, seed=SEEDS[name], assignments=settings, out=out, resume=begun)

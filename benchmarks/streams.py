@@ -79,7 +79,9 @@ class Beginning:
                 return
 
 
-def measure(stores: list[Path], kind: str, model: str, steps: int) -> dict[str, Any]:
+def measure(
+    stores: list[Path], kind: str, model: str, steps: int, most_read: int
+) -> dict[str, Any]:
     """Train in this process on clusters of stores, and say how fast and in how much memory."""
     torch.set_num_threads(1)
     design = MODEL_SPECS[model]
@@ -130,18 +132,20 @@ def measure(stores: list[Path], kind: str, model: str, steps: int) -> dict[str, 
     found["trained_per_s_of_processor"] = round(first.n / first.seconds)
     found["clusters_trained"] = first.n
     if kind == "stream":
-        found |= read_whole(source)
+        found |= read_whole(source, most_read)
         later = trained(2)
         found["trained_later_per_s_of_processor"] = round(later.n / later.seconds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found | {"peak_mib": round(peak)}
 
 
-def read_whole(source: Source) -> dict[str, Any]:
-    """Go through an epoch without a network."""
+def read_whole(source: Source, most: int) -> dict[str, Any]:
+    """Go through an epoch, or its first clusters, without a network."""
     wall, processor, n = time.perf_counter(), time.process_time(), 0
     for buffer, _ in source.buffers(1):
         n += len(buffer)
+        if n >= most:
+            break
     speeds = n / (time.perf_counter() - wall), n / (time.process_time() - processor)
     return {"read_per_s": round(speeds[0]), "read_per_s_of_processor": round(speeds[1]), "epoch": n}
 
@@ -162,6 +166,7 @@ def main() -> None:
     parser.add_argument("--most-in-memory", type=int, default=10_000)
     parser.add_argument("--model", default="icm-3band")
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--most-read", type=int, default=200_000, help="without a network")
     parser.add_argument("--work", type=Path, help="folder of the stores, kept")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", nargs=2, metavar=("KIND", "N"), help="one, in this process")
@@ -171,7 +176,8 @@ def main() -> None:
     base = folder / f"base-{given.base}.zarr"
     if given.one:
         kind, n = given.one
-        found = measure(stores_of(base, int(n), folder), kind, given.model, given.steps)
+        stores = stores_of(base, int(n), folder)
+        found = measure(stores, kind, given.model, given.steps, given.most_read)
         print(json.dumps(found))
         return
     rows = []
@@ -182,7 +188,7 @@ def main() -> None:
             for kind in ("memory", "stream") if n <= given.most_in_memory else ("stream",):
                 command = [sys.executable, __file__, "--one", kind, str(n), "--work", str(folder)]
                 command += ["--base", str(given.base), "--model", given.model]
-                command += ["--steps", str(given.steps)]
+                command += ["--steps", str(given.steps), "--most-read", str(given.most_read)]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 rows.append({"kind": kind, "n": n, **json.loads(done.stdout)})
                 print(json.dumps(rows[-1]), flush=True)
