@@ -2,9 +2,10 @@
 
     python benchmarks/out_of_domain.py RUN erosita-3285.zarr [--model icm-3band] [--json ood.json]
 
-RUN is a benchmark's folder: every cluster is judged by the fold model that did not see it. The
-same clusters are then spoiled, one way at a time; deeper exposures and other physics are simulated
-anew, from the survey's own configuration and seed, so that they show the same halos.
+RUN is a benchmark's folder: every cluster is judged by the fold model that did not see it; where a
+model was fitted on some folds only, those of these folds are. The same clusters are then spoiled,
+one way at a time; deeper exposures and other physics are simulated anew, from the survey's own
+configuration and seed, so that they show the same halos.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+import icmass
 from icmass.cosmology import Cosmology
 from icmass.estimators.registry import load_estimator
 from icmass.run.folder import RunFolder
@@ -123,10 +125,11 @@ def main() -> None:
     run = RunFolder(given.run)
     n_folds = run.read_folded_config().folds
     fold = octant_folds(survey, n_folds)
+    fitted = [k for k in range(n_folds) if run.layout.model(given.model, k).exists()]
     flags: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:
         others = simulated(survey, Path(folder), given.workers)
-        for k in range(n_folds):
+        for k in fitted:
             _, test = split(fold, k)
             estimator = load_estimator(run.layout.model(given.model, k), device="cpu")
             own = survey.isel(cluster=test).load()
@@ -140,7 +143,9 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:28} {100 * rate:5.1f} per cent flagged")
     if given.json:
-        about = {"model": given.model, "n_clusters": len(fold), "folds": n_folds}
+        n_clusters = int(np.isin(fold, fitted).sum())
+        about = {"model": given.model, "n_clusters": n_clusters, "folds": n_folds}
+        about |= {"folds_fitted": fitted, "version": icmass.__version__}
         given.json.write_text(json.dumps(about | {"flagged": rates}, indent=1) + "\n")
 
 
