@@ -1,0 +1,130 @@
+"""Tables of scores: proxies, regressions and networks on mocks, and what bounds them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from table_results import EROSITA_SURVEYS, estimators, per_cent, results
+
+SCORED = {
+    "T": "true temperature",
+    "M_gas": "true gas mass",
+    "N_phot": "photons of the map",
+    "N_gal": "richness",
+    "N_phot_2r500": "photons, knows R500c",
+    "N_phot_r500": "photons, knows R500c",
+    "N_gal+N_phot_2r500": "knows R500c",
+    "L_X": "true luminosity",
+    "forest-morphology": "morphology",
+    "rings-gbm-1band": "photons in rings",
+    "rings-gbm-3band": "photons in rings",
+    "icm-1band": "map",
+    "icm-3band": "map",
+}
+
+
+def networks() -> list[str]:
+    """Networks of the universe of version 0.1, with the paper's on the same clusters."""
+    lines = [
+        "| network | clusters | scatter | bias | within 68 | within 95 | CRPS | flagged "
+        "| over the paper's on the same clusters |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
+    beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
+    for row in estimators("universe-0.1-erosita-3285", *names):
+        name, ours = row["name"], row["name"].startswith("icm")
+        ratio = row["beside"].get(beside.get(name, "paper-1band")) if ours else None
+        over = "–"
+        if ratio:
+            peer = beside.get(name, "paper-1band")
+            over = f"{ratio['ratio']:.2f} ± {ratio['error']:.2f} ({peer}, {ratio['n']})"
+        numbers = [100 * row[key] for key in ("bias_lnm", "coverage68", "coverage95", "crps")]
+        flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
+        cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
+        cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def scores(preset: str) -> list[str]:
+    """Proxies, regressions and networks on the survey of a preset, beside published values."""
+    lines = [
+        "| estimator | sees | clusters | scatter | the paper's score | published | bias "
+        "| within 68 | within 95 | CRPS |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in estimators(f"{preset}-3285", *SCORED):
+        published = row.get("sigma_published")
+        cells = [f"`{row['name']}`", SCORED[row["name"]], str(row["n"])]
+        cells += [per_cent(row, "sigma_lnm"), per_cent(row, "sigma_paper")]
+        cells += ["–" if published is None else f"{100 * published:.1f}"]
+        keys = ("bias_lnm", "coverage68", "coverage95", "crps")
+        cells += [f"{100 * row[key]:.1f}" for key in keys]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def out_of_domain() -> list[str]:
+    """What is flagged as out of domain."""
+    lines = ["| input | flagged, per cent |", "|---|---:|"]
+    flagged = results("out-of-domain")["flagged"]
+    return lines + [f"| {name} | {100 * share:.1f} |" for name, share in flagged.items()]
+
+
+def learning_curve() -> list[str]:
+    """Scatter by number of training clusters."""
+    lines = ["| network | training clusters | epochs | scatter |", "|---|---:|---:|---:|"]
+    return lines + [
+        f"| `{row['name']}` | {row['n_train']:,} | {row['epochs']} | {per_cent(row, 'sigma_lnm')} |"
+        for row in results("learning-curve")["rows"]
+    ]
+
+
+def erass() -> list[str]:
+    """The bundled models on fresh surveys, beside count-rate masses."""
+    lines = [
+        "| survey | masses by | flagged | of them out of domain | bias | scatter | within 68 "
+        "| within 95 | CRPS |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for survey, of_survey in results("erass")["surveys"].items():
+        for name, model in of_survey["models"].items():
+            for prior in ("training", "population"):
+                row = model[prior]
+                n = model["n"] + model["refused"]
+                cells = [EROSITA_SURVEYS[survey], f"`{name}`, prior {prior}"]
+                cells += [f"{100 * model['flagged'] / n:.1f}"]
+                cells += [f"{100 * model['out_of_domain'] / n:.1f}"]
+                cells += [per_cent(row, "bias_lnm", signed=True), per_cent(row, "sigma_lnm")]
+                cells += [per_cent(row, key) for key in ("coverage68", "coverage95", "crps")]
+                lines.append("| " + " | ".join(cells) + " |")
+        rate = of_survey["count_rate"]
+        for how in ("relation_inverted", "mean_mass_at_rate"):
+            words = "count rate, " + how.replace("_", " ")
+            scatter = f"{100 * rate[how]['sigma_lnm']:.1f}"
+            lines.append(f"| {EROSITA_SURVEYS[survey]} | {words} | | | | {scatter} | | | |")
+    return lines
+
+
+def floor() -> list[str]:
+    """Ideal observers, and the best network that has been trained."""
+    table = import_module("floor_table").table(results("floor"))
+    return str(table).splitlines()
+
+
+def sbi() -> list[str]:
+    """Networks and neural posterior estimation of the package sbi, on the same maps."""
+    lines = [
+        "| estimator | clusters | scatter | over ours | bias | within 68 | within 95 | CRPS "
+        "| seconds a fold |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in results("peer-sbi")["rows"]:
+        cells = [f"`{row['name']}`", str(row["n_test"]), per_cent(row, "sigma_lnm")]
+        cells += [f"{row['scatter_over_ours']:.2f} ± {row['scatter_over_ours_error']:.2f}"]
+        cells += [f"{100 * row[key]:.1f}" for key in ("bias_lnm", "coverage68", "coverage95")]
+        seconds = row["seconds"] / row["folds_fitted"]
+        cells += [f"{100 * row['crps']:.1f}", f"{seconds:.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
