@@ -73,3 +73,47 @@ def explanations() -> list[str]:
     for bands, agn, gas in (("one band", -3.85, -3.53), ("three bands", -3.91, -3.77)):
         lines.append(f"| published, {bands} | | {agn} | {gas} | +2 | 0.285 R500c | | | | |")
     return lines
+
+
+CHANGES = {
+    "agn_5e-14_0": "AGN of 5e-14 erg/s/cm^2 at the centre",
+    "agn_5e-14_0.25": "at 0.25 R500c",
+    "agn_5e-14_0.5": "at 0.5 R500c",
+    "agn_5e-14_1": "at 1 R500c",
+    "no_agn": "all true AGN removed",
+    "cool_core": "cool core made of none, gas mass kept",
+    "cool_core_inside": "the same within 0.15 R500c alone",
+    "core_empty": "photons of 0.15 R500c removed",
+    "core_filled": "filled at the mean around",
+    "no_0.5-1.2": "0.5-1.2 keV removed",
+    "no_1.2-2": "1.2-2 keV removed",
+    "no_2-7": "2-7 keV removed",
+    "mean_colour": "gas's colours made the mean at its redshift",
+    "dim_outskirts": "half the gas beyond R500c removed",
+    "substructure": "a lighter cluster's gas at 0.7 R500c, 10 % of the photons",
+    "rotated_45": "turned by 45 degrees",
+    "photons_anew": "photons of the same gas drawn anew (nothing should change)",
+}
+
+
+def causal() -> list[str]:
+    """What a known change of a cluster does to the mass that each estimator gives."""
+    found = results("causal-erosita-3285")
+    names = ("icm-3band", "icm-1band", "N_phot_r500", "L_X", "L_X_ce")
+    tests = {test["name"]: test["responses"] for test in found["tests"]}
+    lines = [
+        "| change | `icm-3band` | `icm-1band` | `N_phot_r500` | ideal `L_X` | without the core |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for key, what in CHANGES.items():
+        cells = [_change(tests[key].get(name)) for name in names]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    return lines
+
+
+def _change(response: dict[str, float] | None) -> str:
+    """Return a change of ln M and its error, 0 where there is none, a dash if not measured."""
+    if response is None:
+        return "–"
+    change, error = response["dlnm"], response["error"]
+    return "0" if max(abs(change), error) < 5e-4 else f"{change:+.3f} ± {error:.3f}"
