@@ -1,12 +1,14 @@
 """The three networks of Ho et al. 2023 on both presets, all folds, within a time that is given.
 
     python benchmarks/paper_networks.py --work DIR [--n 3285] [--deadline 3000] [--jobs 4]
+        [--ours phox=RUN erosita=RUN]
 
 Every fit is one of a preset, a network and a fold; so many run side by side, on the cores or on one
 GPU. The surveys come first, and their time counts. When time is up a training stops after its
 epoch, its best epoch is what counts, and the table says so; what has not begun is left out. The
 same command goes on after a kill or with more time: fits that patience or the last epoch ended stay
-as they are, others go on from their last epoch.
+as they are, others go on from their last epoch. `--ours` names benchmarks of the same surveys and
+folds: their networks of the same inputs are compared on the clusters that both predicted.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
@@ -26,8 +28,10 @@ from typing import Any
 import numpy as np
 
 from icmass.benchmarking.fits import take_share, threads_each
-from icmass.benchmarking.scores import bootstrap_errors
+from icmass.benchmarking.fold_predictions import FoldPredictions
+from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.files import whole_file, write_text
+from icmass.run.layout import RunLayout
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
 from icmass.survey.presets import resolve_config
@@ -35,6 +39,7 @@ from icmass.survey.write import simulate_survey
 
 NETWORKS = ("paper-1band", "paper-3band", "paper-multimodal")
 PRESETS = ("erosita", "phox")
+OURS = {name: name.replace("paper", "icm") for name in NETWORKS}
 PUBLISHED = {"paper-1band": 0.178, "paper-3band": 0.162, "paper-multimodal": 0.159}
 SEED = 1
 FOLDS = 8
@@ -133,6 +138,27 @@ def row(preset: str, network: str, files: list[Path]) -> dict[str, Any]:
     }
 
 
+def over(run: Path, network: str, files: list[Path]) -> dict[str, Any] | None:
+    """Return the scatter of our network over the paper's, on the clusters that both predicted."""
+    ours = FoldPredictions.of_run(RunLayout(run), OURS[network], FOLDS)
+    residual, other, halo = [], [], []
+    for file in files:
+        paper = np.load(file)
+        mine = ours.fold == paper["fold"]
+        if not mine.any():
+            continue
+        if not np.allclose(ours.ln_m_true[mine], paper["ln_m"]):
+            sys.exit(f"{run}: the clusters of fold {paper['fold']} are not those of {file}")
+        residual.append((ours.mean - ours.ln_m_true)[mine])
+        other.append(paper["mean"] - paper["ln_m"])
+        halo.append(paper["halo"])
+    if not halo:
+        return None
+    both = np.concatenate(residual), np.concatenate(other)
+    ratio, error = scatter_ratio(*both, np.concatenate(halo), np.random.default_rng(0))
+    return {"network": OURS[network], "ratio": ratio, "error": error, "n": sum(map(len, halo))}
+
+
 def fit_all(fits: Sequence[Fit], jobs: int) -> dict[str, str]:
     """Train what is not finished, so many fits side by side; return what failed, by name."""
     failed: dict[str, str] = {}
@@ -148,13 +174,19 @@ def fit_all(fits: Sequence[Fit], jobs: int) -> dict[str, str]:
     return failed
 
 
-def table(fits: Sequence[Fit]) -> list[dict[str, Any]]:
-    """Return a row for each preset and network that has a fold."""
+def table(fits: Sequence[Fit], ours: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
+    """Return a row for each preset and network that has a fold, beside our runs by preset."""
     files: dict[tuple[str, str], list[Path]] = {}
     for fit in fits:
         if fit.result.exists():
             files.setdefault((fit.preset, fit.network), []).append(fit.result)
-    return [row(*key, held) for key, held in sorted(files.items())]
+    rows = []
+    for (preset, network), held in sorted(files.items()):
+        rows.append(row(preset, network, held))
+        run = (ours or {}).get(preset)
+        if run is not None:
+            rows[-1]["ours_over"] = over(run, network, held)
+    return rows
 
 
 def simulate(work: Path, preset: str, n: int, workers: int) -> None:
@@ -181,6 +213,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--max-epochs", type=int)
+    parser.add_argument("--ours", nargs="+", default=[], metavar="PRESET=RUN")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -199,7 +232,7 @@ def main() -> None:
         for k, network, preset in product(range(given.folds), given.networks, given.presets)
     ]
     failed = fit_all(fits, given.jobs)
-    rows = table(fits)
+    rows = table(fits, {k: Path(v) for k, _, v in (pair.partition("=") for pair in given.ours)})
     for line in rows:
         print(json.dumps(line), flush=True)
     if given.json:

@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from conftest import beta_model_survey
+from icmass.benchmarking.fold_predictions import FoldPredictions
+from icmass.estimators.posterior import Prediction
+from icmass.run.layout import RunLayout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -46,6 +49,27 @@ def test_what_a_deadline_ended_goes_on_to_what_it_would_have_been(
     (whole.work / "toy.zarr").symlink_to(tmp_path / "toy.zarr")
     train(whole)
     np.testing.assert_array_equal(np.load(fit.result)["mean"], np.load(whole.result)["mean"])
+
+
+def test_ours_is_compared_on_the_same_clusters(tmp_path: Path) -> None:
+    """Residuals of ours are half of the paper's, but for a fold that ours has not."""
+    rng = np.random.default_rng(0)
+    ours, files = FoldPredictions.empty(paper_networks.FOLDS), []
+    for fold in (0, 1):
+        ln_m, residual = rng.normal(32, 0.5, 50), rng.normal(0, 0.2, 50)
+        files.append(tmp_path / f"{fold}.npz")
+        halo = np.arange(50) + 50 * fold
+        np.savez(files[-1], fold=fold, ln_m=ln_m, mean=ln_m + residual, halo=halo)
+        if fold == 0:
+            half = Prediction(ln_m + residual / 2, np.full(50, 0.1))
+            ours.add(0, cluster=np.arange(50), ln_m_true=ln_m, prediction=half, seconds=1)
+    layout = RunLayout(tmp_path / "run")
+    layout.predictions("icm-1band").parent.mkdir(parents=True)
+    ours.write(layout.predictions("icm-1band"))
+    found = paper_networks.over(tmp_path / "run", "paper-1band", files)
+    assert found is not None and found["n"] == 50
+    assert found["ratio"] == pytest.approx(0.5) and found["error"] < 1e-9
+    assert paper_networks.over(tmp_path / "run", "paper-1band", files[1:]) is None
 
 
 def test_nothing_begins_when_time_is_up(fit: Fit) -> None:
