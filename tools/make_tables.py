@@ -16,8 +16,8 @@ from functools import partial
 
 from table_readme import readme
 from table_results import ROOT
-from table_scores import erass, floor, learning_curve, networks, out_of_domain, sbi, scores
-from table_trust import calibration_variants, explanations, physics_marginal
+from table_scores import erass, floor, goal, learning_curve, networks, out_of_domain, sbi, scores
+from table_trust import calibration_variants, causal, explanations, physics_marginal
 
 FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics.md",
          "docs/explanations.md")  # fmt: skip
@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"(<!-- table (\w[\w-]*) -->\n).*?(<!-- end of table -->)", 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "readme": readme,
     "networks": networks,
+    "goal": goal,
     "scores-erosita": partial(scores, "erosita"),
     "scores-phox": partial(scores, "phox"),
     "out-of-domain": out_of_domain,
@@ -34,6 +35,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "sbi": sbi,
     "calibration-variants": calibration_variants,
     "explanations": explanations,
+    "causal": causal,
     "physics-networks": partial(physics_marginal, 0),
     "physics-trees": partial(physics_marginal, 1),
     "physics-left-out": partial(physics_marginal, 2),

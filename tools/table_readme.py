@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from table_results import EROSITA_SURVEYS, estimators, per_cent, results
-from table_scores import SCORED
 from table_trust import bundled_on_physics
 
 
 def _reference() -> str:
     """The reference's proxies and networks on its own kind of maps."""
-    found = {row["name"]: row for row in estimators("phox-3285", *SCORED)}
+    proxies, networks = (
+        ("T", "M_gas", "N_gal", "N_phot"),
+        {
+            "icm-1band": "one band",
+            "icm-3band": "three bands",
+            "icm-multimodal": "maps and galaxies",
+        },
+    )
+    found = {row["name"]: row for row in estimators("phox-3285", *proxies, *networks)}
     published = {name: f"{100 * (row['sigma_published'] or 0):.1f}" for name, row in found.items()}
-    proxies = ", ".join(
-        f"{name} {100 * found[name]['sigma_paper']:.1f} ({published[name]})"
-        for name in ("T", "M_gas", "N_gal", "N_phot")
+    counted = ", ".join(
+        f"{name} {100 * found[name]['sigma_paper']:.1f} ({published[name]})" for name in proxies
     )
     maps = ", ".join(
         f"{words} {per_cent(found[name], 'sigma_lnm')} ({published[name]})"
-        for name, words in (("icm-1band", "one band"), ("icm-3band", "three bands"))
+        for name, words in networks.items()
     )
     return (
-        f"| clusters as those of Ho et al. 2023, scatter in per cent (published) | {proxies}; "
+        f"| clusters as those of Ho et al. 2023, scatter in per cent (published) | {counted}; "
         f"networks: {maps} | [scores](docs/estimators.md#scores) |"
     )
 
