@@ -12,7 +12,7 @@ import xarray as xr
 
 from icmass.benchmarking.runner import run_benchmark
 from icmass.errors import InputError
-from icmass.explanation.causal import response, run_causal
+from icmass.explanation.causal import response, run_causal, without_galaxies
 from icmass.explanation.causal_cores import _scene, core_excised, resimulate_gas
 from icmass.explanation.causal_plan import interventions, one_after_other
 from icmass.explanation.causal_scatter import Retraining, per_cluster, retrain, scatter_table
@@ -416,6 +416,11 @@ def test_every_intervention_has_its_own_name(clusters):
     assert not any(" " in name for name in names)
 
 
+def test_estimators_that_see_galaxies_are_left_out():
+    names = ["icm-3band@2", "icm-multimodal", "L_X", "paper-multimodal@3"]
+    assert without_galaxies(names) == ["icm-3band@2", "L_X"]
+
+
 def test_bad_input(run, path, clusters, tmp_path):
     with pytest.raises(InputError, match="not a simulated survey"):
         check_simulated(clusters.isel(component=[0]))
@@ -428,5 +433,7 @@ def test_bad_input(run, path, clusters, tmp_path):
         run_causal(tmp_path, path)
     with pytest.raises(InputError, match="known: agn"):
         run_causal(run, path, only=["magic"], device="cpu")
+    with pytest.raises(InputError, match="icm-multimodal: sees galaxies.*name other models"):
+        run_causal(run, path, ["L_X", "icm-multimodal"])
     with pytest.raises(InputError, match="no finished fold of M_star"):
         run_causal(run, path, ["L_X", "M_star"])

@@ -19,7 +19,7 @@ from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.errors import InputError
 from icmass.estimators.estimator import EstimatorInfo, Kind, Prediction
-from icmass.estimators.registry import load_estimator
+from icmass.estimators.registry import load_estimator, make_estimator
 from icmass.explanation.causal_cores import core_excised
 from icmass.explanation.causal_plan import interventions
 from icmass.explanation.causal_scatter import (
@@ -122,7 +122,8 @@ def run_causal(
     survey : path or Dataset
         The simulated survey of the run.
     models : sequence of str, optional
-        Names of estimators of the run; default: all that it has finished.
+        Names of estimators of the run; default: all that it has finished, but for those that see
+        galaxies.
     n : int
         How many clusters, at random: first of the folds that most models have. A model reads those
         that it has a fold for.
@@ -156,7 +157,10 @@ def run_causal(
     check_simulated(opened)
     layout, config = _open_run(Path(run), opened)
     n_folds = config.folds
-    names = list(models) if models else _finished(layout, config)
+    names = list(models) if models else without_galaxies(_finished(layout, config))
+    if left_out := [name for name in names if name not in without_galaxies(names)]:
+        hint = "name other models: no test changes galaxies, and clusters have none here"
+        raise InputError(f"{', '.join(left_out)}: sees galaxies", field="models", hint=hint)
     fold = octant_folds(opened, n_folds)
     held = _folds_of(layout, names, n_folds)
     index = _drawn(fold, held, n, np.random.default_rng(seed))
@@ -262,6 +266,11 @@ def _open_run(path: Path, survey: xr.Dataset) -> tuple[RunLayout, FoldedRunConfi
 def _finished(layout: RunLayout, config: FoldedRunConfig) -> list[str]:
     folds = range(config.folds)
     return [m for m in config.models if any(layout.has_model(m, k) for k in folds)]
+
+
+def without_galaxies(names: Sequence[str]) -> list[str]:
+    """Return the estimators that read no galaxies."""
+    return [name for name in names if "galaxy_offset" not in make_estimator(name).info.inputs]
 
 
 def _folds_of(layout: RunLayout, names: Sequence[str], n_folds: int) -> dict[str, list[int]]:
