@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
+import signal
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +66,60 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
             return Finished(int(ended.value.code or 0), out, err)
 
     return run
+
+
+def forked(work: Callable[[], object], *, stdout: int, stderr: int) -> int:
+    """Do some work in a process of its own, with these as its output; return the process's id.
+
+    It is a fork, which has imported what this process has: that takes others seconds. It ends as a
+    command does, and by itself after two minutes.
+    """
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.alarm(120)
+        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), stdout, stderr)):
+            os.dup2(file, number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+        # what pytest collects is told to the user again
+        logging.root.handlers.clear()
+        with warnings.catch_warnings():
+            warnings.showwarning = told_warning
+            work()
+        status = 0
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def told_warning(message: object, category: type, filename: str, lineno: int, *_: object) -> None:
+    """Print a warning on standard error, as Python does where no test collects it."""
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))  # type: ignore[arg-type]
+
+
+def forked_command(*words: object, cwd: Path | None = None, **output: int) -> int:
+    """Run an `icmass` command in a process of its own; see `forked`."""
+
+    def work() -> None:
+        sys.argv = ["icmass", *map(str, words)]
+        os.chdir(cwd or ".")
+        main()
+
+    return forked(work, **output)
+
+
+def ended(child: int) -> int:
+    """Wait for the end of a process that was started here; return its status as `Popen` has it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.fixture(scope="session")
@@ -152,8 +210,10 @@ class TasksOneByOne:
 
 @pytest.fixture
 def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process do what workers of `simulate_survey` would: theirs take seconds to start."""
-    monkeypatch.setattr("icmass.survey.write.Tasks", lambda workers, _: TasksOneByOne(workers))
+    """Let this process do what workers of surveys would: they take seconds to start."""
+    for maker in ("write", "ingest"):
+        name = f"icmass.survey.{maker}.Tasks"
+        monkeypatch.setattr(name, lambda workers, _: TasksOneByOne(workers))
 
 
 def save_blank(figure: object, folder: Path, stem: str) -> Saved:

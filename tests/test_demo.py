@@ -6,14 +6,17 @@ import json
 
 import pytest
 
+from conftest import save_blank
 from icmass.cli import demo
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_demo_goes_from_nothing_to_a_page(run_cli, tmp_path, monkeypatch):
-    small = {"EPOCHS": 1, "FOLDS": 2, "N_EXPLAINED": 8, "NETWORKS": "icm-3band", "MOST_JOBS": 1}
+    small = {"EPOCHS": 1, "FOLDS": 2, "N_EXPLAINED": 4, "NETWORKS": "icm-3band", "MOST_JOBS": 1}
     for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
+    monkeypatch.setattr("icmass.main_process.usable_cores", lambda: 1)
+    monkeypatch.setattr("icmass.report.explain.save", save_blank)
     out = tmp_path / "demo"
     first = run_cli("demo", "--out", out, "--n", "200")
     assert first.returncode == 0, first.stderr

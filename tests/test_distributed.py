@@ -1,4 +1,4 @@
-"""Training by several processes, and after a kill; this file is also the script they run."""
+"""Training by several processes, which run this file as a script, and after a kill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from conftest import beta_model_survey, save_blank
+from conftest import beta_model_survey, ended, forked, save_blank
 from icmass.cli import main
 from icmass.errors import InputError
 from icmass.estimators.registry import load_estimator
@@ -177,7 +177,7 @@ def work_together(folder: Path) -> None:
     (folder / f"about-{rank}.json").write_text(json.dumps(about))
 
 
-def run(*command: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(*command: object) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ACCELERATE")}
     environment["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(
@@ -187,7 +187,7 @@ def run(*command: object, check: bool = True) -> subprocess.CompletedProcess[str
         text=True,
         timeout=600,
     )
-    assert not check or done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-3000:]
     return done
 
 
@@ -206,7 +206,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes benchmarked and trained, one after the other: they take long to start."""
     folder = tmp_path_factory.mktemp("together")
     beta_model_survey(n=64, n_pixels=16).to_zarr(folder / "toy.zarr")
-    (folder / "stderr.txt").write_text(launch(__file__, "together", folder).stderr)
+    (folder / "stderr.txt").write_text(launch(__file__, folder).stderr)
     return folder
 
 
@@ -322,12 +322,18 @@ def test_two_processes_train_on_shards_of_stores(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_killed_in_an_epoch_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    killed = run(__file__, "killed", tmp_path, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    folder = tmp_path / "work"
+
+    def work() -> None:
+        train(Stateful, STATEFUL, checkpoint=folder, encode=encode_and_die)
+
+    with (tmp_path / "said").open("w") as said:
+        status = ended(forked(work, stdout=said.fileno(), stderr=said.fileno()))
+    assert status == -signal.SIGKILL, (tmp_path / "said").read_text()
+    assert [path.name for path in folder.iterdir()] == [CHECKPOINT]
     seen: list[int] = []
     resumed, history = train(
-        Stateful, STATEFUL, checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.epoch)
+        Stateful, STATEFUL, checkpoint=folder, progress=lambda epoch: seen.append(epoch.epoch)
     )
     assert seen == list(range(KILLED_IN_EPOCH, 5))
     whole, expected = train(Stateful, STATEFUL)
@@ -336,10 +342,6 @@ def test_a_run_killed_in_an_epoch_resumes_to_the_same_weights(tmp_path: Path) ->
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "together":
-        shared = Path(sys.argv[2])
-        benchmark_together(shared)
-        work_together(shared)
-    else:
-        options = {"checkpoint": Path(sys.argv[2]), "encode": encode_and_die}
-        train(Stateful, STATEFUL, **options)
+    shared = Path(sys.argv[1])
+    benchmark_together(shared)
+    work_together(shared)

@@ -120,10 +120,9 @@ def test_kept_cubes_are_those_made_anew(survey: xr.Dataset) -> None:
 
 
 def test_training_with_kept_cubes_is_that_without(
-    survey: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+    fitted: NetworkEstimator, survey: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, anew = estimator(), estimator()
-    kept.fit(survey, TRAIN)
+    kept, anew = fitted, estimator()
     monkeypatch.setattr("icmass.estimators.network._KEPT_SHARE", 0.0)
     anew.fit(survey, TRAIN)
     assert kept.history[0].train_loss == anew.history[0].train_loss

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 import xarray as xr
 from astropy.table import Table
 
-from conftest import RunCli
+from conftest import RunCli, ended, forked_command
 from icmass import plugins
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator
@@ -240,16 +238,17 @@ def test_a_broken_plugin_is_a_line_and_no_crash(caplog: pytest.LogCaptureFixture
     assert "plugin *.bad of outsider (icmass.readers)" in lines[2] and len(lines) == 3
 
 
-def test_a_broken_plugin_on_the_command_line(outsider: Path, tmp_path: Path):
+@pytest.mark.usefixtures("outsider")
+def test_a_broken_plugin_on_the_command_line(tmp_path: Path):
     """Two lines on standard error: what is wrong with the plugin, and that there is no such one."""
-    paths = os.pathsep.join([str(outsider), *filter(None, sys.path)])
-    done = subprocess.run(
-        [sys.executable, "-m", "icmass", "train", "--n", "40", "--model", "broken", "--out", "m"],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
-    said = done.stderr.splitlines()
-    assert done.returncode == 2 and len(said) == 2 and "Traceback" not in done.stderr
+    plugins._SAID.clear()
+    words = ("train", "--n", "40", "--model", "broken", "--out", "m")
+    with (tmp_path / "stdout").open("w") as out, (tmp_path / "stderr").open("w") as err:
+        child = forked_command(*words, cwd=tmp_path, stdout=out.fileno(), stderr=err.fileno())
+        status = ended(child)
+    stderr = (tmp_path / "stderr").read_text()
+    said = stderr.splitlines()
+    assert status == 2 and len(said) == 2 and "Traceback" not in stderr
     assert said[0].startswith(
         "icmass: plugin broken of outsider (icmass.estimators) cannot be used"
     )

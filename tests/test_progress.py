@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import ended, forked_command
 from icmass.cli import progress
 from icmass.cli.progress import Meter, duration, per_time
 
@@ -80,18 +79,16 @@ def test_numbers_are_said_as_people_say_them() -> None:
     assert (per_time(250.0), per_time(9.96), per_time(1 / 60)) == ("250/s", "10/s", "1.0/min")
 
 
-def terminal(words: Sequence[object], cwd: Path) -> tuple[int, str]:
+def terminal(
+    words: Sequence[object], cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str]:
     """Run a command whose standard error is a terminal; return its status and what it showed."""
     pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "icmass", *map(str, words)],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
-    )
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    with open(os.devnull, "w") as nothing:
+        child = forked_command(*words, cwd=cwd, stdout=nothing.fileno(), stderr=theirs)
     os.close(theirs)
     shown = b""
     try:
@@ -100,23 +97,25 @@ def terminal(words: Sequence[object], cwd: Path) -> tuple[int, str]:
     except OSError:  # Linux says so when the other end is closed
         pass
     os.close(ours)
-    return process.wait(), shown.decode()
+    return ended(child), shown.decode()
 
 
 SIMULATE = ["simulate", "--preset", "demo", "--n", 4, "--chunk", 1]
 SIMULATE += ["--set", "observe.n_pixels=32", "--out"]
 
 
-def test_a_terminal_shows_a_bar_with_rate_and_time_left(tmp_path: Path) -> None:
-    status, shown = terminal([*SIMULATE, "a.zarr"], tmp_path)
+def test_a_terminal_shows_a_bar_with_rate_and_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, shown = terminal([*SIMULATE, "a.zarr"], tmp_path, monkeypatch)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
     assert status == 0, text
     assert re.search(r"clusters\s+\S+\s+4/4\s+[\d.]+/(s|min)", text), text
     assert re.search(r"[123]/4\s+[\d.]+/(s|min), \d+ s left", text), text
 
 
-def test_a_quiet_terminal_stays_empty(tmp_path: Path) -> None:
-    assert terminal([*SIMULATE, "b.zarr", "--quiet"], tmp_path) == (0, "")
+def test_a_quiet_terminal_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert terminal([*SIMULATE, "b.zarr", "--quiet"], tmp_path, monkeypatch) == (0, "")
 
 
 def test_a_log_has_one_line(run_cli: Any, tmp_path: Path) -> None:

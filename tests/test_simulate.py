@@ -79,7 +79,7 @@ def test_the_telescope_does_not_change_the_universe(reference):
 
 
 def test_a_killed_run_resumes_to_the_same_survey(run_cli, tmp_path):
-    arguments = ["simulate", "--preset", "demo", "--n", "40", "--seed", "5", "--chunk", "2"]
+    arguments = ["simulate", "--preset", "demo", "--n", "24", "--seed", "5", "--chunk", "2"]
     whole, killed = tmp_path / "whole.zarr", tmp_path / "killed.zarr"
     assert run_cli(*arguments, "--out", str(whole)).returncode == 0
 
@@ -91,7 +91,7 @@ def test_a_killed_run_resumes_to_the_same_survey(run_cli, tmp_path):
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 3 <= len(list(parts.glob("*.npz"))) < 20, "killed too early or too late to tell"
+    assert 3 <= len(list(parts.glob("*.npz"))) < 12, "killed too early or too late to tell"
     assert not killed.exists()
 
     refused = run_cli(*arguments, "--out", str(killed))
@@ -204,7 +204,7 @@ def test_missing_damaged_or_foreign_stores_get_one_line(run_cli, tmp_path):
     assert foreign.returncode == 2 and "format" in foreign.stderr
 
 
-def test_a_full_disk_is_said_and_resumed(tmp_path, monkeypatch):
+def test_a_full_disk_is_said_and_resumed(reference, tmp_path, monkeypatch):
     real = write.write_chunk
 
     def full(partial, plan, start):
@@ -217,8 +217,9 @@ def test_a_full_disk_is_said_and_resumed(tmp_path, monkeypatch):
         make(tmp_path / "a.zarr", chunk=4)
     assert not (tmp_path / "a.zarr").exists()
     monkeypatch.setattr(write, "write_chunk", real)
+    monkeypatch.setattr(write, "_GATHERED_BYTES", 0)  # as for a large survey
     whole = make(tmp_path / "a.zarr", chunk=4, resume=True)
-    xr.testing.assert_identical(whole.load(), make(tmp_path / "b.zarr", chunk=4).load())
+    xr.testing.assert_identical(whole.load(), reference)
 
 
 def test_info_prints_one_json_document(run_cli, tmp_path):

@@ -134,6 +134,7 @@ def test_each_cluster_is_that_of_all_files(tiles: list[Path], whole: tuple[Path,
     assert made.outcomes == source.outcomes
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_workers_change_nothing(
     tiles: list[Path], whole: tuple[Path, Ingested], tmp_path: Path
 ) -> None:

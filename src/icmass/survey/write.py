@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from icmass.survey.whole import WHOLE, every_chunk
 from icmass.universe.twin_rows import TwinRows
 
 _RAGGED_CHUNK = 2**18  # entries per chunk of a ragged variable
+_GATHERED_BYTES = 2**28  # of parts that are gathered in memory
+_Columns = Path | dict[str, np.ndarray]
 
 Progress = Callable[[int, int], None]
 
@@ -153,21 +155,23 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
     )
     partial.parent.mkdir(parents=True, exist_ok=True)
     template, encoding = _template(plan, make.variables)
-    template = template.assign(twins)
     with every_chunk():
-        template.to_zarr(partial, compute=False, encoding=encoding, consolidated=False)
+        template.assign(twins).to_zarr(partial, encoding=encoding, consolidated=False)
+        group = zarr.open_group(partial, mode="r+")
+        for name in encoding:
+            array: Any = group[name]
+            array.resize((plan["n_clusters"], *array.shape[1:]))
     note.parent.mkdir()
     write_text(note, json.dumps(plan))
 
 
 def _template(plan: dict[str, Any], variables: list[str]) -> tuple[xr.Dataset, dict[str, Any]]:
-    import dask.array  # takes a while, and whoever writes chunks alone does without
-
+    """Return the survey as it will be, but of no clusters, and the encoding of what they have."""
     config = SurveyConfig.model_validate_json(plan["config"])
     names = [name for name in variables if not is_ragged(name)]
-    small = blank_survey(
+    template = blank_survey(
         names,
-        n_clusters=1,
+        n_clusters=0,
         n_pixels=config.observe.n_pixels,
         half_width=config.observe.half_width_mpc_h,
         bands=list(config.observe.bands),
@@ -181,19 +185,12 @@ def _template(plan: dict[str, Any], variables: list[str]) -> tuple[xr.Dataset, d
         },
     )
     n, chunk = plan["n_clusters"], plan["chunk"]
-    data: dict[str, Any] = {}
     encoding: dict[str, dict[str, Any]] = {}
     for name in names:
-        variable = small[name]
-        shape = (n, *variable.shape[1:])
-        chunks = (chunk if _is_image(name) else n, *variable.shape[1:])
-        zeros = dask.array.zeros(shape, dtype=variable.dtype, chunks=chunks)
-        data[name] = (variable.dims, zeros, variable.attrs)
-        encoding[name] = {"chunks": chunks}
+        encoding[name] = {"chunks": (chunk if _is_image(name) else n, *template[name].shape[1:])}
         if _is_image(name):
             codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
             encoding[name]["compressors"] = [codec]
-    template = xr.Dataset(data, small.coords, small.attrs)
     return template.assign(_physics(config, plan["seed"])), encoding
 
 
@@ -275,25 +272,36 @@ def _finish(partial: Path, plan: dict[str, Any]) -> None:
 def _gather(partial: Path, plan: dict[str, Any]) -> None:
     starts = range(0, plan["n_clusters"], plan["chunk"])
     files = [_part(partial, start) for start in starts]
+    parts: Sequence[_Columns] = files
+    if sum(file.stat().st_size for file in files) < _GATHERED_BYTES:
+        parts = [_columns(file) for file in files]  # opening each for each variable takes longer
     group = zarr.open_group(str(partial), mode="r+")
     with np.load(files[0], allow_pickle=False) as arrays:
         names = list(arrays.files)
     for name in names:
         if not is_ragged(name):
-            group[name][:] = np.concatenate(list(_read(files, name)))  # type: ignore[index]
+            group[name][:] = np.concatenate(list(_read(parts, name)))  # type: ignore[index]
     if "galaxy_offset" in names:
-        numbers = np.concatenate(list(_read(files, "galaxy_offset")))
+        numbers = np.concatenate(list(_read(parts, "galaxy_offset")))
         offset = np.concatenate([[0], np.cumsum(numbers)])
         _ragged(group, "galaxy_offset", len(offset))[:] = offset
         for name in names:
             if variable_of(name).dims == ("galaxy",):
-                _fill(_ragged(group, name, int(offset[-1])), _read(files, name))
+                _fill(_ragged(group, name, int(offset[-1])), _read(parts, name))
 
 
-def _read(files: list[Path], name: str) -> Iterator[np.ndarray]:
-    for file in files:
-        with np.load(file, allow_pickle=False) as arrays:
-            yield arrays[name]
+def _columns(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _read(parts: Sequence[_Columns], name: str) -> Iterator[np.ndarray]:
+    for part in parts:
+        if isinstance(part, dict):
+            yield part[name]
+        else:
+            with np.load(part, allow_pickle=False) as arrays:
+                yield arrays[name]
 
 
 def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
