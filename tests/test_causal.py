@@ -433,7 +433,7 @@ def test_bad_input(run, path, clusters, tmp_path):
         run_causal(tmp_path, path)
     with pytest.raises(InputError, match="known: agn"):
         run_causal(run, path, only=["magic"], device="cpu")
-    with pytest.raises(InputError, match="icm-multimodal: sees galaxies.*name other models"):
+    with pytest.raises(InputError, match=r"icm-multimodal: sees galaxies.*name other models"):
         run_causal(run, path, ["L_X", "icm-multimodal"])
     with pytest.raises(InputError, match="no finished fold of M_star"):
         run_causal(run, path, ["L_X", "M_star"])
