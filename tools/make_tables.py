@@ -17,7 +17,7 @@ from functools import partial
 from table_readme import readme
 from table_results import ROOT
 from table_scores import erass, floor, goal, learning_curve, networks, out_of_domain, sbi, scores
-from table_trust import calibration_variants, causal, explanations, physics_marginal
+from table_trust import calibration_variants, causal, causal_scatter, explanations, physics_marginal
 
 FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics.md",
          "docs/explanations.md")  # fmt: skip
@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "calibration-variants": calibration_variants,
     "explanations": explanations,
     "causal": causal,
+    "causal-scatter": causal_scatter,
     "physics-networks": partial(physics_marginal, 0),
     "physics-trees": partial(physics_marginal, 1),
     "physics-left-out": partial(physics_marginal, 2),

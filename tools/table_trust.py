@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 
-from table_results import results
+from table_results import per_cent, results
 
 
 def physics_marginal(part: int) -> list[str]:
@@ -117,3 +117,24 @@ def _change(response: dict[str, float] | None) -> str:
         return "–"
     change, error = response["dlnm"], response["error"]
     return "0" if max(abs(change), error) < 5e-4 else f"{change:+.3f} ± {error:.3f}"
+
+
+def causal_scatter() -> list[str]:
+    """Scatter of the photons within R500c on cleaned maps, and what of the gain that explains."""
+    found = {row["name"]: row for row in results("causal-erosita-3285")["scatter"]}
+    lines = ["| photons within R500c | scatter | of what `icm-3band` gains |", "|---|---:|---:|"]
+    for change, what in (
+        ("", "as observed"),
+        (" core_empty", "without the core"),
+        (" no_agn", "without true AGN"),
+        (" no_agn+core_empty", "without both"),
+        (" no_agn+core_empty+even_background", "and with an even background"),
+    ):
+        row = found[f"N_phot_r500{change}"]
+        gained = row.get("closed", {}).get("icm-3band")
+        share = f"{100 * gained['share']:.0f} ± {100 * gained['error']:.0f}" if gained else "0"
+        lines.append(f"| {what} | {per_cent(row, 'sigma_lnm')} | {share} |")
+    return [
+        *lines,
+        f"| icm-3band on the maps | {per_cent(found['icm-3band'], 'sigma_lnm')} | 100 |",
+    ]
