@@ -189,7 +189,9 @@ def test_estimators_and_axes_can_be_chosen(show, file, contents) -> None:
     page.select_option('[data-part="second"]', label="network")
     score = page.inner_text('[data-part="score"]')
     assert "count: " in score and "; network: " in score
-    assert page.locator("#explorer .posterior path.curve.second").count() == 2
+    curves = page.locator("#explorer .posterior path.curve.second")
+    curves.nth(1).wait_for(state="attached")  # drawn a moment after the choice
+    assert curves.count() == 2
     page.select_option('[data-part="x"]', "L_X")
     label = page.locator('[data-part="right"] text.label').first.text_content()
     assert label == "L_X  [10⁴⁴ erg/s]"

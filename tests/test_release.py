@@ -66,12 +66,13 @@ CHANGELOG = """# Changelog
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """The files that a release changes, as they are."""
+    """The files that a release changes, as they are, and a fragment: after a release none is."""
     for name in release._PARTS:
         put = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         put(ROOT / name, tmp_path / name)
     release.package_file(tmp_path).parent.mkdir(parents=True)
     shutil.copy(release.package_file(ROOT), release.package_file(tmp_path))
+    (tmp_path / "changelog.d" / "+of-the-test.fixed.md").write_text("One thing more.\n")
     return tmp_path
 
 
