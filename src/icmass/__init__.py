@@ -2,6 +2,6 @@
 
 import lazy_loader as _lazy
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
