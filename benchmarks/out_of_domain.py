@@ -125,7 +125,7 @@ def main() -> None:
     run = RunFolder(given.run)
     n_folds = run.read_folded_config().folds
     fold = octant_folds(survey, n_folds)
-    fitted = [k for k in range(n_folds) if run.layout.model(given.model, k).exists()]
+    fitted = [k for k in range(n_folds) if run.layout.has_model(given.model, k)]
     flags: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:
         others = simulated(survey, Path(folder), given.workers)

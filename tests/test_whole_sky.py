@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from astropy.io import fits
 from astropy.table import Table
+from packaging.version import Version
 
 from event_files import BANDS, Columns, good, part, write
 from icmass.errors import InputError
@@ -87,13 +89,13 @@ def clusters() -> list[Target]:
 def digest(store: Path) -> str:
     """Return a digest of every byte of a store, its names among them.
 
-    Of JSON the order of keys does not count: zarr before 3.1.6 consolidates in any order.
+    Of JSON the order of keys does not count with zarr before 3.1.6: 3.1.1 consolidates in any.
     """
     found = hashlib.sha256()
     for path in sorted(store.rglob("*")):
         if path.is_file():
             held = path.read_bytes()
-            if path.suffix == ".json":
+            if path.suffix == ".json" and Version(zarr.__version__) < Version("3.1.6"):
                 held = json.dumps(json.loads(held), sort_keys=True).encode()
             found.update(str(path.relative_to(store)).encode() + held)
     return found.hexdigest()

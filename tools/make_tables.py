@@ -16,7 +16,7 @@ from functools import partial
 
 from table_readme import readme
 from table_results import ROOT
-from table_scores import erass, floor, goal, learning_curve, networks, out_of_domain, sbi, scores
+from table_scores import erass, floor, learning_curve, networks, out_of_domain, sbi, scores
 from table_trust import calibration_variants, causal, causal_scatter, explanations, physics_marginal
 
 FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics.md",
@@ -25,7 +25,6 @@ _BLOCK = re.compile(r"(<!-- table (\w[\w-]*) -->\n).*?(<!-- end of table -->)", 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "readme": readme,
     "networks": networks,
-    "goal": goal,
     "scores-erosita": partial(scores, "erosita"),
     "scores-phox": partial(scores, "phox"),
     "out-of-domain": out_of_domain,

@@ -48,26 +48,6 @@ def networks() -> list[str]:
     return lines
 
 
-def goal() -> list[str]:
-    """Networks of the paper and ours on the clusters of the same folds."""
-    lines = [
-        "| preset | network of the paper | clusters | scatter | published | epochs, the best "
-        "| ours over it |",
-        "|---|---|---:|---:|---:|---|---|",
-    ]
-    for row in results("paper-networks")["rows"]:
-        ours = row["ours_over"]
-        epochs = ", ".join(
-            f"{n} ({best}, {ended})"
-            for n, best, ended in zip(row["epochs"], row["best_epoch"], row["ended"], strict=True)
-        )
-        cells = [row["preset"], f"`{row['network']}`", str(row["n"]), per_cent(row, "sigma_lnm")]
-        cells += [f"{100 * row['published']:.1f}", epochs]
-        cells += [f"{ours['ratio']:.2f} ± {ours['error']:.2f} (`{ours['network']}`)"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
-
-
 def scores(preset: str) -> list[str]:
     """Proxies, regressions and networks on the survey of a preset, beside published values."""
     lines = [

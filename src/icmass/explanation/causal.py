@@ -157,8 +157,9 @@ def run_causal(
     check_simulated(opened)
     layout, config = _open_run(Path(run), opened)
     n_folds = config.folds
-    names = list(models) if models else without_galaxies(_finished(layout, config))
-    if left_out := [name for name in names if name not in without_galaxies(names)]:
+    chosen = list(models) if models else _finished(layout, config)
+    names = without_galaxies(chosen)
+    if models and (left_out := [name for name in chosen if name not in names]):
         hint = "name other models: no test changes galaxies, and clusters have none here"
         raise InputError(f"{', '.join(left_out)}: sees galaxies", field="models", hint=hint)
     fold = octant_folds(opened, n_folds)

@@ -1,8 +1,8 @@
 """Blocks of training clusters as the trainer wants them, kept on disk from the first epoch on.
 
 To read a block of a survey is to decompress all its pixels and components and to add most of them
-up; what is left is a tenth as large. It is written compressed to a temporary folder, that of
-``TMPDIR``, and later epochs read it from there at a seventh of the time. The folder goes with the
+up; what is left is a third as large. It is written compressed to a temporary folder, that of
+``TMPDIR``, and later epochs read it from there in a third of the time. The folder goes with the
 process; where the disk has no room, blocks are read from the survey anew.
 """
 
