@@ -38,7 +38,7 @@ def run(tmp_path_factory, toy_survey: xr.Dataset) -> Path:
     toy_survey.to_zarr(path.parent / "moved.zarr")
     fold = octant_folds(toy_survey, 2)
     for k in range(2):
-        estimator = NetworkEstimator("icm-3band", device="cpu", max_epochs=4)
+        estimator = NetworkEstimator("icm-3band", device="cpu", max_epochs=20)
         estimator.fit(toy_survey, split(fold, k)[0])
         estimator.save(path / "models" / "icm-3band" / f"fold-{k}")
     gone = str(path.parent / "gone.zarr")
