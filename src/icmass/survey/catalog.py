@@ -82,6 +82,9 @@ VARIABLES: dict[str, Variable] = {
     "ra": _scalar("deg", "right ascension of the map's centre"),
     "dec": _scalar("deg", "declination of the map's centre"),
     "halo_id": _scalar("1", "identity of the halo", "i8"),
+    "halos_drawn": _scalar(
+        "1", "halos of the light-cone that were drawn until this one was detected", "i4"
+    ),
     "snapshot": _scalar("1", "index of the snapshot", "i2"),
     "universe": _scalar("1", "number of the cluster's universe: its row in physics", "i4"),
     "physics": Variable(

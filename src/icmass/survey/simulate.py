@@ -125,6 +125,7 @@ class Simulator:
         names += [] if self.universes is None else ["universe"]
         names += [] if self.twins is None else ["L_X_emitted_ce", "L_X_soft_ce"]
         names += ["ra", "dec"] if self.config.observe.sky else []
+        names += [] if self.selection is None else ["halos_drawn"]
         names += ["coverage"] if self.observatory.hides else []
         return names
 
@@ -155,7 +156,10 @@ class Simulator:
         return self._target(cluster, self.streams(cluster))[0]
 
     def target(self, cluster: int) -> tuple[Halo, dict[str, float]]:
-        """Return the halo of a cluster, and its exposure [s], column density and place."""
+        """Return the halo of a cluster, and its exposure [s], column density and place.
+
+        Where clusters are detected, ``halos_drawn`` besides.
+        """
         return self._target(cluster, self.streams(cluster))
 
     def gas_photons(self, cluster: int, exposure: float) -> tuple[Scene, Photons]:
@@ -190,7 +194,7 @@ class Simulator:
     def _target(self, cluster: int, streams: Streams) -> tuple[Halo, dict[str, float]]:
         """Return the next halo that is selected, and its exposure, column density and place."""
         config = self.config_of(cluster)
-        for _ in range(_MOST_TRIALS):
+        for tried in range(1, _MOST_TRIALS + 1):
             halo = self._draw(cluster, streams["halo"])
             sight = self._sightline(streams["exposure"])
             if self.selection is None:
@@ -203,7 +207,7 @@ class Simulator:
                 nh_1e20=sight["nh"],
             )
             if streams["halo"].random() < probability:
-                return halo, sight
+                return halo, {**sight, "halos_drawn": tried}
         raise InputError(
             f"finds no cluster among {_MOST_TRIALS} halos",
             field="detection",

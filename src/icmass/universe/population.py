@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -70,6 +71,14 @@ class HaloPopulation:
         number, entry = self._find(cluster)
         return sum(self._halos[:number]) + int(self._box(number).rank[entry])
 
+    @property
+    def halos_per_deg2(self) -> float:
+        """Halos of the light-cone on a square degree of the sky.
+
+        NaN where the halos are not those of a volume by the mass function.
+        """
+        return math.nan if self._cone is None else self._cone.per_deg2
+
     def _stream(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_BOX, *key)))
 
@@ -111,9 +120,13 @@ class _LightCone:
             raise InputError("no halo fits", field="halos", hint="lower halos.log_m500c_min")
         self.cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
         weight = np.ones(_CONE_NODES)
+        self.per_deg2 = math.nan
         if config.redshift_law == "volume":
             distance = cosmology.comoving_distance(nodes)
             weight = self.cumulative[:, -1] * distance**2 * np.gradient(distance)
+            if config.selection == "mass_function":
+                step = LOG_MASS[1] - LOG_MASS[0]
+                self.per_deg2 = float(weight.sum()) * step * math.radians(1) ** 2
         self.weight = np.concatenate([[0], np.cumsum(weight)]) / weight.sum()
 
     def draw(self, cluster: int, rng: np.random.Generator) -> Halo:
