@@ -42,6 +42,14 @@ def test_the_volume_is_astropys() -> None:
     )
 
 
+def test_the_volume_of_a_changed_cosmology_is_its_own() -> None:
+    COSMOLOGY.comoving_distance(np.array([0.3]))  # what it has computed must not go along
+    changed = COSMOLOGY.model_copy(update={"om0": 0.4})
+    new, z = Cosmology(om0=0.4), np.array([0.3])
+    assert volume_slope(changed, z, 10.0) == pytest.approx(volume_slope(new, z, 10.0), rel=1e-12)
+    assert volume_slope(changed, z, 10.0)[0] < 0.95 * volume_slope(COSMOLOGY, z, 10.0)[0]
+
+
 def test_the_expected_number_is_the_integral() -> None:
     sample = ClusterPopulation(
         gaussians(np.array([33.3]), 0.2), np.array([0.3]), 500.0, RANGE, above
@@ -104,6 +112,12 @@ def test_omega_m_and_sigma_8_come_back_within_their_errors() -> None:
     for name in ("om0", "sigma8", "s8"):
         assert abs(found[f"{name}_pull"]) < 3
     assert found["s8_error"] < 0.02 and found["om0_error"] < 0.04
+
+
+def test_a_cosmology_without_a_mass_function_is_named() -> None:
+    """Tinker et al. fit up to 3200 times the mean density: 500 / Omega_m(z) is beyond."""
+    with pytest.raises(InputError, match=r"om0=0\.1, .*too large"):
+        halo_density(Cosmology(om0=0.1, ob0=0.04), np.array([0.1]))
 
 
 def test_a_population_that_makes_no_sense_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,12 +67,10 @@ class Cosmology(BaseModel):
         lt=1.5,
     )
 
-    @cached_property
+    @property
     def astropy(self) -> FlatLambdaCDM:
         """The same cosmology as an `astropy.cosmology.FlatLambdaCDM` (no radiation)."""
-        from astropy.cosmology import FlatLambdaCDM
-
-        return FlatLambdaCDM(H0=100 * self.h, Om0=self.om0, Ob0=self.ob0, Tcmb0=0)
+        return _astropy(self)
 
     def efunc(self, redshift: np.ndarray | float) -> np.ndarray:
         """Return E(z) = H(z)/H0."""
@@ -118,6 +116,14 @@ class Cosmology(BaseModel):
             yield col.current_cosmo
         finally:
             col.current_cosmo = before
+
+
+@lru_cache(maxsize=64)
+def _astropy(cosmology: Cosmology) -> FlatLambdaCDM:
+    """Build astropy's cosmology once. Kept on the model itself, `model_copy` would carry it on."""
+    from astropy.cosmology import FlatLambdaCDM
+
+    return FlatLambdaCDM(H0=100 * cosmology.h, Om0=cosmology.om0, Ob0=cosmology.ob0, Tcmb0=0)
 
 
 @lru_cache(maxsize=8)

@@ -182,6 +182,21 @@ class CalibrationModel:
         """Whether each parameter is sampled: those whose prior has a width."""
         return self.priors.of(self.parameters)[1] > 0
 
+    @property
+    def prior_std(self) -> np.ndarray:
+        """Standard deviations of the priors of `parameters`."""
+        return self.priors.of(self.parameters)[1]
+
+    def guess(self) -> np.ndarray:
+        """Return parameters near the maximum, of the masses' weighted mean difference."""
+        d = self.data
+        guess = self.priors.of(self.parameters)[0].copy()
+        guess[0] = np.average(d.x - d.w, weights=1 / (d.x_error**2 + d.w_error**2))
+        guess[0] += self.priors.lensing_bias[0]
+        if self.free_turn_on:
+            guess[5] = np.quantile(d.w, 0.1)
+        return guess
+
     @cached_property
     def _prior(self) -> tuple[np.ndarray, np.ndarray]:
         mean, std = self.priors.of(self.parameters)

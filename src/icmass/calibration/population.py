@@ -38,13 +38,17 @@ def halo_density(cosmology: Cosmology, redshift: np.ndarray) -> np.ndarray:
     from colossus.lss import mass_function
 
     mass = np.exp(LNM_GRID)
-    with cosmology.colossus(), np.errstate(all="ignore"):
-        rows = [
-            mass_function.massFunction(
-                mass, float(z), mdef="500c", model="tinker08", q_in="M", q_out="dndlnM"
-            )
-            for z in redshift
-        ]
+    try:
+        with cosmology.colossus(), np.errstate(all="ignore"):
+            rows = [
+                mass_function.massFunction(
+                    mass, float(z), mdef="500c", model="tinker08", q_in="M", q_out="dndlnM"
+                )
+                for z in redshift
+            ]
+    except Exception as error:  # colossus raises it bare, of overdensities beyond the fit
+        what = f"cannot be computed for {cosmology!r}: {error}"
+        raise InputError(what, field="mass function") from error
     found = np.array(rows)
     if not np.isfinite(found).all():
         raise InputError(f"cannot be computed for {cosmology!r}", field="mass function")

@@ -84,24 +84,43 @@ def log_population(
 def _log_probability(
     selection: SelectionFunction, survey: xr.Dataset, rows: np.ndarray
 ) -> np.ndarray:
-    """Return ln p(detected) of each cluster at the masses of `LNM_GRID`, shape (n, node).
-
-    Below the table's masses nothing is detected; above them what is at the last.
-    """
-    part = {name: survey[name].isel(cluster=rows).values[:, None]
-            for name in ("redshift", "exposure", "nh")}  # fmt: skip
-    mass = np.exp(LNM_GRID)
-    inside = np.clip(mass, selection.m500c[0], selection.m500c[-1])
-    found = selection(inside[None], part["redshift"], part["exposure"], part["nh"])
-    lost = np.isnan(found).any(axis=1)
-    if lost.any():
-        i = int(np.flatnonzero(lost)[0])
-        told = ", ".join(f"{name} {float(values[i, 0]):g}" for name, values in part.items())
-        what = f"cluster {rows[i]} ({told}) is outside of its grid"
-        raise InputError(what, field="--selection", hint="make a table that reaches so far")
-    found = np.where(mass < selection.m500c[0], 0.0, found)
+    """Return ln p(detected) of each cluster at the masses of `LNM_GRID`, shape (n, node)."""
+    redshift, exposure, nh = (
+        survey[name].isel(cluster=rows).values for name in ("redshift", "exposure", "nh")
+    )
+    found = detection_by_mass(selection, redshift, exposure, nh, "--selection")
     if not (found.max(axis=1) > 0).all():
         raise InputError("detects nothing at some clusters' redshifts", field="--selection")
     with np.errstate(divide="ignore"):
         result: np.ndarray = np.log(found)
         return result
+
+
+def detection_by_mass(
+    selection: SelectionFunction,
+    redshift: np.ndarray,
+    exposure: np.ndarray,
+    nh: np.ndarray,
+    field: str = "selection",
+) -> np.ndarray:
+    """Return the probability that halos of the masses of `LNM_GRID` are detected, (n, node).
+
+    Below the table's masses nothing is detected; above them what is at the last.
+
+    Parameters
+    ----------
+    selection : SelectionFunction
+    redshift, exposure, nh : ndarray, shape (n,)
+        Unvignetted exposure [s], column density [1e20 cm^-2].
+    field : str
+        What an error says of.
+    """
+    mass = np.exp(LNM_GRID)
+    inside = np.clip(mass, selection.m500c[0], selection.m500c[-1])
+    found = selection(inside, redshift[:, None], exposure[:, None], nh[:, None])
+    if (lost := np.isnan(found).any(axis=1)).any():
+        i = int(np.flatnonzero(lost)[0])
+        told = f"redshift {redshift[i]:g}, exposure {exposure[i]:g}, nh {nh[i]:g}"
+        what = f"a cluster or place ({told}) is outside of its grid"
+        raise InputError(what, field=field, hint="make a table that reaches so far")
+    return np.where(mass < selection.m500c[0], 0.0, found)

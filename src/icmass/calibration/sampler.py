@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 
-from icmass.calibration.model import CalibrationModel
-
 _ENOUGH_TIMES = 50
 """So many autocorrelation times a chain must be long (Foreman-Mackey+13, PASP 125, 306)."""
 MAX_RHAT = 1.05
+
+
+class Posterior(Protocol):
+    """What can be sampled: a posterior of some parameters, a few of them fixed."""
+
+    @property
+    def free(self) -> np.ndarray:
+        """Whether each parameter is sampled."""
+
+    @property
+    def prior_std(self) -> np.ndarray:
+        """Standard deviations of the priors, shape (parameter,)."""
+
+    def guess(self) -> np.ndarray:
+        """Return where a search for the maximum begins, shape (parameter,)."""
+
+    def log_posterior(self, theta: np.ndarray) -> float:
+        """Return the log of the posterior density; ``-inf`` where it is none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ class Chains:
 
 
 def sample_posterior(
-    model: CalibrationModel,
+    model: Posterior,
     *,
     seed: int,
     sampling: Sampling | None = None,
@@ -109,7 +125,7 @@ def sample_posterior(
     return Chains(draws, best, convergence)
 
 
-def find_maximum(model: CalibrationModel) -> tuple[np.ndarray, np.ndarray]:
+def find_maximum(model: Posterior) -> tuple[np.ndarray, np.ndarray]:
     """Return the maximum of the posterior, and the covariance of a Gaussian about it.
 
     Returns
@@ -124,9 +140,9 @@ def find_maximum(model: CalibrationModel) -> tuple[np.ndarray, np.ndarray]:
         value = -log_posterior(theta)
         return value if np.isfinite(value) else 1e10
 
-    best = _guess(model)
+    best = model.guess()
     start = best[model.free]
-    width = np.minimum(0.1, 0.5 * model.priors.of(model.parameters)[1][model.free])
+    width = np.minimum(0.1, 0.5 * model.prior_std[model.free])
     options = {
         "maxfev": 1500,
         "xatol": 5e-3,
@@ -139,9 +155,9 @@ def find_maximum(model: CalibrationModel) -> tuple[np.ndarray, np.ndarray]:
     return best, _covariance(loss, found.x, model)
 
 
-def _of_free(model: CalibrationModel) -> Callable[[np.ndarray], float]:
+def _of_free(model: Posterior) -> Callable[[np.ndarray], float]:
     """Return the log posterior of the free parameters."""
-    whole, free = _guess(model), model.free
+    whole, free = model.guess(), model.free
 
     def log_posterior(theta: np.ndarray) -> float:
         of_all = whole.copy()
@@ -151,22 +167,11 @@ def _of_free(model: CalibrationModel) -> Callable[[np.ndarray], float]:
     return log_posterior
 
 
-def _guess(model: CalibrationModel) -> np.ndarray:
-    d, priors = model.data, model.priors
-    mean, _ = priors.of(model.parameters)
-    guess = mean.copy()
-    guess[0] = np.average(d.x - d.w, weights=1 / (d.x_error**2 + d.w_error**2))
-    guess[0] += priors.lensing_bias[0]
-    if model.free_turn_on:
-        guess[5] = np.quantile(d.w, 0.1)
-    return guess
-
-
 def _covariance(
-    loss: Callable[[np.ndarray], float], at: np.ndarray, model: CalibrationModel
+    loss: Callable[[np.ndarray], float], at: np.ndarray, model: Posterior
 ) -> np.ndarray:
     """Return the inverse of the curvature of a loss; the prior's where that is none."""
-    prior_std = model.priors.of(model.parameters)[1][model.free]
+    prior_std = model.prior_std[model.free]
     step = np.minimum(0.02, np.maximum(0.2 * prior_std, 1e-4))
     n = len(at)
     centre, eye = loss(at), np.eye(n) * step
