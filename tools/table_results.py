@@ -12,7 +12,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 sys.path.insert(0, str(RESULTS.parent))
-EROSITA_SURVEYS = {"erass1": "eRASS1", "erass8": "eRASS:8", "efeds": "eFEDS"}
+EROSITA_SURVEYS = {
+    "erass1": "eRASS1",
+    "erass1-cosmology": "eRASS1, extent likelihood 6",
+    "erass8": "eRASS:8",
+    "erass8-cosmology": "eRASS:8, extent likelihood 6",
+    "efeds": "eFEDS",
+}
 
 
 @cache
