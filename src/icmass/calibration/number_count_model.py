@@ -48,6 +48,8 @@ PARAMETERS = (
 """What is sampled; `lensing_scatter` is fixed if its prior has no width."""
 _DEVIATES = np.linspace(-8, 8, 3201)
 _PROBIT = ndtr(_DEVIATES)
+_UNSEEN = -8.0  # deviate of a probability that counts for nothing
+_NOTHING = 1e-7  # density per ln M likewise
 _EVERY = 2  # nodes of LNM_GRID to one that is summed over
 
 
@@ -249,11 +251,11 @@ def _log_integrals(
             ln_m = first + j * every * step
             off = (shift[i] + stretch * ln_m - median[i]) / scatter[j]
             at = (median[i] + off - first) / step
-            if at <= 0 or at >= last:
+            if at <= 0 or at >= last or deviate[i, j] < _UNSEEN:
                 continue
             k = int(at)
             value = likelihood[i, k] + (likelihood[i, k + 1] - likelihood[i, k]) * (at - k)
-            if value <= 0:
+            if value <= _NOTHING:
                 continue
             seen = (deviate[i, j] - correlation * off / width[i]) * rest
             seen = (min(max(seen, -7.99), 7.99) + 8) * 200
