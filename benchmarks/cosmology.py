@@ -61,7 +61,10 @@ OWN_SCALE = CalibrationPriors(
 CASES: dict[str, tuple[bool, NumberCountPriors]] = {
     "whole": (True, NumberCountPriors(scale=EXACT)),
     "no correlation": (True, NumberCountPriors(scale=EXACT, correlation=(0.0, 0.0))),
-    "own scale, no lensing": (False, NumberCountPriors(scale=OWN_SCALE, scatter_slope=(0.0, 0.0))),
+    "own scale, no lensing": (
+        False,
+        NumberCountPriors(scale=OWN_SCALE, scatter_slope=(0.0, 0.0), curvature=(0.0, 0.0)),
+    ),
 }
 
 

@@ -150,6 +150,7 @@ def test_the_truth_is_near_the_maximum_of_each_parameter(rho: float) -> None:
     model = model_of(sample)
     truth = theta(amplitude=0.1, correlation=rho)
     steps = {"om0": 0.01, "sigma8": 0.008, "amplitude": 0.02, "slope": 0.03, "evolution": 0.3,
+             "curvature": 0.05,
              "ln_scatter": 0.04, "scatter_slope": 0.15, "correlation": 0.1}  # fmt: skip
     if rho == 0:
         steps.pop("correlation")

@@ -39,6 +39,7 @@ PARAMETERS = (
     "sigma8",
     "amplitude",
     "slope",
+    "curvature",
     "evolution",
     "ln_scatter",
     "scatter_slope",
@@ -65,6 +66,9 @@ class NumberCountPriors(BaseModel):
     scatter_slope : (float, float)
         Gaussian, of the slope of ln sigma with ln M: networks that are marginal over the physics
         have intervals too wide by what is common to all clusters, the more so the more photons.
+    curvature : (float, float)
+        Gaussian, of the factor of (ln M - ln M_p)^2 in the mean of x: what a network trained on
+        few of the heaviest halos says of them is too low.
     scale : CalibrationPriors
         Of the scale, and of bias and scatter of the lensing; its turn-on is not used.
     """
@@ -75,6 +79,7 @@ class NumberCountPriors(BaseModel):
     sigma8: tuple[float, float] = (0.6, 1.1)
     correlation: tuple[float, float] = (0.0, 0.98)
     scatter_slope: tuple[float, float] = (0.0, 0.5)
+    curvature: tuple[float, float] = (0.0, 0.2)
     scale: CalibrationPriors = CalibrationPriors()
 
 
@@ -114,8 +119,8 @@ class NumberCountModel:
     def _gaussian(self) -> tuple[np.ndarray, np.ndarray]:
         names = ("amplitude", "slope", "evolution", "ln_scatter", "lensing_scatter")
         mean, std = self.priors.scale.of(names)
-        (own, own_std), at = self.priors.scatter_slope, 4
-        return np.insert(mean, at, own), np.insert(std, at, own_std)
+        own = np.array([self.priors.curvature, self.priors.scatter_slope])
+        return np.insert(mean, [2, 4], own[:, 0]), np.insert(std, [2, 4], own[:, 1])
 
     @property
     def _even(self) -> np.ndarray:
@@ -127,7 +132,7 @@ class NumberCountModel:
         """Standard deviations of the priors of `parameters`."""
         even = np.ptp(self._even, axis=1) / math.sqrt(12)
         gaussian = self._gaussian[1]
-        result: np.ndarray = np.concatenate([even[:2], gaussian[:5], even[2:], gaussian[5:]])
+        result: np.ndarray = np.concatenate([even[:2], gaussian[:6], even[2:], gaussian[6:]])
         return result
 
     @property
@@ -138,7 +143,7 @@ class NumberCountModel:
     def guess(self) -> np.ndarray:
         """Return the middle of the priors, and the amplitude that the lensing masses suggest."""
         even, gaussian = self._even.mean(axis=1), self._gaussian[0]
-        found = np.concatenate([even[:2], gaussian[:5], even[2:], gaussian[5:]])
+        found = np.concatenate([even[:2], gaussian[:6], even[2:], gaussian[6:]])
         d = self.data
         if (some := d.has_lensing).any():
             found[2] = np.median(d.x[0][some] - d.ln_lensing[some])
@@ -146,7 +151,7 @@ class NumberCountModel:
 
     def log_prior(self, theta: np.ndarray) -> float:
         """Return the log of the prior density, without its norm; ``-inf`` where impossible."""
-        even = theta[[0, 1, 7]]
+        even = theta[[0, 1, 8]]
         low, high = self._even.T
         if (
             ((even < low) | (even > high)).any()
@@ -155,11 +160,11 @@ class NumberCountModel:
             or abs(theta[6]) > 2
         ):
             return -math.inf
-        if theta[8] < 0:
+        if theta[9] < 0:
             return -math.inf
         mean, std = self._gaussian
         wide = std > 0
-        off = (theta[[2, 3, 4, 5, 6, 8]] - mean)[wide] / std[wide]
+        off = (theta[[2, 3, 4, 5, 6, 7, 9]] - mean)[wide] / std[wide]
         return float(-0.5 * (off**2).sum())
 
     @cached_property
@@ -183,21 +188,24 @@ class NumberCountModel:
 
     def log_likelihood(self, theta: np.ndarray) -> float:
         """Return ln p of the sample, up to a constant."""
-        om0, sigma8, amplitude, slope, evolution, *scatter, correlation, wl_scatter = theta
+        om0, sigma8, amplitude, slope, curvature, evolution, *scatter, correlation, wl_scatter = (
+            theta
+        )
         log_rate = self.rates(om0, sigma8)
         d, (pivot, pivot_z) = self.data, self.data.pivot
         zeta = np.log1p(d.redshift) - math.log1p(pivot_z)
         bias = self.priors.scale
         of_w = d.ln_lensing - bias.lensing_bias[0] - bias.lensing_bias_evolution[0] * zeta
         likelihood, deviate, place = self._clusters
+        nodes = LNM_GRID[::_EVERY]
         found = _log_integrals(
             likelihood,
             deviate,
             place,
             np.ascontiguousarray(log_rate[:, ::_EVERY]),
-            amplitude - slope * pivot + evolution * zeta,
-            1 + slope,
-            np.exp(scatter[0] + scatter[1] * (LNM_GRID[::_EVERY] - pivot)),
+            amplitude + evolution * zeta,
+            nodes + slope * (nodes - pivot) + curvature * (nodes - pivot) ** 2,
+            np.exp(scatter[0] + scatter[1] * (nodes - pivot)),
             correlation,
             d.x[0],
             d.x[1],
@@ -226,7 +234,7 @@ def _log_integrals(
     place: np.ndarray,
     log_rate: np.ndarray,
     shift: np.ndarray,
-    stretch: float,
+    of_mass: np.ndarray,
     scatter: np.ndarray,
     correlation: float,
     median: np.ndarray,
@@ -249,7 +257,7 @@ def _log_integrals(
         total = 0.0
         for j in range(nodes):
             ln_m = first + j * every * step
-            off = (shift[i] + stretch * ln_m - median[i]) / scatter[j]
+            off = (shift[i] + of_mass[j] - median[i]) / scatter[j]
             at = (median[i] + off - first) / step
             if at <= 0 or at >= last or deviate[i, j] < _UNSEEN:
                 continue
