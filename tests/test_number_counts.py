@@ -15,7 +15,7 @@ from icmass.calibration.number_count_model import (
     NumberCountModel,
     NumberCountPriors,
 )
-from icmass.calibration.number_counts import NumberCounts
+from icmass.calibration.number_counts import NumberCounts, WidthOfMass
 from icmass.calibration.population import ClusterPopulation, halo_density, volume_slope
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
@@ -33,6 +33,10 @@ def detected(ln_m: np.ndarray, redshift: np.ndarray) -> np.ndarray:
 
 def _deviate(ln_m: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     return (ln_m - np.log(2e14) - 1.2 * np.log((1 + redshift) / 1.3)) / 0.4
+
+
+def gaussians(x: np.ndarray, width: np.ndarray) -> np.ndarray:
+    return normalised(np.exp(-0.5 * ((LNM_GRID - x[:, None]) / width[:, None]) ** 2))
 
 
 def draw(
@@ -69,8 +73,10 @@ def draw(
     nodes_z = np.linspace(*RANGE, 20)
     of_halo = np.where(np.log(3e13) > LNM_GRID, 0.0, 1.0)
     return NumberCounts(
-        likelihood=normalised(np.exp(-0.5 * ((LNM_GRID - x[:, None]) / width[:, None]) ** 2)),
+        x=x,
+        x_error=width,
         redshift=redshift,
+        conditions=np.log(width)[:, None],
         detection=detected(LNM_GRID, redshift[:, None]) * of_halo,
         area_deg2=area,
         redshift_range=RANGE,
@@ -89,6 +95,10 @@ def model_of(sample: NumberCounts, **priors: tuple[float, float]) -> NumberCount
 def theta(**changes: float) -> np.ndarray:
     values = dict.fromkeys(PARAMETERS, 0.0) | {"om0": TRUTH.om0, "sigma8": TRUTH.sigma8}
     return np.array(list((values | changes).values()))
+
+
+def rows(sample: NumberCounts) -> np.ndarray:
+    return gaussians(sample.x, sample.x_error)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +129,7 @@ def test_without_correlation_it_is_the_population_likelihood() -> None:
     sample = draw(150.0, 2)
     model = model_of(sample)
     plain = ClusterPopulation(
-        sample.likelihood, sample.redshift, 150.0, RANGE,
+        rows(sample), sample.redshift, 150.0, RANGE,
         lambda m, z: detected(np.log(m), z) * (m >= 3e13), n_redshifts=20,
     )  # fmt: skip
     for changes in ({}, {"sigma8": 0.85}, {"om0": 0.3}):
@@ -134,7 +144,7 @@ def test_a_detection_by_x_itself_is_a_threshold_on_x() -> None:
     sample = draw(150.0, 4, rho=0.9999, widths=(0.4, 0.4))
     model = model_of(sample, correlation=(0.0, 0.9999))
     plain = ClusterPopulation(
-        sample.likelihood, sample.redshift, 150.0, RANGE,
+        rows(sample), sample.redshift, 150.0, RANGE,
         lambda m, z: detected(np.log(m), z) * (m >= 3e13), selected_by_x=True, n_redshifts=20,
     )  # fmt: skip
     of = {s8: model.log_likelihood(theta(sigma8=s8, amplitude=0.1, correlation=0.9999))
@@ -167,13 +177,27 @@ def test_the_truth_is_near_the_maximum_of_each_parameter(rho: float) -> None:
         assert abs(-slope / (2 * bend)) < 3 * error < 9 * step, name
 
 
+def test_a_width_that_goes_with_the_noise_is_told_by_the_mean_mass() -> None:
+    """s = 0.3 exp(-0.3 (x - 33)) at one exposure, 0.2 exp(...) at another."""
+    rng = np.random.default_rng(3)
+    x, other = rng.normal(33.0, 0.5, 500), rng.integers(0, 2, 500)
+    s = np.where(other, 0.2, 0.3) * np.exp(-0.3 * (x - 33.0))
+    found = WidthOfMass.fit(x, s, other[:, None].astype(float))
+    assert np.exp(found.base + found.slope * (33.0 - found.pivot)) == pytest.approx(
+        np.where(other, 0.2, 0.3), rel=1e-6
+    )
+    assert found.slope == pytest.approx(-0.3) and found.bend == pytest.approx(0, abs=1e-9)
+    assert found.reach == pytest.approx((x.min() - x.mean(), x.max() - x.mean()))
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     sample = draw(60.0, 6)
     values = {name: getattr(sample, name) for name in sample.__dataclass_fields__}
     for changes, said in (
         ({"detection": sample.detection * 2}, "no probability"),
         ({"redshift": sample.redshift + 1}, "a cluster is outside of it"),
-        ({"likelihood": -sample.likelihood}, "negative or not finite"),
+        ({"x": sample.x * np.nan}, "not finite"),
+        ({"x_error": -sample.x_error}, "not positive"),
         ({"redshifts": sample.redshifts[:4]}, "shape"),
         ({"area_deg2": -1.0}, "deg"),
     ):
