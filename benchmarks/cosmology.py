@@ -11,7 +11,8 @@ the mass scale of the network (A, B, C, sigma and its slope) and the correlation
 the network's mass are free together; h, n_s and Omega_b are known. Besides, without the
 correlation, and with the network's own scale instead of lensing masses: what these would do.
 
-Survey, table of the selection and chains are kept in DIR, and used again. Prints JSON: mean,
+Survey, table of the selection and chains are kept in DIR, and used again: delete chains that were
+made with other options. Prints JSON: mean,
 standard deviation and deviation from the truth of each parameter, and how the chains converged.
 """
 
@@ -193,6 +194,19 @@ def summary(model: NumberCountModel, chains: Chains) -> dict[str, Any]:
     return found | {"convergence": chains.convergence}
 
 
+def kept_chains(file: Path) -> Chains | None:
+    """Return chains that an earlier run has kept."""
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as kept:
+        return Chains(kept["draws"], kept["best"], json.loads(str(kept["convergence"])))
+
+
+def keep_chains(chains: Chains, file: Path) -> None:
+    """Write chains to a file."""
+    np.savez(file, draws=chains.draws, best=chains.best, convergence=json.dumps(chains.convergence))
+
+
 def run(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Chains]]:
     """Fit every case, and return what comes out of each."""
     given.work.mkdir(parents=True, exist_ok=True)
@@ -213,11 +227,15 @@ def run(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Chains]]:
         with_lensing, priors = CASES[name]
         sample = counts if with_lensing else without_lensing(counts)
         model = NumberCountModel(sample, survey_cosmology(survey), priors)
-        begin = time.process_time()
-        sampling = Sampling(max_steps=given.steps)
-        chains = sample_posterior(model, seed=given.seed, sampling=sampling)
-        cpu = round(time.process_time() - begin, 1)
-        document["cases"][name] = summary(model, chains) | {"cpu_s": cpu}
+        file = given.work / f"chains-{given.n}-{given.seed}-{name.replace(' ', '-')}.npz"
+        chains = kept_chains(file)
+        if chains is None:
+            begin = time.process_time()
+            sampling = Sampling(max_steps=given.steps)
+            chains = sample_posterior(model, seed=given.seed, sampling=sampling)
+            chains.convergence["cpu_s"] = round(time.process_time() - begin, 1)
+            keep_chains(chains, file)
+        document["cases"][name] = summary(model, chains)
         kept[name] = chains
         print(name, json.dumps(document["cases"][name]), file=sys.stderr, flush=True)
     return document, kept

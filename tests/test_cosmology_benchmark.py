@@ -51,7 +51,12 @@ def test_what_is_said_of_chains_and_drawn(tmp_path: Path) -> None:
 
     model = model_of(draw(60.0, 6))
     kept = {name: chains_of((0.27 + 0.02 * k, 0.81), k) for k, name in enumerate(cosmology.CASES)}
-    found = cosmology.summary(model, kept["whole"])
+    cosmology.keep_chains(kept["whole"], tmp_path / "chains.npz")
+    again = cosmology.kept_chains(tmp_path / "chains.npz")
+    assert again is not None and (again.draws == kept["whole"].draws).all()
+    assert cosmology.kept_chains(tmp_path / "none.npz") is None
+    found = cosmology.summary(model, again)
+    assert found["convergence"] == {"converged": True}
     assert found["om0"]["truth"] == TRUTH.om0 and found["om0"]["std"] == pytest.approx(
         0.01, rel=0.1
     )
