@@ -264,7 +264,7 @@ def draw(kept: dict[str, Chains], document: dict[str, Any], file: Path) -> None:
         x, y = np.meshgrid(*(np.linspace(a, b, 90) for a, b in zip(low, high, strict=True)))
         image = density(np.stack([x.ravel(), y.ravel()])).reshape(x.shape)
         levels = np.quantile(density(points), [0.05, 0.32])
-        style = {"colors": f"C{k}", "linewidths": 1.6 if k == 0 else 1.1}
+        style: dict[str, Any] = {"colors": f"C{k}", "linewidths": 1.6 if k == 0 else 1.1}
         if k == 0:
             axes.contourf(x, y, image, [*levels, image.max()], colors="C0", alpha=0.25)
         axes.contour(x, y, image, levels, linestyles=["solid", "dashed", "dotted"][k], **style)
