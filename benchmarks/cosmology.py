@@ -8,8 +8,8 @@ extent likelihood of 6; masses of their photons by the bundled `erass-v2`, which
 has never seen their gas; lensing masses of some, with errors of 35 per cent; the selection function
 that `icmass selection` tabulates; and `icmass.calibration.number_count_model`. Omega_m, sigma_8,
 the mass scale of the network (A, B, C, sigma and its slope) and the correlation of detection with
-the network's mass are free together; h, n_s and Omega_b are known. Besides, without the
-correlation, and with the network's own scale instead of lensing masses: what these would do.
+the network's mass are free together; h, n_s and Omega_b are known. Besides, with the network's own
+scale instead of lensing masses, and with true masses: how far the sky that was drawn is off.
 
 Survey, table of the selection and chains are kept in DIR, and used again: delete chains that were
 made with other options. Prints JSON: mean,
@@ -22,6 +22,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,17 @@ OWN_SCALE = CalibrationPriors(
     amplitude=(0.0, 0.0), slope=(0.0, 0.0), evolution=(0.0, 0.0), ln_scatter=(0.0, 0.0),
     lensing_bias=(0.0, 0.0), lensing_scatter=(0.0, 0.0),
 )  # fmt: skip
-CASES: dict[str, tuple[bool, NumberCountPriors]] = {
-    "whole": (True, NumberCountPriors(scale=EXACT)),
-    "no correlation": (True, NumberCountPriors(scale=EXACT, correlation=(0.0, 0.0))),
-    "own scale, no lensing": (
-        False,
-        NumberCountPriors(scale=OWN_SCALE, scatter_slope=(0.0, 0.0), curvature=(0.0, 0.0)),
+CASES = {
+    "whole": NumberCountPriors(scale=EXACT),
+    "own scale, no lensing": NumberCountPriors(
+        scale=OWN_SCALE, scatter_slope=(0.0, 0.0), curvature=(0.0, 0.0)
+    ),
+    "true masses": NumberCountPriors(
+        scale=OWN_SCALE, scatter_slope=(0.0, 0.0), curvature=(0.0, 0.0), correlation=(0.0, 0.0)
     ),
 }
+TRUE_ERROR = 0.1
+"""Noise of ln M that true masses are given, for the sums over ln M to hold."""
 
 
 def open_sample(work: Path, n: int, seed: int) -> xr.Dataset:
@@ -116,8 +120,8 @@ def sky_cells(config: SurveyConfig, rng: np.random.Generator) -> np.ndarray:
 
 def make_counts(
     survey: xr.Dataset, selection: SelectionFunction, n_lensing: int, seed: int
-) -> tuple[NumberCounts, dict[str, Any]]:
-    """Return the sample as number counts need it, and what there is to say of it."""
+) -> tuple[NumberCounts, np.ndarray, dict[str, Any]]:
+    """Return the sample as number counts need it, true ln M, and what there is to say of it."""
     low, high = REDSHIFTS
     z = survey["redshift"].values
     rows = np.flatnonzero((z > low) & (z < high))
@@ -165,14 +169,19 @@ def make_counts(
         "x_minus_ln_m": {"mean": float(off.mean()), "std": float(off.std())},
         "out_of_domain": None if far is None else int(np.sum(far > 1)),
     }
-    return counts, facts
+    return counts, truth, facts
 
 
-def without_lensing(counts: NumberCounts) -> NumberCounts:
-    """Return the same sample without its lensing masses."""
-    values = {name: getattr(counts, name) for name in counts.__dataclass_fields__}
-    none = np.full(len(counts.redshift), np.nan)
-    return NumberCounts(**(values | {"ln_lensing": none, "lensing_error": none}))
+def sample_of(case: str, counts: NumberCounts, truth: np.ndarray) -> NumberCounts:
+    """Return the sample of a case: without lensing masses, or with true masses for x."""
+    if case == "whole":
+        return counts
+    none = np.full(len(truth), np.nan)
+    alone = replace(counts, ln_lensing=none, lensing_error=none)
+    if case != "true masses":
+        return alone
+    noise = TRUE_ERROR * np.random.default_rng(0).normal(size=len(truth))
+    return replace(alone, x=truth + noise, x_error=np.full(len(truth), TRUE_ERROR))
 
 
 def summary(model: NumberCountModel, chains: Chains) -> dict[str, Any]:
@@ -213,7 +222,7 @@ def run(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Chains]]:
     survey = open_sample(given.work, given.n, given.seed)
     selection = open_selection(given.work, given.halos)
     begin = time.process_time()
-    counts, facts = make_counts(survey, selection, given.lensing, given.seed)
+    counts, truth, facts = make_counts(survey, selection, given.lensing, given.seed)
     document: dict[str, Any] = {
         "command": " ".join(["python", "benchmarks/cosmology.py", *sys.argv[1:]]),
         "version": icmass.__version__,
@@ -224,9 +233,8 @@ def run(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Chains]]:
     document["predict_cpu_s"] = round(time.process_time() - begin, 1)
     kept = {}
     for name in given.cases:
-        with_lensing, priors = CASES[name]
-        sample = counts if with_lensing else without_lensing(counts)
-        model = NumberCountModel(sample, survey_cosmology(survey), priors)
+        sample = sample_of(name, counts, truth)
+        model = NumberCountModel(sample, survey_cosmology(survey), CASES[name])
         file = given.work / f"chains-{given.n}-{given.seed}-{name.replace(' ', '-')}.npz"
         chains = kept_chains(file)
         if chains is None:
@@ -252,8 +260,8 @@ def draw(kept: dict[str, Chains], document: dict[str, Any], file: Path) -> None:
 
     labels = {
         "whole": "calibrated by lensing masses",
-        "no correlation": "... detection taken for independent of the photons",
         "own scale, no lensing": "the network's own mass scale, no lensing",
+        "true masses": "true masses of the same clusters",
     }
     figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
     handles = []
