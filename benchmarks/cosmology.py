@@ -269,6 +269,7 @@ def draw(kept: dict[str, Chains], document: dict[str, Any], file: Path) -> None:
         points = chains.draws[:: max(1, len(chains.draws) // 4000), :2].T
         density = gaussian_kde(points)
         low, high = points.min(axis=1), points.max(axis=1)
+        low, high = low - 0.15 * (high - low), high + 0.15 * (high - low)
         x, y = np.meshgrid(*(np.linspace(a, b, 90) for a, b in zip(low, high, strict=True)))
         image = density(np.stack([x.ravel(), y.ravel()])).reshape(x.shape)
         levels = np.quantile(density(points), [0.05, 0.32])

@@ -48,15 +48,17 @@ def readme() -> list[str]:
         )
     rows += list(bundled_on_physics())
     calibration = results("calibration")
-    coverage, population = calibration["coverage"], calibration["population"]["cosmology"]
+    coverage, sample = calibration["coverage"], results("cosmology")
+    om0, sigma8 = (sample["cases"]["whole"][name] for name in ("om0", "sigma8"))
     rows += [
         "| mass scale from 200 lensing masses | stated error "
         f"{100 * coverage['mean_error']:.1f} per cent; {100 * coverage['coverage68']:.0f} per cent "
         f"of {coverage['repeats']} repeats within 68 | [calibration](docs/calibration.md) |",
-        f"| Omega_m, sigma_8 of {calibration['population']['clusters']:,} synthetic clusters | "
-        f"{population['om0']:.3f} ± {population['om0_error']:.3f} for 0.272, "
-        f"{population['sigma8']:.3f} ± {population['sigma8_error']:.3f} for 0.809 "
-        "| [likelihoods](docs/calibration.md) |",
+        f"| Omega_m, sigma_8 of {sample['clusters']:,} clusters of a mock eRASS1 with "
+        f"{sample['lensing_masses']} lensing masses | "
+        f"{om0['mean']:.3f} ± {om0['std']:.3f} for {om0['truth']}, "
+        f"{sigma8['mean']:.3f} ± {sigma8['std']:.3f} for {sigma8['truth']} "
+        "| [cosmology](docs/calibration.md#cosmology-with-the-mass-scale-free) |",
     ]
     catalogue = results("catalogue-efeds")
     real = catalogue["efeds"]["klein, mass-function, lensing"]
