@@ -4,16 +4,17 @@
         [--json FILE] [--figure FILE]
 
 The whole chain, as a survey team would run it: clusters that the mock of eRASS1 detects with an
-extent likelihood of 6; masses of their photons by the bundled `erass-v2`, which
-has never seen their gas; lensing masses of some, with errors of 35 per cent; the selection function
-that `icmass selection` tabulates; and `icmass.calibration.number_count_model`. Omega_m, sigma_8,
-the mass scale of the network (A, B, C, sigma and its slope) and the correlation of detection with
-the network's mass are free together; h, n_s and Omega_b are known. Besides, with the network's own
-scale instead of lensing masses, and with true masses: how far the sky that was drawn is off.
+extent likelihood of 6; masses of their photons by the bundled `erass-v2`, which has never seen
+their gas; lensing masses of some, with errors of 35 per cent; the selection function that `icmass
+selection` tabulates, at its usual nodes; and `icmass.calibration.number_count_model`. Omega_m,
+sigma_8, the mass scale of the network (A, B, C, sigma and its slope) and the correlation of
+detection with the network's mass are free together; h, n_s and Omega_b are known. Besides, with the
+network's own scale instead of lensing masses, and with true masses: how far the sky that was drawn
+is off.
 
 Survey, table of the selection and chains are kept in DIR, and used again: delete chains that were
-made with other options. Prints JSON: mean,
-standard deviation and deviation from the truth of each parameter, and how the chains converged.
+made with other options. Prints JSON: mean, standard deviation and deviation from the truth of each
+parameter, and how the chains converged.
 """
 
 from __future__ import annotations
@@ -47,20 +48,12 @@ from icmass.survey.catalog import survey_cosmology
 from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
 from icmass.survey.selection_function import SelectionFunction
-from icmass.survey.selection_grid import SelectionGrid, tabulate_selection
+from icmass.survey.selection_grid import tabulate_selection
 from icmass.survey.sky_area import sky_area
 
 LIMIT = ("detection.extent_likelihood=6",)
 REDSHIFTS = (0.1, 0.8)
 LENSING_ERROR = 0.35
-GRID = SelectionGrid(
-    m500c=tuple(float(m) for m in np.geomspace(10**13.5, 10**15.1, 17)),
-    redshift=tuple(float(z) for z in np.geomspace(*REDSHIFTS, 13)),
-    exposure=(200.0, 240.0, 290.0, 350.0, 440.0, 560.0, 750.0, 1100.0, 1700.0, 3000.0, 6000.0),
-    nh=(0.5, 1.5, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0),
-)
-"""Of the selection function, finer than what is usual: interpolated between exposures a factor of
-two apart, probabilities below 0.1 are 4 to 6 per cent too high."""
 PLACES = 200_000
 """Directions over which the selection is averaged, in cells of exposure and column density."""
 EXACT = CalibrationPriors(lensing_bias=(0.0, 0.0), lensing_scatter=(0.0, 0.0))

@@ -19,10 +19,15 @@ N_SIGMA8 = 8
 """Chebyshev nodes of sigma_8, in which it is smooth."""
 
 
+def _angles(n: int) -> np.ndarray:
+    """Return the angles whose cosines are the Chebyshev points within -1 and 1, ascending."""
+    result: np.ndarray = (2 * np.arange(n)[::-1] + 1) * np.pi / (2 * n)
+    return result
+
+
 def chebyshev_nodes(low: float, high: float, n: int) -> np.ndarray:
     """Return the Chebyshev points of the first kind within an interval, ascending."""
-    angle = (2 * np.arange(n)[::-1] + 1) * np.pi / (2 * n)
-    result: np.ndarray = (low + high) / 2 + (high - low) / 2 * np.cos(angle)
+    result: np.ndarray = (low + high) / 2 + (high - low) / 2 * np.cos(_angles(n))
     return result
 
 
@@ -35,8 +40,7 @@ def barycentric(nodes: np.ndarray, at: float) -> np.ndarray:
     off = at - nodes
     if (hit := np.abs(off) < 1e-14).any():
         return hit.astype(float)
-    angle = (2 * np.arange(n)[::-1] + 1) * np.pi / (2 * n)
-    weight = (-1.0) ** np.arange(n) * np.sin(angle) / off
+    weight = (-1.0) ** np.arange(n) * np.sin(_angles(n)) / off
     result: np.ndarray = weight / weight.sum()
     return result
 
@@ -74,22 +78,6 @@ class HaloRates:
     ) -> HaloRates:
         """Tabulate; h, n_s and Omega_b stay as they are in `cosmology`. The last four are kept."""
         return _tabulated(cosmology, tuple(redshift.tolist()), om0_range, sigma8_range)
-
-    @classmethod
-    def _of(
-        cls,
-        cosmology: Cosmology,
-        redshift: np.ndarray,
-        om0_range: tuple[float, float],
-        sigma8_range: tuple[float, float],
-    ) -> HaloRates:
-        om0 = np.linspace(*om0_range, max(2, 1 + round(np.ptp(om0_range) / OM0_STEP)))
-        sigma8 = chebyshev_nodes(*sigma8_range, N_SIGMA8)
-        log_rate = np.array([
-            log_rates(cosmology.model_copy(update={"om0": value}), redshift, sigma8)
-            for value in om0.tolist()
-        ])  # fmt: skip
-        return cls(redshift, om0, sigma8, log_rate, sigma8_range)
 
     def hold(self, om0: float, sigma8: float) -> bool:
         """Return whether a cosmology is within the table."""
@@ -140,4 +128,10 @@ def _tabulated(
     om0_range: tuple[float, float],
     sigma8_range: tuple[float, float],
 ) -> HaloRates:
-    return HaloRates._of(cosmology, np.array(redshift), om0_range, sigma8_range)
+    om0 = np.linspace(*om0_range, max(2, 1 + round(np.ptp(om0_range) / OM0_STEP)))
+    sigma8, nodes = chebyshev_nodes(*sigma8_range, N_SIGMA8), np.array(redshift)
+    log_rate = np.array([
+        log_rates(cosmology.model_copy(update={"om0": value}), nodes, sigma8)
+        for value in om0.tolist()
+    ])  # fmt: skip
+    return HaloRates(nodes, om0, sigma8, log_rate, sigma8_range)

@@ -180,7 +180,7 @@ class CalibrationModel:
     @cached_property
     def free(self) -> np.ndarray:
         """Whether each parameter is sampled: those whose prior has a width."""
-        return self.priors.of(self.parameters)[1] > 0
+        return self.prior_std > 0
 
     @property
     def prior_std(self) -> np.ndarray:

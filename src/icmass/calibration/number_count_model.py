@@ -92,11 +92,6 @@ class NumberCountModel:
     cosmology: Cosmology
     priors: NumberCountPriors = field(default_factory=NumberCountPriors)
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters."""
-        return PARAMETERS
-
     @cached_property
     def rates(self) -> HaloRates:
         """Halos on a square degree, for any cosmology within the priors."""
