@@ -1,39 +1,50 @@
-"""What makes a training step of our network fast: layout, precision, compilation; and its floor.
+"""What makes a training step on a CPU fast: memory, layout, precision, compilation; the floor.
 
-    python benchmarks/step_speed.py [--threads 1] [--json step.json]
+    python benchmarks/step_speed.py [--threads 1] [--json results/step-speed.json]
 
-Clusters per second of one forward and backward pass of `icm-3band` on 64 random maps, no
-preprocessing; and the share of the machine's rate of bfloat16 or float32 matrix products that the
-convolutions' multiplications come to.
+Clusters per second of one forward and backward pass of `icm-3band` on 64 random maps and of
+`paper-1band` on 50, no preprocessing; and the machine's rate of float32 or bfloat16 matrix products
+over the multiplications of the convolutions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from icmass import __version__
 from icmass.networks import rqs_flow
+from icmass.training.devices import multiplies_bf16
+from icmass.training.freed_memory import keep_freed_memory
 from icmass.training.model_specs import MODEL_SPECS
 
-N, SIDE = 64, 64
+SHAPES = {"icm-3band": (64, 3, 64), "paper-1band": (50, 1, 128)}
+"""Clusters, channels and pixels a side."""
 
 
-def rate(step, seconds: float = 4.0) -> float:  # type: ignore[no-untyped-def]
+def rate(step: Callable[[], object], seconds: float = 4.0) -> float:
     for _ in range(3):
         step()
-    start, n = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
+    start, n = time.process_time(), 0
+    while time.process_time() - start < seconds:
         step()
         n += 1
-    return n / (time.perf_counter() - start)
+    return n / (time.process_time() - start)
 
 
-def multiplications(network: nn.Module) -> float:
+def network_of(model: str) -> nn.Module:
+    _, channels, side = SHAPES[model]
+    return MODEL_SPECS[model].network(n_pixels=side, n_channels=channels)
+
+
+def multiplications(model: str) -> float:
     """Multiply-adds of the convolutions of one cluster's forward pass."""
     total = 0.0
 
@@ -41,11 +52,35 @@ def multiplications(network: nn.Module) -> float:
         nonlocal total
         total += layer.weight[0].numel() * output[0].numel()
 
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
-    network(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, MODEL_SPECS["icm-3band"].n_scalars))
-    for hook in hooks:
-        hook.remove()
+    network, (_, channels, side) = network_of(model).eval(), SHAPES[model]
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    network(torch.zeros(1, channels, side, side), torch.zeros(1, MODEL_SPECS[model].n_scalars))
     return total
+
+
+def passes(model: str, *, last: bool = True, bf16: bool = False, compiled: bool = False) -> float:
+    """Return the clusters a second that go forward and backward."""
+    n, channels, side = SHAPES[model]
+    design, network = MODEL_SPECS[model], network_of(model)
+    maps, scalars, target = (torch.randn(*s) for s in ((n, channels, side, side),
+                             (n, design.n_scalars), (n,)))  # fmt: skip
+    if not last:
+        contiguous = torch.Tensor.contiguous
+        network.features.register_forward_pre_hook(lambda _, given: (contiguous(given[0]),))
+    run = torch.compile(network) if compiled else network
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output = run(maps, scalars).float()
+        if design.has_posterior:
+            loss = -rqs_flow.log_prob(output, target).mean()
+        else:
+            loss = (output[:, 0] - target).square().mean()
+        loss.backward()
+
+    return n * rate(step)
 
 
 def main() -> None:
@@ -54,45 +89,40 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    design = MODEL_SPECS["icm-3band"]
-    maps, scalars = torch.randn(N, 3, SIDE, SIDE), torch.randn(N, design.n_scalars)
-    target = torch.randn(N)
-    rows: dict[str, float] = {}
+    rows: dict[str, dict[str, float]] = {model: {} for model in SHAPES}
 
-    def measure(name: str, *, last: bool, bf16: bool, compiled: bool) -> None:
-        network = design.network(n_pixels=SIDE, n_channels=3)
-        if not last:
-            network.to(memory_format=torch.contiguous_format)
-            contiguous = torch.Tensor.contiguous
-            network.features.register_forward_pre_hook(lambda _, given: (contiguous(given[0]),))
-        run = torch.compile(network) if compiled else network
+    def measure(name: str, **how: bool) -> None:
+        for model, found in rows.items():
+            found[name] = passes(model, **how)
+            print(f"{model:12} {name:42} {found[name]:7.0f} clusters/s", flush=True)
 
-        def step() -> None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                output = run(maps, scalars)
-            loss = -rqs_flow.log_prob(output.float(), target).mean()
-            loss.backward()
-
-        rows[name] = N * rate(step)
-        print(f"{name:42} {rows[name]:7.0f} clusters/s", flush=True)
-
-    measure("float32, channels first", last=False, bf16=False, compiled=False)
-    measure("float32, channels last", last=True, bf16=False, compiled=False)
-    measure("bfloat16, channels first", last=False, bf16=True, compiled=False)
-    measure("bfloat16, channels last", last=True, bf16=True, compiled=False)
-    try:
-        measure("bfloat16, channels last, torch.compile", last=True, bf16=True, compiled=True)
-    except Exception as error:
-        print(f"torch.compile failed: {type(error).__name__}", flush=True)
-    work = 3 * multiplications(design.network(n_pixels=SIDE, n_channels=3).eval())
+    measure("float32, channels last, freed memory given back")
+    kept = keep_freed_memory()
+    measure("float32, channels last")
+    measure("float32, channels first", last=False)
+    if multiplies_bf16(on_cpu=True):
+        measure("bfloat16, channels last", bf16=True)
+        measure("bfloat16, channels first", last=False, bf16=True)
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        if dtype is torch.bfloat16 and not multiplies_bf16(on_cpu=True):
+            continue
         a = torch.randn(1024, 1024, dtype=dtype)
         peak = rate(lambda a=a: a @ a, 1.0) * 1024**3
-        rows[f"floor, {name} products at full rate"] = peak / work
-        print(f"{'floor, ' + name:42} {peak / work:7.0f} clusters/s", flush=True)
+        for model, found in rows.items():
+            found[f"floor: {name} products at full rate"] = peak / (3 * multiplications(model))
+    try:
+        measure("float32, channels last, torch.compile", compiled=True)
+    except Exception as error:
+        print(f"torch.compile failed: {type(error).__name__}", flush=True)
+    print(json.dumps(rows, indent=1))
     if given.json:
-        about = {"threads": given.threads, "torch": torch.__version__}
-        given.json.write_text(json.dumps(about | {"clusters_per_second": rows}, indent=1) + "\n")
+        about = {
+            "threads": given.threads, "torch": torch.__version__, "version": __version__,
+            "machine": platform.machine(), "bfloat16": multiplies_bf16(on_cpu=True),
+            "freed_memory_kept": kept,
+        }  # fmt: skip
+        text = json.dumps(about | {"clusters_per_second": rows}, indent=1)
+        given.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":

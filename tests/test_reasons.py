@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
-from icmass.inference.description import describe, warnings
+from icmass.inference.description import assumptions, describe, warnings
 from icmass.inference.ensemble import Ensemble, Training, mix
 from icmass.inference.quality_flags import (
     LEAST_SIGNIFICANCE,
@@ -187,6 +188,18 @@ def test_exposure_and_column_density(
 ) -> None:
     survey[name][:] = value
     assert why(survey) == words
+
+
+def test_an_exposure_that_is_thinned_is_not_too_long(survey: xr.Dataset) -> None:
+    survey["exposure"][:2] = [900.0, 5000.0]
+    one = ensemble()
+    one.members[0].info = replace(one.members[0].info, thins_exposures=True)
+    assert why(survey, one) == ["exposure 900 s outside 1000 to 4000"]
+    few = survey.isel(cluster=slice(1, None))
+    given = few, INDEX[:-1], prediction(N - 1)
+    assert not [w for w in warnings(one, *given) if "exposure" in w]
+    said = assumptions(one, *given)
+    assert any("4000 s trained on (1 of 11 clusters)" in line for line in said)
 
 
 def test_column_density_is_judged_alike_in_warnings_and_reasons(survey: xr.Dataset) -> None:

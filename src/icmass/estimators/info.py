@@ -103,6 +103,8 @@ class EstimatorInfo:
     is_differentiable : bool
         Whether it is a `icmass.estimators.network.NetworkEstimator`, whose gradients with respect
         to its maps can be taken.
+    thins_exposures : bool
+        Whether photons of longer exposures than it was trained on are thinned to the longest.
     n_parameters : int
         Number of fitted parameters; 0 before `fit`.
     fit_seconds : float
@@ -118,6 +120,7 @@ class EstimatorInfo:
     inputs: tuple[str, ...]
     proxies: tuple[str, ...] = ()
     is_differentiable: bool = False
+    thins_exposures: bool = False
     n_parameters: int = 0
     fit_seconds: float = 0.0
     training: TrainingExtent | None = None

@@ -50,6 +50,7 @@ from icmass.training.names import parse_network
 from icmass.training.sample import Sample, binned_pixels, read_sample
 from icmass.training.sources import Clusters, InMemory, Source
 from icmass.training.streaming import IN_MEMORY_BYTES, StoredClusters, cluster_bytes
+from icmass.training.thinning import thinned
 from icmass.training.trainer import Epoch, Progress, Trainer, apply_network
 
 _BATCH = 128  # clusters predicted at once
@@ -122,6 +123,7 @@ class NetworkEstimator:
             kind=self.kind,
             inputs=self.inputs,
             is_differentiable=True,
+            thins_exposures=True,
             n_parameters=self.n_parameters,
             fit_seconds=sum(epoch.seconds for epoch in self.history),
             training=None if config is None else TrainingExtent.of_config(dict(config)),
@@ -236,7 +238,8 @@ class NetworkEstimator:
         return self.predict_sample(read_sample(survey, index, **options))
 
     def predict_sample(self, sample: Sample) -> Prediction:
-        """Predict clusters in memory, read with `read_options`."""
+        """Predict clusters in memory, read with `read_options`; long exposures are `thinned`."""
+        sample = thinned(sample, self._fitted().exposure_range_s[1])
         outputs = self._outputs(sample)
         prediction = self._prediction(outputs)
         if self.ood_detector is None:

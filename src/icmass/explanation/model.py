@@ -24,8 +24,10 @@ from icmass.networks.rings import RingNetwork
 from icmass.networks.rqs_flow import log_prob
 from icmass.training.augmentations import AUGMENTATIONS
 from icmass.training.devices import make_accelerator, multiplies_bf16
+from icmass.training.freed_memory import keep_freed_memory
 from icmass.training.model_specs import ModelSpec
 from icmass.training.sample import Sample, dihedral, read_sample
+from icmass.training.thinning import thinned
 
 Quantity = Literal["mean", "width"]
 """What is explained: the mean of the posterior of ln M500c, or its standard deviation."""
@@ -84,7 +86,10 @@ class DifferentiablePredictor:
         check_fits(survey, index, config)
         options = design.read_options(coverage=config.coverage_channel, with_parts=False)
         sample = read_sample(survey, index, **options)
+        sample = thinned(sample, config.exposure_range_s[1])
         device = make_accelerator(estimator.device).device
+        if device.type == "cpu":
+            keep_freed_memory()
         sample = replace(sample, counts=sample.counts.float()).to(device)
         networks = tuple(frozen(network).to(device) for network in estimator.networks)
         n_symmetries = AUGMENTATIONS[estimator.training_config.augmentation].n_views

@@ -14,6 +14,7 @@ from icmass.estimators.prior import Prior
 from icmass.inference.ensemble import TRAINED, Ensemble
 from icmass.inference.mixture import Mixture
 from icmass.inference.quality_flags import (
+    EXPOSURE_SLACK,
     central_photons,
     is_nh_outside,
     is_upper_limit,
@@ -178,6 +179,7 @@ def _observed_facts(survey: xr.Dataset) -> dict[str, Any]:
 def assumptions(
     ensemble: Ensemble,
     survey: xr.Dataset,
+    index: np.ndarray,
     prediction: Prediction,
     prior: Prior = TRAINED,
     scale: str | None = None,
@@ -204,6 +206,7 @@ def assumptions(
         f"{shape}.",
     ]
     lines[1:1] = ScaleError.of(ensemble, is_calibrated=scale is not None).lines()
+    lines += _thinned(ensemble, survey, index)
     facts = _observed_facts(survey)
     if not facts:
         return lines
@@ -224,6 +227,20 @@ def assumptions(
         f"Hidden: {mask} left out, {visible} of the map is visible; the model {told}.",
         f"Galactic N_H is near the training survey's{_training_nh(ensemble)}.",
         *lines,
+    ]
+
+
+def _thinned(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> list[str]:
+    """Return a line on the exposures that are longer than trained on, if any is."""
+    limits = ensemble.training.exposure_range
+    if limits is None or not ensemble.thins_exposures:
+        return []
+    n = int(np.sum(survey["exposure"].values[np.asarray(index)] > limits[1] * (1 + EXPOSURE_SLACK)))
+    if not n:
+        return []
+    return [
+        f"Exposures longer than the {limits[1]:.4g} s trained on ({n} of {len(index)} clusters): "
+        "photons are thinned at random to that exposure, the same ones each time."
     ]
 
 
@@ -278,6 +295,8 @@ def warnings(
     found += _outside("mass", np.exp(prediction.mean) / 1e14, np.array(training.mass_range) / 1e14)
     if training.exposure_range is not None:
         exposure = survey["exposure"].isel(cluster=index).values
+        if ensemble.thins_exposures:
+            exposure = np.minimum(exposure, training.exposure_range[1])
         found += _outside("exposure", exposure, np.array(training.exposure_range))
     return found + _observed_warnings(ensemble, survey, index)
 
@@ -300,7 +319,7 @@ _UNITS = {"mass": "e14 Msun/h", "exposure": " s"}
 
 
 def _outside(name: str, values: np.ndarray, limits: np.ndarray) -> list[str]:
-    low, high = limits * (1 - 1e-3, 1 + 1e-3)
+    low, high = limits * (1 - EXPOSURE_SLACK, 1 + EXPOSURE_SLACK)
     n_out = int(np.count_nonzero((values < low) | (values > high)))
     if not n_out:
         return []

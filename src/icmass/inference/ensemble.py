@@ -221,6 +221,11 @@ class Ensemble:
         nh = config.get("observe", {}).get("nh_1e20")
         return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
+    @property
+    def thins_exposures(self) -> bool:
+        """Whether photons of longer exposures than trained on are thinned to the longest."""
+        return all(member.info.thins_exposures for member in self.members)
+
     def _training_prior(self, member: Estimator, prior: Prior) -> TrainingPrior | None:
         """Return what a member keeps of its training masses, once it's sure that it is enough."""
         kept = member.info.mass_prior

@@ -110,6 +110,7 @@ class Masses:
             "assumptions": assumptions(
                 ensemble,
                 survey,
+                rows,
                 prediction,
                 prior,
                 scale=None if calibration is None else calibration.describe(),

@@ -34,6 +34,8 @@ OFF_CENTRE_MPC_H = 0.5
 OFF_CENTRE_SIGMA = 5.0
 MUCH_HIDDEN = 0.1
 """Hidden fraction within the aperture that a model has to be told of."""
+EXPOSURE_SLACK = 1e-3
+"""Share by which an exposure may lie outside of those trained on."""
 NH_SLACK_1E20 = 1.0
 """N_H this far beyond the training range is near it [1e20 cm^-2]: 4 per cent of the counts of a
 cluster in 0.5-1.2 keV."""
@@ -227,7 +229,8 @@ def _of_ranges(ensemble: Ensemble, cluster: dict[str, np.ndarray]) -> list[str]:
     limits = ensemble.training.exposure_range
     if limits is not None and "exposure" in cluster:
         seconds, (low, high) = float(cluster["exposure"]), limits
-        if not low * (1 - 1e-3) <= seconds <= high * (1 + 1e-3):
+        too_long = seconds > high * (1 + EXPOSURE_SLACK) and not ensemble.thins_exposures
+        if seconds < low * (1 - EXPOSURE_SLACK) or too_long:
             words.append(f"exposure {seconds:.4g} s outside {low:.4g} to {high:.4g}")
     if "nh" in cluster and ensemble.nh_range and is_nh_outside(ensemble, cluster["nh"]):
         low, high = ensemble.nh_range

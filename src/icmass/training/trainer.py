@@ -27,6 +27,7 @@ from icmass.training.devices import (
     seeded,
     snapshot_state,
 )
+from icmass.training.freed_memory import keep_freed_memory
 from icmass.training.losses import LOSSES
 from icmass.training.sample import Sample, dihedral
 from icmass.training.schedules import SCHEDULES
@@ -139,6 +140,8 @@ class Trainer:
         self.schedule = SCHEDULES[training_config.schedule]
         self.augmentation = AUGMENTATIONS[training_config.augmentation]
         self.accelerator = make_accelerator(device, training_config.precision)
+        if self.accelerator.device.type == "cpu":
+            keep_freed_memory()
         self.processes = Processes(self.accelerator)
         self.microbatch_size = self.processes.largest_share(training_config.batch_size)
         if training_config.microbatch_size is not None:
