@@ -3,8 +3,10 @@
     icmass simulate --preset erosita --n 30000 --seed 7 --workers 2 --out erosita-30k.zarr
     python benchmarks/learning_curve.py erosita-30k.zarr --models icm-3band --json curve.json
 
-All sizes are scored on the same halos, which none was trained on. The number of steps is that of
-the network's recipe up to `--most-steps`: larger sets are seen fewer times, not longer.
+All sizes are scored on the same halos, which none was trained on; they are taken of the first
+`--first` clusters, so that surveys of one seed and other lengths have the same. The number of steps
+is that of the network's recipe up to `--most-steps`: larger sets are seen fewer times, not longer.
+Those that take more than 4 GiB are read from the store as they are needed.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ def main() -> None:
     parser.add_argument("survey", type=Path)
     parser.add_argument("--models", default="icm-3band")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--first", type=int, help="clusters that the test is of; default: all")
+    parser.add_argument("--checkpoints", type=Path, help="go on from here after a kill")
     parser.add_argument("--most-steps", type=int, default=4000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
@@ -40,15 +44,18 @@ def main() -> None:
     survey = open_survey(given.survey)
     halo, ln_m = survey["halo_id"].values, np.log(survey["m500c"].values)
     rng = np.random.default_rng(0)
-    kept = rng.permutation(np.unique(halo))
-    number = np.cumsum([np.sum(halo == h) for h in kept[: TEST // 2]])
-    test = np.flatnonzero(np.isin(halo, kept[: int(np.searchsorted(number, TEST)) + 1]))
-    pool = np.setdiff1d(np.arange(len(halo)), test)
+    first = halo[: given.first]
+    kept = rng.permutation(np.unique(first))
+    number = np.cumsum([np.sum(first == h) for h in kept[: TEST // 2]])
+    chosen = np.isin(halo, kept[: int(np.searchsorted(number, TEST)) + 1])
+    test = np.flatnonzero(chosen[: given.first])
+    pool = np.flatnonzero(~chosen)
     rows = []
     for name in given.models.split(","):
         for size in sorted({min(size, len(pool)) for size in given.sizes}):
             train = pool[:size]
-            estimator = NetworkEstimator(name, seed=0, device="cpu")
+            kept_in = given.checkpoints and given.checkpoints / f"{name}-{size}"
+            estimator = NetworkEstimator(name, seed=0, device="cpu", checkpoint=kept_in)
             training_config = estimator.training_config
             most = math.ceil(given.most_steps * training_config.batch_size / (0.9 * size))
             epochs = max(1, min(training_config.epochs(round(0.9 * size)), most))

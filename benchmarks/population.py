@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import ndtr
 
-from icmass.calibration.population import ClusterPopulation, halo_density, volume_slope
+from icmass.calibration.population import ClusterPopulation, volume_slope
 from icmass.cosmology import Cosmology
 from icmass.estimators.posterior import LNM_GRID, normalised
 
@@ -35,7 +35,9 @@ def draw_sample(area: float, seed: int) -> ClusterPopulation:
     """Draw clusters from halos, Poisson in number, and make their likelihoods."""
     rng = np.random.default_rng(seed)
     z = np.linspace(*REDSHIFTS, 101)
-    density = halo_density(TRUTH, z) * selection(np.exp(LNM_GRID)[None], z[:, None])
+    density = TRUTH.halo_density(np.exp(LNM_GRID), z) * selection(
+        np.exp(LNM_GRID)[None], z[:, None]
+    )
     number = density * volume_slope(TRUTH, z, area)[:, None] * (z[1] - z[0])
     number *= LNM_GRID[1] - LNM_GRID[0]
     number[[0, -1]] /= 2

@@ -16,7 +16,7 @@ from icmass.calibration.number_count_model import (
     NumberCountPriors,
 )
 from icmass.calibration.number_counts import NumberCounts, WidthOfMass
-from icmass.calibration.population import ClusterPopulation, halo_density, volume_slope
+from icmass.calibration.population import ClusterPopulation, volume_slope
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID, LNM_STEP, normalised
@@ -51,7 +51,7 @@ def draw(
     """Draw halos of the mass function, detect them by what goes with x, and keep x."""
     rng = np.random.default_rng(seed)
     z = np.linspace(*RANGE, 71)
-    number = halo_density(TRUTH, z) * volume_slope(TRUTH, z, area)[:, None]
+    number = TRUTH.halo_density(np.exp(LNM_GRID), z) * volume_slope(TRUTH, z, area)[:, None]
     number *= (
         LNM_STEP * np.gradient(z)[:, None] * np.where(np.arange(71) % 70 == 0, 0.5, 1)[:, None]
     )
@@ -113,7 +113,9 @@ def test_interpolated_rates_are_those_computed(rates: HaloRates) -> None:
         cosmology = TRUTH.model_copy(update={"om0": om0, "sigma8": sigma8})
         inside = (np.log(3e13) < LNM_GRID) & (np.log(2e15) > LNM_GRID)
         z = rates.redshift
-        wanted = np.log(halo_density(cosmology, z) * volume_slope(cosmology, z, 1.0)[:, None])
+        wanted = np.log(
+            cosmology.halo_density(np.exp(LNM_GRID), z) * volume_slope(cosmology, z, 1.0)[:, None]
+        )
         assert np.abs(rates(om0, sigma8) - wanted)[:, inside].max() < 3e-3
     with pytest.raises(InputError, match="outside of the table"):
         rates(0.7, 0.8)

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from scipy.interpolate import interp1d
 
-from icmass.calibration.population import halo_density, volume_slope
+from icmass.calibration.population import volume_slope
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID
 from icmass.survey.presets import resolve_config
@@ -33,7 +33,9 @@ def test_halos_of_a_square_degree_are_the_integral_of_the_mass_function() -> Non
     z = np.linspace(low, high, 200)
     # the table of the light-cone has nodes every 0.02 dex: half a step is below the first
     ln_m = np.linspace(config.halos.log_m500c_min - 0.01, 15.75, 900) * math.log(10)
-    rows = np.exp(interp1d(LNM_GRID, np.log(halo_density(config.cosmology, z)), "cubic")(ln_m))
+    mass = np.exp(LNM_GRID)
+    density = config.cosmology.halo_density(mass, z)
+    rows = np.exp(interp1d(LNM_GRID, np.log(density), "cubic")(ln_m))
     of_z = np.trapezoid(rows, ln_m, axis=1) * volume_slope(config.cosmology, z, 1.0)
     found = HaloPopulation(config.halos, config.cosmology).halos_per_deg2
     assert found == pytest.approx(np.trapezoid(of_z, z), rel=0.01)

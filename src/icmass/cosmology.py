@@ -12,11 +12,13 @@ from astropy import constants
 from astropy import units as u
 from pydantic import BaseModel, ConfigDict
 
+from icmass.errors import InputError
 from icmass.parameter import parameter
 
 if TYPE_CHECKING:
     from astropy.cosmology import FlatLambdaCDM
 
+_DENSEST = 3200.0  # times the mean density: the range of Tinker et al. 2008
 _KOMATSU = "WMAP7, Komatsu et al. 2011, ApJS 192, 18"
 
 
@@ -99,6 +101,40 @@ class Cosmology(BaseModel):
         rho = 500 * self.critical_density(redshift)
         physical = (3 * np.asarray(m500c) / (4 * np.pi * rho)) ** (1 / 3)
         return physical * (1 + np.asarray(redshift))
+
+    def halo_density(self, m500c: np.ndarray, redshift: np.ndarray | float) -> np.ndarray:
+        """Return dn / dlnM500c [comoving (Mpc/h)^-3], shape (redshift, mass).
+
+        Tinker et al. 2008, ApJ 688, 709, for 500c, with colossus (Diemer 2018, ApJS 239, 35).
+
+        Parameters
+        ----------
+        m500c : ndarray, shape (mass,)
+            [Msun/h].
+        redshift : ndarray, shape (redshift,)
+
+        Raises
+        ------
+        InputError
+            If 500 times the critical density is beyond the densities of their fit, or there is no
+            such thing for this cosmology.
+        """
+        from colossus.lss import mass_function
+
+        options = {"mdef": "500c", "model": "tinker08", "q_in": "M", "q_out": "dndlnM"}
+        redshift = np.atleast_1d(np.asarray(redshift, float))
+        matter = self.om0 * (1 + redshift) ** 3 / self.efunc(redshift) ** 2
+        if (500 / matter > _DENSEST).any():
+            what = f"Tinker et al. 2008 have no halos of 500c at om0 = {self.om0:g}"
+            raise InputError(what, field="mass function", hint="give a larger om0")
+        with self.colossus(), np.errstate(all="ignore"):
+            rows = [mass_function.massFunction(m500c, z, **options) for z in redshift.tolist()]
+        density = np.array(rows)
+        lost = ~(np.isfinite(density).all(1) & (density[:, 0] > 0))
+        if lost.any():
+            what = f"cannot be computed at redshift {redshift[lost][0]:g} for {self!r}"
+            raise InputError(what, field="mass function")
+        return density
 
     @contextmanager
     def colossus(self) -> Iterator[Any]:

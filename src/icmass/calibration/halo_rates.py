@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from icmass.calibration.population import halo_density, volume_slope
+from icmass.calibration.population import volume_slope
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.posterior import LNM_GRID
@@ -106,7 +106,10 @@ def log_rates(cosmology: Cosmology, redshift: np.ndarray, sigma8: np.ndarray) ->
     """
     from colossus.lss import mass_function, peaks
 
-    density = halo_density(cosmology, redshift) * volume_slope(cosmology, redshift, 1.0)[:, None]
+    density = (
+        cosmology.halo_density(np.exp(LNM_GRID), redshift)
+        * volume_slope(cosmology, redshift, 1.0)[:, None]
+    )
     ratio = np.append(sigma8 / cosmology.sigma8, 1.0)
     found = np.empty((len(sigma8), *density.shape))
     with cosmology.colossus() as colossus, np.errstate(all="ignore"):

@@ -30,31 +30,6 @@ Selection = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _FULL_SKY = 4 * math.pi * (180 / math.pi) ** 2
 
 
-def halo_density(cosmology: Cosmology, redshift: np.ndarray) -> np.ndarray:
-    """Return dn / dlnM500c [comoving (Mpc/h)^-3] at `LNM_GRID`, shape (redshift, node).
-
-    Tinker et al. 2008, ApJ 688, 709, for 500c, with colossus (Diemer 2018, ApJS 239, 35).
-    """
-    from colossus.lss import mass_function
-
-    mass = np.exp(LNM_GRID)
-    try:
-        with cosmology.colossus(), np.errstate(all="ignore"):
-            rows = [
-                mass_function.massFunction(
-                    mass, float(z), mdef="500c", model="tinker08", q_in="M", q_out="dndlnM"
-                )
-                for z in redshift
-            ]
-    except Exception as error:  # colossus raises it bare, of overdensities beyond the fit
-        what = f"cannot be computed for {cosmology!r}: {error}"
-        raise InputError(what, field="mass function") from error
-    found = np.array(rows)
-    if not np.isfinite(found).all():
-        raise InputError(f"cannot be computed for {cosmology!r}", field="mass function")
-    return found
-
-
 def volume_slope(cosmology: Cosmology, redshift: np.ndarray, area_deg2: float) -> np.ndarray:
     """Return dV / dz of an area of the sky [comoving (Mpc/h)^3], shape (redshift,)."""
     hubble_distance = 2997.92458  # c / H0 [Mpc/h]
@@ -122,7 +97,7 @@ class ClusterPopulation:
 
     def expected(self, cosmology: Cosmology) -> float:
         """Return N, the clusters that a cosmology has in the sample."""
-        return self._expected(halo_density(cosmology, self.nodes), cosmology)
+        return self._expected(cosmology.halo_density(np.exp(LNM_GRID), self.nodes), cosmology)
 
     def _expected(self, density: np.ndarray, cosmology: Cosmology) -> float:
         of_z = (density * self._probability).sum(1) * LNM_STEP
@@ -141,7 +116,7 @@ class ClusterPopulation:
         scale : float
             A: the likelihoods are of ln M + A.
         """
-        density = halo_density(cosmology, self.nodes)
+        density = cosmology.halo_density(np.exp(LNM_GRID), self.nodes)
         weight = density if self.selected_by_x else density * self._probability
         log = np.log(np.maximum(weight, 1e-300))
         if scale:

@@ -30,7 +30,6 @@ _STIFF_REDSHIFT = (3.0, 30.0, 300.0)
 _RIDGE = 1e-6
 _NEWTON_STEPS = 30
 _Z_STEP = 0.01  # between the redshifts at which the mass function is computed
-_DENSEST = 3200.0  # times the mean density: the range of Tinker et al. 2008
 
 
 class TrainingPrior(BaseModel):
@@ -276,19 +275,7 @@ def mass_function_prior(redshift: np.ndarray, cosmology: Cosmology) -> np.ndarra
 @lru_cache(maxsize=4096)
 def _log_abundance(cosmology: Cosmology, node: int) -> np.ndarray:
     """Return ln(dn / dlnM) [comoving (Mpc/h)^-3] at `LNM_GRID` and ``node * _Z_STEP``."""
-    from colossus.lss import mass_function
-
-    redshift = node * _Z_STEP
-    matter = cosmology.om0 * (1 + redshift) ** 3 / float(cosmology.efunc(redshift)) ** 2
-    if 500 / matter > _DENSEST:
-        what = f"Tinker et al. 2008 have no halos of 500c at om0 = {cosmology.om0:g}"
-        raise InputError(what, field="mass function", hint="give a larger om0")
-    options = {"mdef": "500c", "model": "tinker08", "q_in": "M", "q_out": "dndlnM"}
-    with cosmology.colossus(), np.errstate(all="ignore"):
-        density = mass_function.massFunction(np.exp(LNM_GRID), redshift, **options)
-    if not (np.isfinite(density).all() and density[0] > 0):
-        what = f"cannot be computed at redshift {redshift:g} for {cosmology!r}"
-        raise InputError(what, field="mass function")
+    [density] = cosmology.halo_density(np.exp(LNM_GRID), node * _Z_STEP)
     result: np.ndarray = np.log(np.maximum(density, 1e-300))
     return result
 

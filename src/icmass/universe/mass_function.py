@@ -53,18 +53,11 @@ def halo_abundance(cosmology: Cosmology, redshifts: tuple[float, ...]) -> HaloAb
     colossus (Diemer 2018, ApJS 239, 35): mass function of Tinker et al. 2008, ApJ 688, 709, for
     500c masses; bias of Tinker et al. 2010, ApJ 724, 878.
     """
-    from colossus.lss import bias, mass_function
+    from colossus.lss import bias
 
     mass = 10**LOG_MASS
+    density = cosmology.halo_density(mass, np.array(redshifts)) * np.log(10)
     with cosmology.colossus() as colossus:
-        density = np.array(
-            [
-                mass_function.massFunction(
-                    mass, z, mdef="500c", model="tinker08", q_in="M", q_out="dndlnM"
-                )
-                for z in redshifts
-            ]
-        ) * np.log(10)
         biases = [bias.haloBias(mass, z=z, mdef="500c", model="tinker10") for z in redshifts]
         growth = colossus.growthFactor(np.array(redshifts))
         correlation = growth[:, None] ** 2 * _correlation_today(cosmology)
