@@ -14,10 +14,17 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+from table_explanations import (
+    causal,
+    causal_scatter,
+    explanation_checks,
+    explanation_shares,
+    explanations,
+)
 from table_readme import readme
 from table_results import ROOT
 from table_scores import erass, floor, learning_curve, networks, out_of_domain, sbi, scores
-from table_trust import calibration_variants, causal, causal_scatter, explanations, physics_marginal
+from table_trust import calibration_variants, physics_marginal
 
 FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics.md",
          "docs/explanations.md")  # fmt: skip
@@ -34,6 +41,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "sbi": sbi,
     "calibration-variants": calibration_variants,
     "explanations": explanations,
+    "explanation-shares": explanation_shares,
+    "explanation-checks": explanation_checks,
     "causal": causal,
     "causal-scatter": causal_scatter,
     "physics-networks": partial(physics_marginal, 0),
