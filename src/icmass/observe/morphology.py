@@ -182,16 +182,22 @@ def _summit(line: np.ndarray, i: int) -> float:
     return float(np.clip(slope / (2 * bend), -0.5, 0.5)) if bend > 0 else 0.0
 
 
-@njit(cache=True)
-def _measure(image, level, centre, r500c, kpc, half_width, out):  # type: ignore[no-untyped-def]
+def _measure(
+    image: np.ndarray,
+    level: float,
+    centre: np.ndarray,
+    r500c: float,
+    kpc: float,
+    half_width: float,
+    out: np.ndarray,
+) -> None:
     """Fill the nine statistics of one image, in the order of the fields of `Morphology`."""
     out[:] = np.nan
-    edges = np.empty(len(SHIFT_APERTURES) + 3)
-    edges[: len(SHIFT_APERTURES)] = SHIFT_APERTURES * r500c
-    edges[-3:] = 0.15 * r500c, KPC_APERTURES[0] / kpc, KPC_APERTURES[1] / kpc
+    radii = SHIFT_APERTURES * r500c
+    edges = np.append(radii, (0.15 * r500c, KPC_APERTURES[0] / kpc, KPC_APERTURES[1] / kpc))
     order = np.argsort(edges)
     enclosed = np.empty((len(edges), _N_SUMS))
-    enclosed[order] = _enclosed(image, level, centre[0], centre[1], half_width, edges[order])
+    enclosed[order] = _enclosed(image, level, centre, half_width, edges[order])
     last = len(SHIFT_APERTURES) - 1
     if enclosed[-1, _NET] > 0:
         out[0] = enclosed[-2, _NET] / enclosed[-1, _NET]
@@ -200,9 +206,8 @@ def _measure(image, level, centre, r500c, kpc, half_width, out):  # type: ignore
     out[1] = enclosed[0, _NET] / enclosed[last, _NET]
     out[2] = enclosed[-3, _NET] / enclosed[last, _NET]
     if enclosed[: last + 1, _NET].min() > 0:
-        out[3], out[4] = _centroid_shift(enclosed[: last + 1])
-        out[3] /= r500c
-        out[4] /= r500c
+        out[3:5] = _centroid_shift(enclosed[: last + 1])
+        out[3:5] /= r500c
     sums = _about_centroid(image, level, centre, r500c, half_width, enclosed[last])
     if sums[_NET] > 0:
         p0 = (sums[_NET] * np.log(r500c * kpc)) ** 2
@@ -213,18 +218,20 @@ def _measure(image, level, centre, r500c, kpc, half_width, out):  # type: ignore
 
 
 @njit(cache=True)
-def _about_centroid(image, level, centre, radius, half_width, first):  # type: ignore[no-untyped-def]
-    """Return the sums within `radius` of the centroid, found by iteration from `first`."""
+def _about_centroid(image, level, centre, radius, half_width, sums):  # type: ignore[no-untyped-def]
+    """Return the sums within `radius` of the centroid, found by iteration from those first."""
     edges = np.array([radius])
-    x, y, sums = centre[0], centre[1], first
+    x, y = centre[0], centre[1]
     for _ in range(30):
         if not sums[_NET] > 0:
             break
         dx, dy = sums[_NET_X] / sums[_NET], sums[_NET_Y] / sums[_NET]
         x, y = x + dx, y + dy
+        found = np.zeros((1, _N_SUMS))
         if x * x + y * y > half_width * half_width:
-            return np.zeros(_N_SUMS)
-        sums = _enclosed(image, level, x, y, half_width, edges)[0]
+            return found[0]
+        _add_pixels(image, level, x, y, half_width, edges, found)
+        sums = found[0]
         if dx * dx + dy * dy < 1e-8 * radius * radius:
             break
     return sums
@@ -234,27 +241,40 @@ def _about_centroid(image, level, centre, radius, half_width, first):  # type: i
 def _centroid_shift(enclosed):  # type: ignore[no-untyped-def]
     """Return the deviation of the centroids' distances, and that of photon noise alone."""
     n = len(enclosed)
-    x, y = enclosed[:, _NET_X] / enclosed[:, _NET], enclosed[:, _NET_Y] / enclosed[:, _NET]
-    distance = np.sqrt(x * x + y * y)
-    shift = np.sqrt(((distance - distance.mean()) ** 2).sum() / (n - 1))
-    diagonal = total = 0.0
+    x, y = np.empty(n), np.empty(n)
+    mean = squares = diagonal = total = 0.0
     for i in range(n):
-        inner = enclosed[i]
-        for j in range(i, n):
-            spread = inner[_ALL_2] + (x[i] * x[j] + y[i] * y[j]) * inner[_ALL]
-            spread -= (x[i] + x[j]) * inner[_ALL_X] + (y[i] + y[j]) * inner[_ALL_Y]
-            covariance = spread / (2 * inner[_NET] * enclosed[j, _NET])
+        x[i], y[i] = (
+            enclosed[i, _NET_X] / enclosed[i, _NET],
+            enclosed[i, _NET_Y] / enclosed[i, _NET],
+        )
+        mean += np.sqrt(x[i] * x[i] + y[i] * y[i]) / n
+    for i in range(n):
+        squares += (np.sqrt(x[i] * x[i] + y[i] * y[i]) - mean) ** 2
+        for j in range(i, n):  # the photons of the inner aperture are in both
+            spread = enclosed[i, _ALL_2] + (x[i] * x[j] + y[i] * y[j]) * enclosed[i, _ALL]
+            spread -= (x[i] + x[j]) * enclosed[i, _ALL_X] + (y[i] + y[j]) * enclosed[i, _ALL_Y]
+            covariance = spread / (2 * enclosed[i, _NET] * enclosed[j, _NET])
             diagonal += covariance if i == j else 0.0
             total += covariance if i == j else 2 * covariance
-    return shift, np.sqrt(max(diagonal - total / n, 0.0) / (n - 1))
+    noise = np.sqrt(max(diagonal - total / n, 0.0) / (n - 1))
+    return np.sqrt(squares / (n - 1)), noise
+
+
+def _enclosed(
+    image: np.ndarray, level: float, centre: np.ndarray, half_width: float, edges: np.ndarray
+) -> np.ndarray:
+    """Return the sums about a place within each of the sorted edges, (edge, sum)."""
+    sums = np.zeros((len(edges), _N_SUMS))
+    _add_pixels(image, level, centre[0], centre[1], half_width, edges, sums)
+    return np.cumsum(sums, axis=0)
 
 
 @njit(cache=True)
-def _enclosed(image, level, x0, y0, half_width, edges):  # type: ignore[no-untyped-def]
-    """Return the sums about (x0, y0) within each of the sorted edges, (edge, sum)."""
+def _add_pixels(image, level, x0, y0, half_width, edges, sums):  # type: ignore[no-untyped-def]
+    """Add to each edge's sums the pixels between it and the one before."""
     n = len(image)
     pixel = 2 * half_width / n
-    sums = np.zeros((len(edges), _N_SUMS))
     reach = edges[-1] + pixel
     low_x, high_x = int((x0 - reach + half_width) / pixel), int((x0 + reach + half_width) / pixel)
     low_y, high_y = int((y0 - reach + half_width) / pixel), int((y0 + reach + half_width) / pixel)
@@ -263,16 +283,25 @@ def _enclosed(image, level, x0, y0, half_width, edges):  # type: ignore[no-untyp
         for col in range(max(low_x, 0), min(high_x + 1, n)):
             x = (col + 0.5) * pixel - half_width - x0
             radius = np.sqrt(x * x + y * y)
-            inner = np.searchsorted(edges, radius - 0.7072 * pixel)
+            inner = _first_beyond(edges, radius - 0.7072 * pixel)
             if inner == len(edges):
                 continue
-            if inner == np.searchsorted(edges, radius + 0.7072 * pixel):
+            if edges[inner] >= radius + 0.7072 * pixel:
                 _add(sums[inner], x, y, image[row, col], level)
             else:
                 _split(sums, edges, inner, x, y, pixel, image[row, col], level)
-    for i in range(1, len(edges)):
-        sums[i] += sums[i - 1]
-    return sums
+
+
+@njit(cache=True)
+def _first_beyond(edges, radius):  # type: ignore[no-untyped-def]
+    low, high = 0, len(edges)
+    while low < high:
+        middle = (low + high) // 2
+        if edges[middle] < radius:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @njit(cache=True)
