@@ -23,7 +23,17 @@ from table_explanations import (
 )
 from table_readme import readme
 from table_results import ROOT
-from table_scores import erass, floor, learning_curve, networks, out_of_domain, sbi, scores
+from table_scores import (
+    erass,
+    floor,
+    learning_curve,
+    networks,
+    out_of_domain,
+    sbi,
+    scores,
+    step_speed,
+    streams,
+)
 from table_trust import calibration_variants, physics_marginal
 
 FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics.md",
@@ -39,6 +49,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "erass": erass,
     "floor": floor,
     "sbi": sbi,
+    "step-speed": step_speed,
+    "streams": streams,
     "calibration-variants": calibration_variants,
     "explanations": explanations,
     "explanation-shares": explanation_shares,

@@ -25,25 +25,20 @@ SCORED = {
 
 
 def networks() -> list[str]:
-    """Networks of the universe of version 0.1, with the paper's on the same clusters."""
+    """The paper's networks, with ours of the same input on the same clusters."""
     lines = [
-        "| network | clusters | scatter | bias | within 68 | within 95 | CRPS | flagged "
-        "| over the paper's on the same clusters |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+        "| preset | network | clusters | epochs, ended by | scatter | published | ours "
+        "| ours over the paper's |",
+        "|---|---|---:|---|---:|---:|---|---:|",
     ]
-    names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
-    beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
-    for row in estimators("universe-0.1-erosita-3285", *names):
-        name, ours = row["name"], row["name"].startswith("icm")
-        ratio = row["beside"].get(beside.get(name, "paper-1band")) if ours else None
-        over = "–"
-        if ratio:
-            peer = beside.get(name, "paper-1band")
-            over = f"{ratio['ratio']:.2f} ± {ratio['error']:.2f} ({peer}, {ratio['n']})"
-        numbers = [100 * row[key] for key in ("bias_lnm", "coverage68", "coverage95", "crps")]
-        flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
-        cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
-        cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
+    for row in results("paper-networks")["rows"]:
+        epochs = ", ".join(
+            f"{n} ({why})" for n, why in zip(row["epochs"], row["ended"], strict=True)
+        )
+        cells = [f"`{row['preset']}`", f"`{row['network']}`", str(row["n"]), epochs]
+        cells += [per_cent(row, "sigma_lnm"), f"{100 * row['published']:.1f}"]
+        ours = row["ours_over"]
+        cells += [f"`{ours['network']}`", f"{ours['ratio']:.2f} ± {ours['error']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -129,4 +124,35 @@ def sbi() -> list[str]:
         seconds = row["seconds"] / row["folds_fitted"]
         cells += [f"{100 * row['crps']:.1f}", f"{seconds:.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def step_speed() -> list[str]:
+    """Clusters a second and core through a training step, and the floor of the machine."""
+    found = results("step-speed")["clusters_per_second"]
+    names = list(found)
+    lines = ["| how | " + " | ".join(f"`{name}`" for name in names) + " |"]
+    lines += ["|---|" + "---:|" * len(names)]
+    for how in found[names[0]]:
+        cells = [f"{found[name][how]:,.0f}" for name in names]
+        lines.append(f"| {how} | {' | '.join(cells)} |")
+    return lines
+
+
+def streams() -> list[str]:
+    """Training on clusters read as they are needed, beside all in memory."""
+    lines = [
+        "| clusters | read | peak, MiB | before training, s | first epoch | later epochs "
+        "| whole training |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    words = {"memory": "all before", "stream": "as needed"}
+    for row in results("streams")["rows"]:
+        first = row["trained_per_s_of_processor"]
+        later = row.get("trained_later_per_s_of_processor", first)
+        cells = [f"{row['n']:,}", words[row["kind"]], f"{row['peak_mib']:,}"]
+        cells += [f"{row['processor_seconds_before_training']:.0f}", f"{first}", f"{later}"]
+        lines.append(
+            "| " + " | ".join([*cells, f"{row['whole_training_per_s_of_processor']}"]) + " |"
+        )
     return lines
