@@ -35,7 +35,6 @@ from icmass.universe.twin_rows import TwinRows
 
 _RAGGED_CHUNK = 2**18  # entries per chunk of a ragged variable
 _GATHERED_BYTES = 2**28  # of parts that are gathered in memory
-_Columns = Path | dict[str, np.ndarray]
 
 Progress = Callable[[int, int], None]
 
@@ -270,24 +269,45 @@ def _finish(partial: Path, plan: dict[str, Any]) -> None:
 
 
 def _gather(partial: Path, plan: dict[str, Any]) -> None:
-    starts = range(0, plan["n_clusters"], plan["chunk"])
-    files = [_part(partial, start) for start in starts]
-    parts: Sequence[_Columns] = files
-    if sum(file.stat().st_size for file in files) < _GATHERED_BYTES:
-        parts = [_columns(file) for file in files]  # opening each for each variable takes longer
+    n_clusters, chunk = plan["n_clusters"], plan["chunk"]
+    files = [_part(partial, start) for start in range(0, n_clusters, chunk)]
     group = zarr.open_group(str(partial), mode="r+")
     with np.load(files[0], allow_pickle=False) as arrays:
         names = list(arrays.files)
-    for name in names:
-        if not is_ragged(name):
-            group[name][:] = np.concatenate(list(_read(parts, name)))  # type: ignore[index]
+    offset = np.zeros(n_clusters + 1, int)
     if "galaxy_offset" in names:
-        numbers = np.concatenate(list(_read(parts, "galaxy_offset")))
-        offset = np.concatenate([[0], np.cumsum(numbers)])
+        np.cumsum(np.concatenate([_column(file) for file in files]), out=offset[1:])
         _ragged(group, "galaxy_offset", len(offset))[:] = offset
         for name in names:
             if variable_of(name).dims == ("galaxy",):
-                _fill(_ragged(group, name, int(offset[-1])), _read(parts, name))
+                _ragged(group, name, int(offset[-1]))
+    first = 0
+    for some in _batches(files):  # each file is opened once for all its variables
+        parts = [_columns(file) for file in some]
+        end = min(first + chunk * len(some), n_clusters)
+        for name in names:
+            if not is_ragged(name):
+                rows = slice(first, end)
+            elif variable_of(name).dims == ("galaxy",):
+                rows = slice(offset[first], offset[end])
+            else:
+                continue
+            group[name][rows] = np.concatenate([part[name] for part in parts])  # type: ignore[index]
+        first = end
+
+
+def _batches(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield files, in their order, so many at a time as are gathered in memory."""
+    batch: list[Path] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        size += file.stat().st_size
+        if size >= _GATHERED_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _columns(file: Path) -> dict[str, np.ndarray]:
@@ -295,13 +315,10 @@ def _columns(file: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def _read(parts: Sequence[_Columns], name: str) -> Iterator[np.ndarray]:
-    for part in parts:
-        if isinstance(part, dict):
-            yield part[name]
-        else:
-            with np.load(part, allow_pickle=False) as arrays:
-                yield arrays[name]
+def _column(file: Path, name: str = "galaxy_offset") -> np.ndarray:
+    with np.load(file, allow_pickle=False) as arrays:
+        found: np.ndarray = arrays[name]
+    return found
 
 
 def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
@@ -315,15 +332,3 @@ def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
         attributes={"units": variable.units, "long_name": variable.long_name},
         overwrite=True,
     )
-
-
-def _fill(array: zarr.Array, pieces: Iterator[np.ndarray]) -> None:
-    """Write pieces one after the other, about a chunk at a time."""
-    at, waiting = 0, [np.empty(0, array.dtype)]
-    for piece in pieces:
-        waiting.append(piece)
-        if sum(map(len, waiting)) >= _RAGGED_CHUNK:
-            block = np.concatenate(waiting)
-            array[at : at + len(block)] = block
-            at, waiting = at + len(block), [np.empty(0, array.dtype)]
-    array[at:] = np.concatenate(waiting)
