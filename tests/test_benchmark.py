@@ -421,7 +421,7 @@ def test_a_run_from_before_fold_limits_is_resumed(survey_path: Path, tmp_path: P
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the page out, which is tested by itself and takes seconds."""
-    monkeypatch.setattr("icmass.face.runs.write_report", lambda run: run / "report.html")
+    monkeypatch.setattr("icmass.face.runs.write_report", lambda run, **_: run / "report.html")
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:

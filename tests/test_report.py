@@ -205,6 +205,22 @@ def test_the_same_run_gives_the_same_page(run, quick):
     assert write_report(run).read_bytes() == before
 
 
+def test_figures_stay_while_the_scores_do(run, quick):
+    def drawn() -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in (run / "figures").glob("*.png")}
+
+    page = write_report(run).read_bytes()
+    before = drawn()
+    assert write_report(run, keep_figures=True).read_bytes() == page
+    assert drawn() == before
+    (run / "figures" / "overview.svg").unlink()
+    write_report(run, keep_figures=True)
+    assert [name for name, time in drawn().items() if time != before[name]] == ["overview.png"]
+    (run / "results.json").touch()
+    write_report(run, keep_figures=True)
+    assert all(time != before[name] for name, time in drawn().items())
+
+
 def test_the_same_figure_gives_the_same_bytes(finished, tmp_path):
     read = read_run(finished)
     with house_style():

@@ -62,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, toy_survey: xr.Dataset) -> icm
     folder = tmp_path_factory.mktemp("run")
     toy_survey.to_zarr(folder / "toy.zarr", consolidated=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("icmass.face.runs.write_report", lambda path: path)
+        patch.setattr("icmass.face.runs.write_report", lambda path, **_: path)
         return icmass.benchmark(
             folder / "toy.zarr", ["T", "L_X+T", "N_phot_r500"], out=folder / "run", folds=2
         )

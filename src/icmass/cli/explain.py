@@ -124,7 +124,7 @@ def _keep_causes(networks: FoldNetworks, found: Causal, as_json: bool) -> None:
     files = folder.layout
     folder.write(files.causal, found)
     folder.write_text(files.causal_text, text)
-    page = write_report(networks.path)
+    page = write_report(networks.path, keep_figures=True)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1))
         return

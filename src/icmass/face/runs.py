@@ -246,7 +246,7 @@ def explain(
     examples = make_examples(networks, default_examples(networks), settings)
     figures = write_figures(networks.path, document, examples)
     files = [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]
-    return {**document.as_json(), "files": [*files, write_report(networks.path)]}
+    return {**document.as_json(), "files": [*files, write_report(networks.path, keep_figures=True)]}
 
 
 def store_of(survey: str | Path | xr.Dataset) -> Path:

@@ -20,7 +20,7 @@ from icmass.report.gallery import choose_clusters, draw_colour_gallery, draw_gal
 from icmass.report.overview import draw_overview
 from icmass.report.scatter import draw_predicted
 from icmass.report.source import Run
-from icmass.report.style import Saved, house_style, save
+from icmass.report.style import Saved, files_of, house_style, save
 from icmass.run.layout import RunLayout
 from icmass.run.results import grouped
 
@@ -59,9 +59,26 @@ class _Plan:
     draw: Callable[[], Figure]
 
 
-def make_figures(run: Run) -> list[Plate]:
-    """Draw every figure that the run can give into ``RUN/figures``."""
-    return [_make(run, plan) for plan in [*_survey_plans(run), *_benchmark_plans(run)]]
+def make_figures(run: Run, *, keep: bool = False) -> list[Plate]:
+    """Draw every figure that the run can give into ``RUN/figures``.
+
+    With `keep` those stay that the run's page was made with, if the scores have not changed since.
+    """
+    plans = [*_survey_plans(run), *_benchmark_plans(run)]
+    return [(_kept(run, plan) if keep else None) or _make(run, plan) for plan in plans]
+
+
+def _kept(run: Run, plan: _Plan) -> Plate | None:
+    layout = RunLayout(run.path)
+    saved = files_of(layout.figures, plan.stem)
+    times = [
+        file.stat().st_mtime_ns if file.is_file() else None
+        for file in (layout.results, saved.png, saved.svg, layout.page)
+    ]
+    known = [time for time in times if time is not None]
+    if len(known) < len(times) or known != sorted(known):
+        return None
+    return Plate(plan.key, plan.title, plan.caption, saved)
 
 
 def _make(run: Run, plan: _Plan) -> Plate:

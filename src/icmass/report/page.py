@@ -23,13 +23,15 @@ from icmass.report.source import Run, read_run
 from icmass.run.layout import RunLayout
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path, *, keep_figures: bool = False) -> Path:
     """Draw the figures of a run and write its page.
 
     Parameters
     ----------
     run : path
         A folder that `icmass benchmark` wrote.
+    keep_figures : bool
+        Whether those stay that the page was made with before, if the scores have not changed.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def write_report(run: Path) -> Path:
         If the folder is no run, or cannot be written to.
     """
     read = read_run(Path(run))
-    text = render(read, make_figures(read))
+    text = render(read, make_figures(read, keep=keep_figures))
     return write_page(RunLayout(read.path).page, text)
 
 

@@ -101,9 +101,14 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), dpi=100, layout="constrained")
 
 
+def files_of(folder: Path, stem: str) -> Saved:
+    """Return the files of a figure in a folder."""
+    return Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
+
+
 def save(figure: Figure, folder: Path, stem: str) -> Saved:
     """Write ``stem.png`` and ``stem.svg`` into a folder; the same figure gives the same bytes."""
-    saved = Saved(folder / f"{stem}.png", folder / f"{stem}.svg")
+    saved = files_of(folder, stem)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with house_style():
