@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from icmass.networks.output import NetworkOutput
 from icmass.networks.rqs_flow import N_PARAMETERS
@@ -43,10 +42,6 @@ class RingNetwork(nn.Module):
         Widths of the head's two layers; the second is the embedding.
     dropout : float
         Share of the first layer's numbers that are left out in training.
-    n_dropped, input_dropout : int, float
-        Of the numbers beside the map the last `n_dropped` are left out in training with this
-        probability, each by itself: those of the galaxies, which no augmentation varies and which
-        a few thousand clusters would be told apart by.
     """
 
     distance: torch.Tensor
@@ -63,11 +58,8 @@ class RingNetwork(nn.Module):
         n_hidden: int = 128,
         n_embedding: int = 64,
         dropout: float = 0.2,
-        n_dropped: int = 0,
-        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.n_kept, self.input_dropout = n_scalars - n_dropped, input_dropout
         self.register_buffer("distance", distance_channels(n_pixels), persistent=False)
         self.register_buffer("rings", ring_weights((n_pixels + 1) // 2), persistent=False)
         blocks: list[nn.Module] = []
@@ -111,9 +103,7 @@ class RingNetwork(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):
             in_rings = found.float().flatten(2) @ self.rings
             means = torch.einsum("ncr,crm->ncm", in_rings, self.mixing).flatten(1)
-            kept, dropped = scalars[:, : self.n_kept], scalars[:, self.n_kept :]
-            dropped = functional.dropout(dropped, self.input_dropout, self.training)
-            embedding = self.head(torch.cat([self.norm(means), kept, dropped], dim=1))
+            embedding = self.head(torch.cat([self.norm(means), scalars], dim=1))
             of_shape = self.shape(embedding.detach())
             return NetworkOutput.pack(self.gaussian(embedding), of_shape, embedding)
 

@@ -108,10 +108,6 @@ class ModelSpec:
         return self.layers(n_channels, n_pixels, self.n_scalars)
 
 
-GALAXY_DROPOUT = 0.5
-"""Of a small network: share of the numbers of galaxies that a training step leaves out."""
-
-
 def _paper_1band(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
     return PaperNetwork(n_channels=n_channels, n_pixels=n_pixels)
 
@@ -125,13 +121,7 @@ def _paper_multimodal(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Modu
 
 
 def _rings(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return RingNetwork(
-        n_channels=n_channels,
-        n_scalars=n_scalars,
-        n_pixels=n_pixels,
-        n_dropped=n_scalars - len(SCALAR_FEATURES),
-        input_dropout=GALAXY_DROPOUT,
-    )
+    return RingNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
 
 
 def _large(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
