@@ -25,20 +25,25 @@ SCORED = {
 
 
 def networks() -> list[str]:
-    """The paper's networks, with ours of the same input on the same clusters."""
+    """Networks of the universe of version 0.1, with the paper's on the same clusters."""
     lines = [
-        "| preset | network | clusters | epochs, ended by | scatter | published | ours "
-        "| ours over the paper's |",
-        "|---|---|---:|---|---:|---:|---|---:|",
+        "| network | clusters | scatter | bias | within 68 | within 95 | CRPS | flagged "
+        "| over the paper's on the same clusters |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for row in results("paper-networks")["rows"]:
-        epochs = ", ".join(
-            f"{n} ({why})" for n, why in zip(row["epochs"], row["ended"], strict=True)
-        )
-        cells = [f"`{row['preset']}`", f"`{row['network']}`", str(row["n"]), epochs]
-        cells += [per_cent(row, "sigma_lnm"), f"{100 * row['published']:.1f}"]
-        ours = row["ours_over"]
-        cells += [f"`{ours['network']}`", f"{ours['ratio']:.2f} ± {ours['error']:.2f}"]
+    names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
+    beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
+    for row in estimators("universe-0.1-erosita-3285", *names):
+        name, ours = row["name"], row["name"].startswith("icm")
+        ratio = row["beside"].get(beside.get(name, "paper-1band")) if ours else None
+        over = "–"
+        if ratio:
+            peer = beside.get(name, "paper-1band")
+            over = f"{ratio['ratio']:.2f} ± {ratio['error']:.2f} ({peer}, {ratio['n']})"
+        numbers = [100 * row[key] for key in ("bias_lnm", "coverage68", "coverage95", "crps")]
+        flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
+        cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
+        cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
