@@ -15,7 +15,7 @@ from icmass.cli.progress import stages
 N_CLUSTERS = 800
 FOLDS = 4
 SEED = 1
-EPOCHS = 30
+EPOCHS = 27
 PROXIES = "T,L_X,M_gas,T+M_gas,N_phot,N_phot_r500,N_phot_2r500"
 NETWORKS = "icm-1band,icm-3band"
 MOST_JOBS = 8  # networks that are fitted: two on four folds
