@@ -276,7 +276,7 @@ def _gather(partial: Path, plan: dict[str, Any]) -> None:
         names = list(arrays.files)
     offset = np.zeros(n_clusters + 1, int)
     if "galaxy_offset" in names:
-        np.cumsum(np.concatenate([_column(file) for file in files]), out=offset[1:])
+        np.cumsum(np.concatenate([_galaxy_numbers(file) for file in files]), out=offset[1:])
         _ragged(group, "galaxy_offset", len(offset))[:] = offset
         for name in names:
             if variable_of(name).dims == ("galaxy",):
@@ -315,10 +315,9 @@ def _columns(file: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def _column(file: Path, name: str = "galaxy_offset") -> np.ndarray:
+def _galaxy_numbers(file: Path) -> np.ndarray:
     with np.load(file, allow_pickle=False) as arrays:
-        found: np.ndarray = arrays[name]
-    return found
+        return np.asarray(arrays["galaxy_offset"])
 
 
 def _ragged(group: zarr.Group, name: str, size: int) -> zarr.Array:
