@@ -20,7 +20,7 @@ from scipy.special import ndtr
 
 from icmass.calibration.population import ClusterPopulation, volume_slope
 from icmass.cosmology import Cosmology
-from icmass.estimators.posterior import LNM_GRID, normalised
+from icmass.estimators.posterior import LNM_GRID, M500C_GRID, normalised
 
 TRUTH = Cosmology()
 REDSHIFTS = (0.1, 0.6)
@@ -35,9 +35,7 @@ def draw_sample(area: float, seed: int) -> ClusterPopulation:
     """Draw clusters from halos, Poisson in number, and make their likelihoods."""
     rng = np.random.default_rng(seed)
     z = np.linspace(*REDSHIFTS, 101)
-    density = TRUTH.halo_density(np.exp(LNM_GRID), z) * selection(
-        np.exp(LNM_GRID)[None], z[:, None]
-    )
+    density = TRUTH.halo_density(M500C_GRID, z) * selection(M500C_GRID[None], z[:, None])
     number = density * volume_slope(TRUTH, z, area)[:, None] * (z[1] - z[0])
     number *= LNM_GRID[1] - LNM_GRID[0]
     number[[0, -1]] /= 2

@@ -18,7 +18,7 @@ from icmass.calibration.likelihood_table import LikelihoodTable
 from icmass.calibration.model import CalibrationPriors
 from icmass.calibration.population_prior import log_population
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID
+from icmass.estimators.posterior import LNM_GRID, M500C_GRID
 from icmass.inference.bundled import DEFAULT_MODEL, bundled_models
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.family import ModelFamily
@@ -259,7 +259,7 @@ def test_likelihoods_times_the_training_prior_are_the_posteriors(
         assert hdus["LN_MASS"].columns["M500C"].unit == "solMass"
         assert hdus["LIKELIHOOD"].header["PRIORDIV"] and hdus["LIKELIHOOD"].header["MODEL"]
         mass = hdus["LN_MASS"].data["M500C"]
-        assert mass == pytest.approx(np.exp(LNM_GRID) / table.cosmology.h)
+        assert mass == pytest.approx(M500C_GRID / table.cosmology.h)
     again = run_cli("predict", folder / "x.zarr", "--likelihood", file)
     assert again.returncode == 2 and "exists already" in again.stderr
     wrong = run_cli("predict", folder / "x.zarr", "--likelihood", folder / "like.csv")

@@ -19,7 +19,7 @@ from icmass.calibration.number_counts import NumberCounts, WidthOfMass
 from icmass.calibration.population import ClusterPopulation, volume_slope
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID, LNM_STEP, normalised
+from icmass.estimators.posterior import LNM_GRID, LNM_STEP, M500C_GRID, normalised
 
 TRUTH = Cosmology()
 RANGE = (0.15, 0.5)
@@ -51,7 +51,7 @@ def draw(
     """Draw halos of the mass function, detect them by what goes with x, and keep x."""
     rng = np.random.default_rng(seed)
     z = np.linspace(*RANGE, 71)
-    number = TRUTH.halo_density(np.exp(LNM_GRID), z) * volume_slope(TRUTH, z, area)[:, None]
+    number = TRUTH.halo_density(M500C_GRID, z) * volume_slope(TRUTH, z, area)[:, None]
     number *= (
         LNM_STEP * np.gradient(z)[:, None] * np.where(np.arange(71) % 70 == 0, 0.5, 1)[:, None]
     )
@@ -114,7 +114,7 @@ def test_interpolated_rates_are_those_computed(rates: HaloRates) -> None:
         inside = (np.log(3e13) < LNM_GRID) & (np.log(2e15) > LNM_GRID)
         z = rates.redshift
         wanted = np.log(
-            cosmology.halo_density(np.exp(LNM_GRID), z) * volume_slope(cosmology, z, 1.0)[:, None]
+            cosmology.halo_density(M500C_GRID, z) * volume_slope(cosmology, z, 1.0)[:, None]
         )
         assert np.abs(rates(om0, sigma8) - wanted)[:, inside].max() < 3e-3
     with pytest.raises(InputError, match="outside of the table"):

@@ -17,7 +17,7 @@ from icmass.calibration.population import (
 )
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID, LNM_STEP, normalised
+from icmass.estimators.posterior import LNM_GRID, LNM_STEP, M500C_GRID, normalised
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 COSMOLOGY = Cosmology()
@@ -54,9 +54,7 @@ def test_the_expected_number_is_the_integral() -> None:
         gaussians(np.array([33.3]), 0.2), np.array([0.3]), 500.0, RANGE, above
     )
     z = np.linspace(*RANGE, 201)
-    of_z = (
-        COSMOLOGY.halo_density(np.exp(LNM_GRID), z) * above(np.exp(LNM_GRID)[None], z[:, None])
-    ).sum(1)
+    of_z = (COSMOLOGY.halo_density(M500C_GRID, z) * above(M500C_GRID[None], z[:, None])).sum(1)
     wanted = np.trapezoid(of_z * LNM_STEP * volume_slope(COSMOLOGY, z, 500.0), z)
     assert sample.expected(COSMOLOGY) == pytest.approx(wanted, rel=1e-3)
 
@@ -68,7 +66,7 @@ def test_exact_masses_give_the_poisson_likelihood_of_points() -> None:
     given = {"area_deg2": 500.0, "redshift_range": RANGE, "selection": above}
     found = population_log_likelihood(exact, z, COSMOLOGY, **given)
     density = np.array(
-        [COSMOLOGY.halo_density(np.exp(LNM_GRID), z)[i, n] for i, n in enumerate((250, 260))]
+        [COSMOLOGY.halo_density(M500C_GRID, z)[i, n] for i, n in enumerate((250, 260))]
     )
     rate = density * above(np.exp(ln_m), z) * volume_slope(COSMOLOGY, z, 500.0)
     number = ClusterPopulation(exact, z, 500.0, RANGE, above).expected(COSMOLOGY)
@@ -120,7 +118,7 @@ def test_omega_m_and_sigma_8_come_back_within_their_errors() -> None:
 def test_a_cosmology_without_a_mass_function_is_named() -> None:
     """Tinker et al. fit up to 3200 times the mean density: 500 / Omega_m(z) is beyond."""
     with pytest.raises(InputError, match=r"no halos of 500c at om0 = 0\.1"):
-        Cosmology(om0=0.1, ob0=0.04).halo_density(np.exp(LNM_GRID), np.array([0.1]))
+        Cosmology(om0=0.1, ob0=0.04).halo_density(M500C_GRID, np.array([0.1]))
 
 
 def test_a_population_that_makes_no_sense_is_refused() -> None:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID, LNM_STEP, Prediction, normalised
+from icmass.estimators.posterior import LNM_GRID, LNM_STEP, M500C_GRID, Prediction, normalised
 from icmass.estimators.prior import (
     Prior,
     TrainingPrior,
@@ -152,7 +152,7 @@ def test_a_damaged_training_prior_is_refused(field: str, value: tuple) -> None:
 def test_mass_function_is_that_of_colossus(cosmology: Cosmology) -> None:
     z = np.array([0.0, 0.1034, 0.4251])
     found = mass_function_prior(z, cosmology)
-    mass = np.exp(LNM_GRID)
+    mass = M500C_GRID
     for row, redshift in zip(found, z, strict=True):
         with cosmology.colossus():  # per volume, of m and mass^2 / rho_m: another of its units
             scaled = mass_function.massFunction(

@@ -11,7 +11,7 @@ from scipy.interpolate import interp1d
 
 from icmass.calibration.population import volume_slope
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID
+from icmass.estimators.posterior import LNM_GRID, M500C_GRID
 from icmass.survey.presets import resolve_config
 from icmass.survey.simulate import Simulator
 from icmass.survey.sky_area import sky_area
@@ -33,7 +33,7 @@ def test_halos_of_a_square_degree_are_the_integral_of_the_mass_function() -> Non
     z = np.linspace(low, high, 200)
     # the table of the light-cone has nodes every 0.02 dex: half a step is below the first
     ln_m = np.linspace(config.halos.log_m500c_min - 0.01, 15.75, 900) * math.log(10)
-    mass = np.exp(LNM_GRID)
+    mass = M500C_GRID
     density = config.cosmology.halo_density(mass, z)
     rows = np.exp(interp1d(LNM_GRID, np.log(density), "cubic")(ln_m))
     of_z = np.trapezoid(rows, ln_m, axis=1) * volume_slope(config.cosmology, z, 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from icmass.calibration.population import volume_slope
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID
+from icmass.estimators.posterior import M500C_GRID
 
 OM0_STEP = 0.01
 """Between the nodes of Omega_m ln of the rate is linear. The mass function itself is a broken line:
@@ -107,13 +107,13 @@ def log_rates(cosmology: Cosmology, redshift: np.ndarray, sigma8: np.ndarray) ->
     from colossus.lss import mass_function, peaks
 
     density = (
-        cosmology.halo_density(np.exp(LNM_GRID), redshift)
+        cosmology.halo_density(M500C_GRID, redshift)
         * volume_slope(cosmology, redshift, 1.0)[:, None]
     )
     ratio = np.append(sigma8 / cosmology.sigma8, 1.0)
     found = np.empty((len(sigma8), *density.shape))
     with cosmology.colossus() as colossus, np.errstate(all="ignore"):
-        radius = peaks.lagrangianR(np.exp(LNM_GRID))
+        radius = peaks.lagrangianR(M500C_GRID)
         for k, z in enumerate(redshift.tolist()):
             sigma = np.outer(ratio, colossus.sigma(radius, z))
             f = mass_function.massFunction(

@@ -23,7 +23,7 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID, LNM_STEP
+from icmass.estimators.posterior import LNM_GRID, LNM_STEP, M500C_GRID
 
 Selection = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Of M500c [Msun/h] and redshift, which broadcast, the probability to be in the sample."""
@@ -90,14 +90,14 @@ class ClusterPopulation:
         """Probability of being in the sample, shape (n_redshifts, node)."""
         if self.selection is None:
             return np.ones((self.n_redshifts, len(LNM_GRID)))
-        found = np.asarray(self.selection(np.exp(LNM_GRID)[None], self.nodes[:, None]), float)
+        found = np.asarray(self.selection(M500C_GRID[None], self.nodes[:, None]), float)
         if not ((found >= 0) & (found <= 1)).all():
             raise InputError("is no probability somewhere", field="selection")
         return np.broadcast_to(found, (self.n_redshifts, len(LNM_GRID)))
 
     def expected(self, cosmology: Cosmology) -> float:
         """Return N, the clusters that a cosmology has in the sample."""
-        return self._expected(cosmology.halo_density(np.exp(LNM_GRID), self.nodes), cosmology)
+        return self._expected(cosmology.halo_density(M500C_GRID, self.nodes), cosmology)
 
     def _expected(self, density: np.ndarray, cosmology: Cosmology) -> float:
         of_z = (density * self._probability).sum(1) * LNM_STEP
@@ -116,7 +116,7 @@ class ClusterPopulation:
         scale : float
             A: the likelihoods are of ln M + A.
         """
-        density = cosmology.halo_density(np.exp(LNM_GRID), self.nodes)
+        density = cosmology.halo_density(M500C_GRID, self.nodes)
         weight = density if self.selected_by_x else density * self._probability
         log = np.log(np.maximum(weight, 1e-300))
         if scale:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID
+from icmass.estimators.posterior import M500C_GRID
 from icmass.estimators.prior import mass_function_prior, parse_prior
 from icmass.survey.selection_function import SelectionFunction
 
@@ -115,7 +115,7 @@ def detection_by_mass(
     field : str
         What an error says of.
     """
-    mass = np.exp(LNM_GRID)
+    mass = M500C_GRID
     inside = np.clip(mass, selection.m500c[0], selection.m500c[-1])
     found = selection(inside, redshift[:, None], exposure[:, None], nh[:, None])
     if (lost := np.isnan(found).any(axis=1)).any():

@@ -10,6 +10,8 @@ from scipy.special import ndtr, ndtri
 
 LNM_GRID = np.linspace(12.6, 15.8, 369) * np.log(10)
 """Nodes of ln(M500c / (Msun/h)) of a tabulated posterior, even; a step is 0.02."""
+M500C_GRID = np.exp(LNM_GRID)
+"""M500c of the same nodes [Msun/h]."""
 LNM_STEP = float(LNM_GRID[1] - LNM_GRID[0])
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.posterior import LNM_GRID, LNM_STEP, normalised
+from icmass.estimators.posterior import LNM_GRID, LNM_STEP, M500C_GRID, normalised
 
 PriorKind = Literal["training", "flat", "mass-function"]
 _HINT = "choose training, flat, mass-function or mass-function:om0=0.3,sigma8=0.8"
@@ -275,7 +275,7 @@ def mass_function_prior(redshift: np.ndarray, cosmology: Cosmology) -> np.ndarra
 @lru_cache(maxsize=4096)
 def _log_abundance(cosmology: Cosmology, node: int) -> np.ndarray:
     """Return ln(dn / dlnM) [comoving (Mpc/h)^-3] at `LNM_GRID` and ``node * _Z_STEP``."""
-    [density] = cosmology.halo_density(np.exp(LNM_GRID), node * _Z_STEP)
+    [density] = cosmology.halo_density(M500C_GRID, node * _Z_STEP)
     result: np.ndarray = np.log(np.maximum(density, 1e-300))
     return result
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.cosmology import Cosmology
-from icmass.estimators.posterior import LNM_GRID, Prediction
+from icmass.estimators.posterior import LNM_GRID, M500C_GRID, Prediction
 from icmass.estimators.prior import Prior
 from icmass.inference.ensemble import TRAINED, Ensemble
 from icmass.inference.mixture import Mixture
@@ -158,7 +158,7 @@ def mean_mass(prediction: Prediction) -> np.ndarray:
     """Return the mean of M500c itself [Msun/h], shape (n,): above the median if skewed."""
     if prediction.density is None:
         return np.exp(prediction.mean + prediction.std**2 / 2)
-    result: np.ndarray = np.trapezoid(prediction.density * np.exp(LNM_GRID), LNM_GRID, axis=1)
+    result: np.ndarray = np.trapezoid(prediction.density * M500C_GRID, LNM_GRID, axis=1)
     return result
 
 
@@ -232,14 +232,13 @@ def assumptions(
 
 def _thinned(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> list[str]:
     """Return a line on the exposures that are longer than trained on, if any is."""
-    limits = ensemble.training.exposure_range
-    if limits is None or not ensemble.thins_exposures:
-        return []
-    n = int(np.sum(survey["exposure"].values[np.asarray(index)] > limits[1] * (1 + EXPOSURE_SLACK)))
+    exposure = survey["exposure"].values[np.asarray(index)]
+    used = ensemble.used_exposure(exposure)
+    n = int(np.sum(exposure > used * (1 + EXPOSURE_SLACK)))
     if not n:
         return []
     return [
-        f"Exposures longer than the {limits[1]:.4g} s trained on ({n} of {len(index)} clusters): "
+        f"Exposures longer than the {used.max():.4g} s trained on ({n} of {len(index)} clusters): "
         "photons are thinned at random to that exposure, the same ones each time."
     ]
 
@@ -294,9 +293,7 @@ def warnings(
         )
     found += _outside("mass", np.exp(prediction.mean) / 1e14, np.array(training.mass_range) / 1e14)
     if training.exposure_range is not None:
-        exposure = survey["exposure"].isel(cluster=index).values
-        if ensemble.thins_exposures:
-            exposure = np.minimum(exposure, training.exposure_range[1])
+        exposure = ensemble.used_exposure(survey["exposure"].isel(cluster=index).values)
         found += _outside("exposure", exposure, np.array(training.exposure_range))
     return found + _observed_warnings(ensemble, survey, index)
 

@@ -221,10 +221,16 @@ class Ensemble:
         nh = config.get("observe", {}).get("nh_1e20")
         return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
-    @property
-    def thins_exposures(self) -> bool:
-        """Whether photons of longer exposures than trained on are thinned to the longest."""
-        return all(member.info.thins_exposures for member in self.members)
+    def used_exposure(self, exposure_s: np.ndarray) -> np.ndarray:
+        """Return exposures as they are after thinning [s]: the longest trained on at most.
+
+        Those of models that do not thin are returned as they are.
+        """
+        limits = self.training.exposure_range
+        if limits is None or not all(member.info.thins_exposures for member in self.members):
+            return exposure_s
+        used: np.ndarray = np.minimum(exposure_s, limits[1])
+        return used
 
     def _training_prior(self, member: Estimator, prior: Prior) -> TrainingPrior | None:
         """Return what a member keeps of its training masses, once it's sure that it is enough."""

@@ -228,9 +228,8 @@ def _of_ranges(ensemble: Ensemble, cluster: dict[str, np.ndarray]) -> list[str]:
     words = []
     limits = ensemble.training.exposure_range
     if limits is not None and "exposure" in cluster:
-        seconds, (low, high) = float(cluster["exposure"]), limits
-        too_long = seconds > high * (1 + EXPOSURE_SLACK) and not ensemble.thins_exposures
-        if seconds < low * (1 - EXPOSURE_SLACK) or too_long:
+        seconds, (low, high) = float(ensemble.used_exposure(cluster["exposure"])), limits
+        if not low * (1 - EXPOSURE_SLACK) <= seconds <= high * (1 + EXPOSURE_SLACK):
             words.append(f"exposure {seconds:.4g} s outside {low:.4g} to {high:.4g}")
     if "nh" in cluster and ensemble.nh_range and is_nh_outside(ensemble, cluster["nh"]):
         low, high = ensemble.nh_range
