@@ -37,9 +37,10 @@ from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
+from icmass.training.dihedral import dihedral
 from icmass.training.encodings import CompactEncoding
 from icmass.training.model_specs import MODEL_SPECS
-from icmass.training.sample import Sample, dihedral, read_sample
+from icmass.training.sample import Sample, read_sample
 
 OURS = ("icm-1band", "icm-3band")
 FLOWS = ("nsf", "maf")

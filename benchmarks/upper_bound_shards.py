@@ -31,7 +31,7 @@ from icmass.training.sources import concatenated
 TEST_SEED = 1
 TRAIN_SEED = 7_300_000
 """Seed of the first shard that is trained on; the others' follow."""
-_FIELDS = ("redshift", "exposure", "nh", "galaxies")
+_FIELDS = ("redshift", "exposure", "nh", "galaxies", "members")
 _LARGEST_BYTE = 255
 
 

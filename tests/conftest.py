@@ -233,13 +233,13 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     from functools import partial
 
     from icmass.networks.large import LargeNetwork
-    from icmass.training.model_specs import MODEL_SPECS
+    from icmass.training.model_specs import MODEL_SPECS, NetworkInputs
 
-    def layers(n_channels: int, n_pixels: int, n_scalars: int, has_galaxies: bool) -> LargeNetwork:
+    def layers(of: NetworkInputs, has_galaxies: bool) -> LargeNetwork:
         return LargeNetwork(
-            n_channels=n_channels,
-            n_scalars=n_scalars,
-            n_pixels=n_pixels,
+            n_channels=of.n_channels,
+            n_scalars=of.n_scalars,
+            n_pixels=of.n_pixels,
             has_galaxies=has_galaxies,
             widths=(8, 8, 16, 16),
             blocks=(1, 1, 1, 1),

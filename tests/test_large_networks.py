@@ -20,16 +20,16 @@ from icmass.networks import rqs_flow
 from icmass.networks.galaxy_set import FEATURES, GalaxySet
 from icmass.networks.large import LargeNetwork
 from icmass.networks.residual import GroupNorm, ResidualBlock
-from icmass.training.encodings import GalaxySetEncoding
-from icmass.training.losses import LOSSES
-from icmass.training.model_specs import MODEL_SPECS
-from icmass.training.sample import (
+from icmass.training.dihedral import (
     dihedral,
     dihedral_by_masks,
     dihedral_points,
     dihedral_points_by_masks,
-    read_sample,
 )
+from icmass.training.encodings import GalaxySetEncoding
+from icmass.training.losses import LOSSES
+from icmass.training.model_specs import MODEL_SPECS
+from icmass.training.sample import read_sample
 
 N, TRAIN, TEST = 24, np.arange(18), np.arange(18, 24)
 

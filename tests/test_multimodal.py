@@ -16,8 +16,9 @@ from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.registry import load_estimator
 from icmass.observe.phase_space import phase_space_cube
 from icmass.survey.catalog import galaxies
+from icmass.training.dihedral import dihedral
 from icmass.training.encodings import MultimodalEncoding, PaperEncoding, density_cubes
-from icmass.training.sample import GALAXY_VARIABLES, Sample, dihedral, read_sample
+from icmass.training.sample import GALAXY_VARIABLES, Sample, read_sample
 
 TRAIN, TEST = np.arange(12), np.arange(12, 15)
 

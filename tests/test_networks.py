@@ -12,7 +12,8 @@ from icmass.errors import InputError
 from icmass.networks import rqs_flow
 from icmass.networks.multimodal import MultimodalNetwork
 from icmass.networks.paper import PaperNetwork
-from icmass.networks.rings import RingNetwork
+from icmass.networks.rings import N_OF_GALAXIES, RingNetwork
+from icmass.training.model_specs import MODEL_SPECS
 
 
 def flattened(padding: tuple[str, str]) -> int:
@@ -167,6 +168,48 @@ def test_ring_network_knows_how_far_from_the_centre() -> None:
     with torch.no_grad():
         centre, left = network(maps, torch.zeros(2, 2))[:, 0].tolist()
     assert abs(centre - left) > 1e-3
+
+
+def test_cells_of_galaxies_are_brought_down_to_a_few_numbers() -> None:
+    torch.manual_seed(0)
+    network = RingNetwork(n_channels=1, n_scalars=11, n_pixels=64, n_cells=8).eval()
+    assert network.head[0].in_features == 24 * 8 + 3 + N_OF_GALAXIES
+    maps, scalars = torch.rand(2, 1, 64, 64)[:1].expand(2, -1, -1, -1), torch.zeros(2, 11)
+    for place in (2, 3, 10):
+        scalars[1] = 0
+        scalars[1, place] = 1
+        first, second = network(maps, scalars)[:, 0].tolist()
+        assert abs(first - second) > 1e-4
+    # however large the number in a cell is, it says no more than its unit can
+    scalars[0, 5], scalars[1, 5] = 1e6, 2e6
+    first, second = network(maps, scalars)[:, 0].tolist()
+    assert first == pytest.approx(second, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["icm-3band", "icm-multimodal"])
+@pytest.mark.parametrize(("n_clusters", "share"), [(0, 0.2), (9_999, 0.2), (10_000, 0.0)])
+def test_networks_of_many_clusters_leave_nothing_out(
+    name: str, n_clusters: int, share: float
+) -> None:
+    network = MODEL_SPECS[name].network(n_pixels=64, n_channels=3, n_clusters=n_clusters)
+    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [share]
+
+
+def test_dropout_moves_the_mean_of_what_follows_a_relu() -> None:
+    """Why there is none where there are many clusters: the mean of a ReLU of noise.
+
+    Of a unit that sees k equal numbers h, each left out with probability p and else made larger by
+    1 / (1 - p), the variance is k h^2 p / (1 - p); at a mean of 0 a Gaussian's ReLU has the mean
+    std / sqrt(2 pi), where the unit gives 0 in a prediction.
+    """
+    torch.manual_seed(0)
+    k, p = 400, 0.2
+    sign = torch.tensor([1.0, -1.0]).repeat(k // 2)
+    with_dropout = torch.relu(nn.Dropout(p)(torch.ones(20_000, k)) @ sign)
+    std = math.sqrt(k * p / (1 - p))
+    error = std * math.sqrt(0.5 - 0.5 / math.pi) / math.sqrt(20_000)
+    assert abs(with_dropout.mean() - std / math.sqrt(2 * math.pi)) < 5 * error
+    assert torch.relu(torch.ones(k) @ sign) == 0
 
 
 def test_rings_average() -> None:

@@ -11,7 +11,8 @@ import torch
 
 from icmass.estimators.ood import FALSE_ALARMS, OODDetector
 from icmass.estimators.ood_features import RINGS, corrupted, ood_features
-from icmass.training.sample import Sample, dihedral
+from icmass.training.dihedral import dihedral
+from icmass.training.sample import Sample
 
 N_RINGS = len(RINGS) - 1
 D = 10

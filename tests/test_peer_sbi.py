@@ -18,8 +18,9 @@ sys.path.insert(0, str(SCRIPT.parent))
 from peer_sbi import MapsAndScalars, compare, flat_inputs, grid_density, main  # noqa: E402
 
 from icmass.estimators.posterior import LNM_GRID  # noqa: E402
+from icmass.training.dihedral import dihedral  # noqa: E402
 from icmass.training.encodings import CompactEncoding  # noqa: E402
-from icmass.training.sample import dihedral, read_sample  # noqa: E402
+from icmass.training.sample import read_sample  # noqa: E402
 
 
 def test_input_is_that_of_our_network(toy_survey: xr.Dataset) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import icmass
 from icmass.survey.catalog import as_slice, counts
-from icmass.training.sample import Sample, dihedral, read_sample
+from icmass.training.dihedral import dihedral
+from icmass.training.sample import Sample, read_sample
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -161,6 +165,63 @@ def test_without_components_all_turns_as_one() -> None:
     index = torch.tensor([4, 20, 9])
     drawn = sample.recombine_components(index, symmetry, partner)
     assert torch.equal(drawn.counts, dihedral(sample.counts[index], symmetry[index, 0]))
+
+
+# galaxies -----------------------------------------------------------------------------------
+
+
+def with_galaxies(n: int) -> Sample:
+    """Clusters at one redshift; cluster k has its number as the velocity of all its galaxies."""
+    number = torch.randint(9, (n, 2), generator=generator(5))  # members and interlopers
+    place = torch.arange(20).expand(n, 20)
+    members = torch.where(place < number[:, :1], 1.0, 0.0)
+    members[place >= number.sum(1, keepdim=True)] = torch.nan
+    own = torch.arange(n, dtype=torch.float32)[:, None].expand(n, 20)
+    galaxies = torch.stack([0.1 * place, 0.2 * members, own], -1)
+    galaxies[members.isnan()] = torch.nan
+    return replace(alike(n), galaxies=galaxies, members=members)
+
+
+def test_interlopers_are_those_about_the_cluster_that_lends_its_background() -> None:
+    sample = with_galaxies(40)
+    symmetry, partner = sample.draw_augmentation(generator())
+    index = torch.tensor([7, 31, 7])
+    drawn = sample.recombine_components(index, symmetry, partner)
+    assert drawn.members is None and drawn.galaxies is not None and sample.galaxies is not None
+    assert sample.members is not None
+    for k, found in zip(index.tolist(), drawn.galaxies, strict=True):
+        other = int(partner[k])
+        expected = [
+            sample.galaxies[k][sample.members[k] == 1],
+            sample.galaxies[other][sample.members[other] == 0],
+        ]
+        assert torch.equal(found[found[:, 0].isfinite()], torch.cat(expected))
+
+
+def test_where_members_are_not_known_galaxies_stay_as_they_are() -> None:
+    sample = replace(with_galaxies(40), members=None)
+    symmetry, partner = sample.draw_augmentation(generator())
+    index = torch.arange(3)
+    drawn = sample.recombine_components(index, symmetry, partner)
+    assert drawn.galaxies is not None and sample.galaxies is not None
+    np.testing.assert_array_equal(drawn.galaxies, sample.galaxies[index])
+
+
+def test_members_are_those_of_the_survey() -> None:
+    survey = icmass.simulate("phox", n=3, seed=4)
+    options = {"with_galaxies": True, "with_parts": True}
+    sample = read(survey, np.array([2, 0]), **options)
+    assert sample.members is not None and sample.galaxies is not None
+    assert torch.equal(sample.members.isnan(), sample.galaxies[..., 0].isnan())
+    for k, i in enumerate((2, 0)):
+        own = slice(*survey["galaxy_offset"].values[i : i + 2])
+        is_member = survey["galaxy_member"].values[own]
+        assert 0 < is_member.sum() < len(is_member)
+        np.testing.assert_array_equal(sample.members[k, : len(is_member)], is_member)
+    assert read(survey, np.arange(2), with_galaxies=True).members is None
+    assert read(survey, np.arange(2), with_parts=True).members is None
+    nobody_knows = survey.drop_vars("galaxy_member")
+    assert read(nobody_knows, np.arange(2), **options).members is None
 
 
 # reading ------------------------------------------------------------------------------------

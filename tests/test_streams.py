@@ -174,7 +174,8 @@ def test_samples_are_put_together_and_cut_to_batches() -> None:
         counts = torch.full((n, 1, 2, 2), most, dtype=torch.int16)
         points = torch.zeros(n, n_galaxies, 3)
         one = torch.ones(n)
-        return narrowed(Sample(counts, None, one, one, points)), np.full(n, float(most))
+        sample = Sample(counts, None, one, one, points, members=points[..., 0])
+        return narrowed(sample), np.full(n, float(most))
 
     blocks = [some(5, 255, 2), some(6, 256, 4), some(3, 1, 0)]
     assert [sample.counts.dtype for sample, _ in blocks] == [torch.uint8, torch.int16, torch.uint8]
@@ -185,6 +186,12 @@ def test_samples_are_put_together_and_cut_to_batches() -> None:
     first = buffers[0][0].galaxies
     assert first is not None and first.shape == (8, 4, 3)
     assert first[:5, 2:].isnan().all() and not first[5:].isnan().any()
+    members = buffers[0][0].members
+    assert members is not None
+    np.testing.assert_array_equal(members, first[..., 0])
+    known, unknown = blocks[0][0], replace(blocks[1][0], members=None)
+    for few in ([known, unknown], [unknown, known]):
+        assert concatenated(few).members is None
 
 
 def test_a_network_streams_as_it_learns_in_memory(

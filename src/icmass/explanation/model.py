@@ -24,9 +24,10 @@ from icmass.networks.rings import RingNetwork
 from icmass.networks.rqs_flow import log_prob
 from icmass.training.augmentations import AUGMENTATIONS
 from icmass.training.devices import make_accelerator, multiplies_bf16
+from icmass.training.dihedral import dihedral
 from icmass.training.freed_memory import keep_freed_memory
 from icmass.training.model_specs import ModelSpec
-from icmass.training.sample import Sample, dihedral, read_sample
+from icmass.training.sample import Sample, read_sample
 from icmass.training.thinning import thinned
 
 Quantity = Literal["mean", "width"]

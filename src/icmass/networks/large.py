@@ -130,7 +130,7 @@ class LargeNetwork(nn.Module):
         n_means: int = 4,
         n_hidden: int = 512,
         n_embedding: int = 64,
-        dropout: float = 0.2,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         check_side(n_pixels)

@@ -12,6 +12,8 @@ from icmass.networks.rqs_flow import N_PARAMETERS
 
 WIDTHS = (16, 24, 24)
 N_RINGS = 9
+N_OF_GALAXIES = 4
+"""Numbers that the cells of the galaxies are brought down to."""
 
 
 class RingNetwork(nn.Module):
@@ -31,7 +33,11 @@ class RingNetwork(nn.Module):
     n_channels : int
         Channels of the map: bands, and the coverage where there is one.
     n_scalars : int
-        Numbers beside the map: redshift, exposure, column density, galaxies in phase space.
+        Numbers beside the map: redshift, exposure, column density, and last the cells.
+    n_cells : int
+        How many of them are numbers of galaxies in cells of phase space. A layer of
+        `N_OF_GALAXIES` units stands before them: a head that sees each cell learns the Poisson
+        noise of a few thousand clusters by heart.
     n_pixels : int
         Pixels along a side of the map; at least 8.
     widths : sequence of int
@@ -41,7 +47,10 @@ class RingNetwork(nn.Module):
     n_hidden, n_embedding : int
         Widths of the head's two layers; the second is the embedding.
     dropout : float
-        Share of the first layer's numbers that are left out in training.
+        Share of the first layer's numbers that are left out in training. What is left has the same
+        mean and a larger scatter, which the second layer's ReLU makes a larger mean: after long
+        trainings a prediction, with all numbers, is off by it (0.08 in ln M after 6,000 steps on
+        97,000 clusters).
     """
 
     distance: torch.Tensor
@@ -53,11 +62,12 @@ class RingNetwork(nn.Module):
         n_channels: int,
         n_scalars: int,
         n_pixels: int,
+        n_cells: int = 0,
         widths: Sequence[int] = WIDTHS,
         n_means: int = 8,
         n_hidden: int = 128,
         n_embedding: int = 64,
-        dropout: float = 0.2,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.register_buffer("distance", distance_channels(n_pixels), persistent=False)
@@ -75,6 +85,10 @@ class RingNetwork(nn.Module):
         self.features = nn.Sequential(*blocks)
         self.mixing = nn.Parameter(0.3 * torch.randn(previous, N_RINGS, n_means))
         self.norm = nn.LayerNorm(previous * n_means)
+        self.n_cells = n_cells
+        if n_cells:
+            self.galaxies = nn.Sequential(nn.Linear(n_cells, N_OF_GALAXIES), nn.Tanh())
+            n_scalars += N_OF_GALAXIES - n_cells
         self.head = nn.Sequential(
             nn.Linear(previous * n_means + n_scalars, n_hidden),
             nn.ReLU(),
@@ -103,7 +117,11 @@ class RingNetwork(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):
             in_rings = found.float().flatten(2) @ self.rings
             means = torch.einsum("ncr,crm->ncm", in_rings, self.mixing).flatten(1)
-            embedding = self.head(torch.cat([self.norm(means), scalars], dim=1))
+            told = [self.norm(means), scalars]
+            if self.n_cells:
+                cells = scalars[:, -self.n_cells :]
+                told[1:] = [scalars[:, : -self.n_cells], self.galaxies(cells)]
+            embedding = self.head(torch.cat(told, dim=1))
             of_shape = self.shape(embedding.detach())
             return NetworkOutput.pack(self.gaussian(embedding), of_shape, embedding)
 

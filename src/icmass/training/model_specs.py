@@ -24,6 +24,35 @@ from icmass.training.encodings import (
 from icmass.training.losses import LOSSES
 from icmass.training.sample import GALAXY_VARIABLES
 
+MANY_CLUSTERS = 10_000
+"""Our networks have no dropout where they are trained on so many: they learn none by heart, and
+dropout would move their mean (`RingNetwork`)."""
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """What a network is made for.
+
+    Attributes
+    ----------
+    n_channels, n_pixels : int
+        Channels of the maps, and pixels along a side.
+    n_scalars : int
+        Numbers beside the maps.
+    n_clusters : int
+        Clusters of the training, those held out too; 0 of a network that is only to predict.
+    """
+
+    n_channels: int
+    n_pixels: int
+    n_scalars: int
+    n_clusters: int = 0
+
+    @property
+    def dropout(self) -> float:
+        """Share of the head's numbers that our networks leave out in training."""
+        return 0.2 if self.n_clusters < MANY_CLUSTERS else 0.0
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -38,8 +67,7 @@ class ModelSpec:
     encoding : type
         Preprocessing, fitted on the training clusters.
     layers : callable
-        Takes channels of the maps, pixels along a side and numbers beside the maps to the
-        untrained network.
+        Takes `NetworkInputs` to the untrained network.
     training_config : TrainingConfig
         Training: loss, schedule and augmentation by name.
     sum_bands : bool
@@ -60,7 +88,7 @@ class ModelSpec:
         | type[CompactEncoding]
         | type[GalaxySetEncoding]
     )
-    layers: Callable[[int, int, int], nn.Module]
+    layers: Callable[[NetworkInputs], nn.Module]
     training_config: TrainingConfig
     sum_bands: bool
     max_pixels: int | None
@@ -103,35 +131,46 @@ class ModelSpec:
         """Numbers beside the maps."""
         return len(SCALAR_FEATURES) + (N_CELLS if self.sees_galaxies else 0)
 
-    def network(self, *, n_pixels: int, n_channels: int) -> nn.Module:
-        """Return the untrained network."""
-        return self.layers(n_channels, n_pixels, self.n_scalars)
+    def network(self, *, n_pixels: int, n_channels: int, n_clusters: int = 0) -> nn.Module:
+        """Return the untrained network, for a training on so many clusters."""
+        inputs = NetworkInputs(n_channels, n_pixels, self.n_scalars, n_clusters)
+        return self.layers(inputs)
 
 
-def _paper_1band(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return PaperNetwork(n_channels=n_channels, n_pixels=n_pixels)
+def _paper_1band(of: NetworkInputs) -> nn.Module:
+    return PaperNetwork(n_channels=of.n_channels, n_pixels=of.n_pixels)
 
 
-def _paper_3band(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return PaperNetwork(n_channels=n_channels, n_pixels=n_pixels, dropout=0.1)
+def _paper_3band(of: NetworkInputs) -> nn.Module:
+    return PaperNetwork(n_channels=of.n_channels, n_pixels=of.n_pixels, dropout=0.1)
 
 
-def _paper_multimodal(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return MultimodalNetwork(n_channels=n_channels, n_pixels=n_pixels)
+def _paper_multimodal(of: NetworkInputs) -> nn.Module:
+    return MultimodalNetwork(n_channels=of.n_channels, n_pixels=of.n_pixels)
 
 
-def _rings(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return RingNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
-
-
-def _large(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return LargeNetwork(n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels)
-
-
-def _large_with_galaxies(n_channels: int, n_pixels: int, n_scalars: int) -> nn.Module:
-    return LargeNetwork(
-        n_channels=n_channels, n_scalars=n_scalars, n_pixels=n_pixels, has_galaxies=True
+def _rings(of: NetworkInputs) -> nn.Module:
+    return RingNetwork(
+        n_channels=of.n_channels,
+        n_scalars=of.n_scalars,
+        n_pixels=of.n_pixels,
+        n_cells=of.n_scalars - len(SCALAR_FEATURES),
+        dropout=of.dropout,
     )
+
+
+def _large(of: NetworkInputs, has_galaxies: bool = False) -> nn.Module:
+    return LargeNetwork(
+        n_channels=of.n_channels,
+        n_scalars=of.n_scalars,
+        n_pixels=of.n_pixels,
+        has_galaxies=has_galaxies,
+        dropout=of.dropout,
+    )
+
+
+def _large_with_galaxies(of: NetworkInputs) -> nn.Module:
+    return _large(of, has_galaxies=True)
 
 
 PAPER_TRAINING = TrainingConfig(

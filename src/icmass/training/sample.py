@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -13,9 +13,11 @@ from icmass.errors import InputError
 from icmass.survey.catalog import as_slice, half_width_mpc_h
 from icmass.survey.catalog import counts as observed_counts
 from icmass.survey.uncovered import fill_uncovered
+from icmass.training.dihedral import dihedral, dihedral_points
 
 GALAXY_VARIABLES = ("galaxy_offset", "galaxy_x", "galaxy_y", "galaxy_v")
 STELLAR_MASS = "galaxy_m_star"
+MEMBER = "galaxy_member"
 _READ = 64  # clusters read at once
 _NEIGHBOURS = 50  # in order of redshift, among which a background is looked for
 _SAME_REDSHIFT = 0.01
@@ -42,6 +44,9 @@ class Sample:
         Galactic column density [1e20 cm^-2]; None where the network has no use for it.
     parts : Tensor of shape (n, component, channel, y, x), or None
         The counts by component, to be put together anew in training (`recombine_components`).
+    members : Tensor of shape (n, galaxy), or None
+        Which galaxies are the cluster's own: 1, those about it 0, NaN after the last; for training
+        alone, as `parts` are.
     cubes : Tensor of shape (n, y, x, v), or None
         Density of the galaxies over an even one, where it is kept (`prepared` of the encoding);
         None: it is made of the galaxies when it is needed.
@@ -54,6 +59,7 @@ class Sample:
     galaxies: torch.Tensor | None = None
     nh: torch.Tensor | None = None
     parts: torch.Tensor | None = None
+    members: torch.Tensor | None = None
     cubes: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -107,8 +113,8 @@ class Sample:
             Symmetry of the square of each component; the first is that of all where the counts
             are not told apart.
         partner : Tensor of int, shape (n,)
-            Cluster at the same redshift and exposure that lends its background; itself where
-            there is none.
+            Cluster at the same redshift and exposure that lends its background and interlopers;
+            itself where there is none.
         """
         n_parts = 1 if self.parts is None else self.parts.shape[1]
         symmetry = torch.randint(8, (len(self), n_parts), generator=generator)
@@ -130,73 +136,31 @@ class Sample:
 
         Each component is turned and mirrored by itself, and the background, the last component,
         is another cluster's: as likely a sky as the one that was observed, for background and
-        active galaxies know nothing of the gas but its centre.
+        active galaxies know nothing of the gas but its centre. The galaxies that are not members
+        are those about the other cluster, too.
         """
         if self.parts is None:
             return self.take(index).d4_transform(symmetry[index, 0])
-        parts = (*self.parts[index, :-1].unbind(1), self.parts[partner[index], -1])
+        partner = partner[index]
+        parts = (*self.parts[index, :-1].unbind(1), self.parts[partner, -1])
         turned = [dihedral(part, symmetry[index, k]) for k, part in enumerate(parts)]
         total = torch.stack(turned).sum(0, dtype=torch.int32)
-        return replace(replace(self, parts=None).take(index), counts=total)
+        plain = replace(self, parts=None, members=None).take(index)
+        if self.members is None:
+            return replace(plain, counts=total)
+        galaxies = torch.cat([self._galaxies(index, 1), self._galaxies(partner, 0)], 1)
+        return replace(plain, counts=total, galaxies=galaxies, cubes=None)
+
+    def _galaxies(self, index: torch.Tensor, member: int) -> torch.Tensor:
+        """Return the galaxies of some clusters, NaN those of the other kind."""
+        if self.galaxies is None or self.members is None:
+            raise ValueError("a sample that does not know its members")
+        of_kind = self.members[index] == member
+        return torch.where(of_kind[..., None], self.galaxies[index], torch.nan)
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Sample:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: function(v) for k, v in held.items() if v is not None})
-
-
-def dihedral(maps: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
-    """Apply one of the 8 symmetries of the square to each map, shape (n, channel, y, x)."""
-    if isinstance(symmetry, int):
-        turned = torch.rot90(maps, symmetry % 4, (2, 3))
-        return turned.flip(3) if symmetry >= 4 else turned
-    if maps.is_cuda:
-        return dihedral_by_masks(maps, symmetry)
-    out = torch.empty_like(maps)
-    for k in range(8):
-        chosen = symmetry == k
-        out[chosen] = dihedral(maps[chosen], k)
-    return out
-
-
-def dihedral_by_masks(maps: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
-    """Return what `dihedral` does, in three passes over all maps.
-
-    Picking the maps of each symmetry, a GPU would wait for the numbers of them eight times.
-    """
-    turns, mirrored = symmetry % 4, symmetry >= 4
-
-    def where(chosen: torch.Tensor, changed: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-        return torch.where(chosen[:, None, None, None], changed, maps)
-
-    maps = where(turns % 2 == 1, maps.transpose(2, 3), maps)  # a quarter turn, but for flips
-    maps = where((turns == 1) | (turns == 2), maps.flip(2), maps)
-    return where((turns >= 2) ^ mirrored, maps.flip(3), maps)
-
-
-def dihedral_points(points: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
-    """Turn and mirror x and y of points, shape (n, point, 3 or more), as `dihedral` does maps."""
-    if isinstance(symmetry, int):
-        x, y, *others = points.unbind(-1)
-        for _ in range(symmetry % 4):
-            x, y = y, -x
-        return torch.stack([-x if symmetry >= 4 else x, y, *others], -1)
-    if points.is_cuda:
-        return dihedral_points_by_masks(points, symmetry)
-    out = torch.empty_like(points)
-    for k in range(8):
-        chosen = symmetry == k
-        out[chosen] = dihedral_points(points[chosen], k)
-    return out
-
-
-def dihedral_points_by_masks(points: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
-    """Return what `dihedral_points` does without picking points; see `dihedral_by_masks`."""
-    symmetry = symmetry[:, None]
-    x, y, *others = points.unbind(-1)
-    for k in range(3):
-        turned = symmetry % 4 > k
-        x, y = torch.where(turned, y, x), torch.where(turned, -x, y)
-    return torch.stack([torch.where(symmetry >= 4, -x, x), y, *others], -1)
 
 
 def binned_pixels(n_pixels: int, limit: int | None) -> int:
@@ -265,6 +229,8 @@ def read_sample(
     coverage = np.ones((len(index), 1, n_pixels, n_pixels), "f4") if coverage_channel else None
     apart = with_parts and not has_coverage and survey.sizes["component"] > 1
     parts = np.zeros((len(index), survey.sizes["component"], *shape[1:]), "i2") if apart else None
+    told = apart and galaxies is not None and MEMBER in survey
+    members = _galaxy_columns(survey, index, [MEMBER])[..., 0] if told else None
     for start in range(0, len(index), _READ):
         part = slice(start, start + _READ)
         if parts is not None:
@@ -291,6 +257,7 @@ def read_sample(
         galaxies,
         _column(survey, "nh", index) if with_nh else None,
         None if parts is None else torch.from_numpy(parts),
+        members,
     )
 
 
@@ -323,10 +290,12 @@ def reduce_sample(
         return counts
 
     galaxies = sample.galaxies if with_galaxies else None
+    apart = with_parts and sample.parts is not None
     return replace(
         sample,
         counts=reduced(sample.counts),
         parts=reduced(sample.parts) if with_parts and sample.parts is not None else None,
+        members=sample.members if apart and with_galaxies else None,
         galaxies=galaxies if with_stellar_masses or galaxies is None else galaxies[..., :3],
         nh=sample.nh if with_nh else None,
         cubes=None,
@@ -357,22 +326,28 @@ def _galaxies(survey: xr.Dataset, index: np.ndarray, with_masses: bool) -> torch
         if name not in survey:
             hint = "the network sees galaxies: give a survey that has them"
             raise InputError("is missing", field=f"variable {name}", hint=hint)
+    names = [f"galaxy_{axis}" for axis in "xyv"] + [STELLAR_MASS] * with_masses
+    points = _galaxy_columns(survey, index, names)
+    points[..., :2] /= half_width_mpc_h(survey)
+    return points
+
+
+def _galaxy_columns(survey: xr.Dataset, index: np.ndarray, names: Sequence[str]) -> torch.Tensor:
+    """Return variables of the galaxies of clusters, shape (n, galaxy, name).
+
+    NaN after a cluster's last galaxy, and where the survey has no such variable.
+    """
     offset = survey["galaxy_offset"].values
     start, number = offset[index], np.diff(offset)[index]
     first, last = int(start.min(initial=offset[-1])), int((start + number).max(initial=0))
     near = slice(first, max(first, last))
-    columns = [survey[f"galaxy_{axis}"].isel(galaxy=near).values for axis in "xyv"]
-    if with_masses:
-        known = STELLAR_MASS in survey
-        masses = survey[STELLAR_MASS].isel(galaxy=near).values if known else None
-        columns.append(np.full(len(columns[0]), np.nan, "f4") if masses is None else masses)
-    points = np.stack(columns, 1).astype("f4")
-    start = start - first
-    points[:, :2] /= half_width_mpc_h(survey)
-    padded = np.full((len(index), number.max(initial=0), points.shape[1]), np.nan, "f4")
-    held = np.arange(padded.shape[1]) < number[:, None]
-    padded[held] = points[(start[:, None] + np.arange(padded.shape[1]))[held]]
-    return torch.from_numpy(padded)
+    held = np.arange(number.max(initial=0)) < number[:, None]
+    place = (start[:, None] - first + np.arange(held.shape[1]))[held]
+    columns = np.full((*held.shape, len(names)), np.nan, "f4")
+    for k, name in enumerate(names):
+        if name in survey:
+            columns[held, k] = survey[name].isel(galaxy=near).values[place]
+    return torch.from_numpy(columns)
 
 
 def _column(survey: xr.Dataset, name: str, index: np.ndarray) -> torch.Tensor:

@@ -138,22 +138,27 @@ def narrowed(sample: Sample) -> Sample:
 
 
 def concatenated(samples: list[Sample]) -> Sample:
-    """Return samples as one, counts as wide as the widest of them."""
+    """Return samples as one, counts as wide as the widest of them.
+
+    Members are known where all samples know theirs.
+    """
     if len(samples) == 1:
         return samples[0]
-    joined: dict[str, torch.Tensor] = {}
+    joined: dict[str, Any] = {"coverage": None}
     for field in fields(Sample):
         tensors = [getattr(sample, field.name) for sample in samples]
-        if tensors[0] is None:
+        unknown = field.name == "members" and any(tensor is None for tensor in tensors)
+        if tensors[0] is None or unknown:
             continue
-        if field.name == "galaxies":
+        if field.name in ("galaxies", "members"):
             most = max(tensor.shape[1] for tensor in tensors)
-            pad = [(0, 0, 0, most - tensor.shape[1]) for tensor in tensors]
+            beyond = (0,) * (2 * tensors[0].ndim - 4)  # of the axes after that of the galaxies
             tensors = [
-                functional.pad(t, p, value=float("nan")) for t, p in zip(tensors, pad, strict=True)
+                functional.pad(t, (*beyond, 0, most - t.shape[1]), value=float("nan"))
+                for t in tensors
             ]
         joined[field.name] = torch.cat(tensors)
-    return replace(samples[0], **joined)
+    return Sample(**joined)
 
 
 def buffered(

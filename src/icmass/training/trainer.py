@@ -27,9 +27,10 @@ from icmass.training.devices import (
     seeded,
     snapshot_state,
 )
+from icmass.training.dihedral import dihedral
 from icmass.training.freed_memory import keep_freed_memory
 from icmass.training.losses import LOSSES
-from icmass.training.sample import Sample, dihedral
+from icmass.training.sample import Sample
 from icmass.training.schedules import SCHEDULES
 from icmass.training.sources import InMemory, Source
 
