@@ -154,8 +154,13 @@ def _rings(of: NetworkInputs) -> nn.Module:
         n_channels=of.n_channels,
         n_scalars=of.n_scalars,
         n_pixels=of.n_pixels,
-        n_cells=of.n_scalars - len(SCALAR_FEATURES),
         dropout=of.dropout,
+    )
+
+
+def _rings_with_galaxies(of: NetworkInputs) -> nn.Module:
+    return RingNetwork(
+        n_channels=of.n_channels, n_scalars=of.n_scalars, n_pixels=of.n_pixels, n_cells=N_CELLS
     )
 
 
@@ -250,7 +255,7 @@ MODEL_SPECS = {
         "a small convolutional network with means in rings, on each band and on galaxies in cells",
         (*ICM_INPUTS, *GALAXY_VARIABLES),
         CompactEncoding,
-        _rings,
+        _rings_with_galaxies,
         ICM_TRAINING,
         sum_bands=False,
         max_pixels=64,
