@@ -42,7 +42,7 @@ def bundled_on_physics() -> Iterator[str]:
     more = "| [trust](docs/calibration.md#measured) |"
     for name, what in (
         ("kept-aside", "gas physics that no model saw"),
-        (worst, f"the worst of nine others, `{worst}`"),
+        (worst, f"the worst of {len(found) - 1} others, `{worst}`"),
     ):
         before, after = found[name]["before"], found[name]["after"]
         yield (
