@@ -91,7 +91,8 @@ def make_shard(folder: Path, shard: Shard) -> None:
     parts = sample.parts.numpy().reshape(len(shard), -1)
     cluster, place = np.nonzero(parts)
     count = parts[cluster, place]
-    arrays: dict[str, Any] = {name: getattr(sample, name).numpy() for name in _FIELDS}
+    held = ((name, getattr(sample, name)) for name in _FIELDS)
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in held if tensor is not None}
     arrays |= {"place": place.astype("i4"), "count": count, "shape": np.array(sample.parts.shape)}
     arrays |= {"number": np.bincount(cluster, minlength=len(shard))}
     arrays |= {"lnm": np.log(survey["m500c"].values), "halo_id": survey["halo_id"].values}
@@ -205,7 +206,7 @@ class Loaded:
             count.to(device),
             torch.from_numpy(arrays["number"]).to(device),
             tuple(arrays["shape"].tolist()),
-            {name: torch.from_numpy(arrays[name]).to(device) for name in _FIELDS},
+            {name: torch.from_numpy(arrays[name]).to(device) for name in _FIELDS if name in arrays},
             arrays["lnm"],
             arrays["halo_id"],
         )

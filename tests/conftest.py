@@ -253,7 +253,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_galaxies(survey: xr.Dataset, seed: int = 4) -> xr.Dataset:
-    """Return a survey with a few galaxies of stellar masses, one cluster having none."""
+    """Return a survey with a few galaxies, members or not; one cluster has none."""
     rng = np.random.default_rng(seed)
     number = rng.integers(5, 20, survey.sizes["cluster"])
     number[len(number) // 2] = 0
@@ -261,6 +261,7 @@ def with_galaxies(survey: xr.Dataset, seed: int = 4) -> xr.Dataset:
     flat |= {"v": 500 * rng.normal(size=number.sum())}
     flat |= {"m_star": 10 ** rng.uniform(9.5, 11.5, number.sum())}
     held = {f"galaxy_{k}": ("galaxy", v.astype("f4")) for k, v in flat.items()}
+    held["galaxy_member"] = ("galaxy", rng.integers(2, size=number.sum()).astype("u1"))
     offset = np.concatenate([[0], np.cumsum(number)])
     return survey.assign(held | {"galaxy_offset": ("cluster_edge", offset)})
 
