@@ -3,7 +3,7 @@
     python benchmarks/floor_table.py results/floor.json [--write]
 
 The upper bound is the least scatter of any network in the committed results of a preset
-(`<preset>-<n>.json`, and `learning-curve.json` with more clusters), beside the lower bounds that
+(`<preset>-<n>.json`, and `learning-curve*.json` with more clusters), beside the lower bounds that
 `ideal_observer.py` has put into the file. Where `upper-bound.json` (`upper_bound.py`) is beside it,
 the large networks have a column of their own. Printed as Markdown; `--write` keeps the upper bounds
 in the file as `upper_bound` and `large_network`, and where each comes from.
@@ -33,9 +33,9 @@ def trained(folder: Path, preset: str) -> Iterator[dict[str, Any]]:
         for row in document.get("estimators", []):
             n = document["survey"]["n_clusters"]
             yield _kept(row, file, n - n // document["folds"])
-    file = folder / "learning-curve.json"
-    if file.exists() and (document := json.loads(file.read_text()))["preset"] == preset:
-        for row in document["rows"]:
+    for file in sorted(folder.glob("learning-curve*.json")):
+        document = json.loads(file.read_text())
+        for row in document["rows"] if document["preset"] == preset else ():
             yield _kept(row, file, row["n_train"])
 
 

@@ -16,6 +16,7 @@ from functools import partial
 
 from table_explanations import (
     causal,
+    causal_retrained,
     causal_scatter,
     explanation_checks,
     explanation_shares,
@@ -57,6 +58,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "explanation-checks": explanation_checks,
     "causal": causal,
     "causal-scatter": causal_scatter,
+    "causal-retrained": causal_retrained,
     "physics-networks": partial(physics_marginal, 0),
     "physics-trees": partial(physics_marginal, 1),
     "physics-left-out": partial(physics_marginal, 2),

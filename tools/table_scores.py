@@ -76,11 +76,15 @@ def out_of_domain() -> list[str]:
 
 def learning_curve() -> list[str]:
     """Scatter by number of training clusters."""
-    lines = ["| network | training clusters | epochs | scatter |", "|---|---:|---:|---:|"]
-    return lines + [
-        f"| `{row['name']}` | {row['n_train']:,} | {row['epochs']} | {per_cent(row, 'sigma_lnm')} |"
-        for row in results("learning-curve")["rows"]
+    lines = [
+        "| preset | network | training clusters | epochs | scatter |",
+        "|---|---|---:|---:|---:|",
     ]
+    for preset, name in (("erosita", "learning-curve"), ("phox", "learning-curve-phox")):
+        for row in results(name)["rows"]:
+            cells = [f"`{preset}`", f"`{row['name']}`", f"{row['n_train']:,}", str(row["epochs"])]
+            lines.append(f"| {' | '.join(cells)} | {per_cent(row, 'sigma_lnm')} |")
+    return lines
 
 
 def erass() -> list[str]:
