@@ -34,11 +34,9 @@ def networks() -> list[str]:
     names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
     beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
     for row in estimators("universe-0.1-erosita-3285", *names):
-        name, ours = row["name"], row["name"].startswith("icm")
-        ratio = row["beside"].get(beside.get(name, "paper-1band")) if ours else None
-        over = "–"
-        if ratio:
-            peer = beside.get(name, "paper-1band")
+        name, over = row["name"], "–"
+        peer = beside.get(name, "paper-1band")
+        if name.startswith("icm") and (ratio := row["beside"].get(peer)):
             over = f"{ratio['ratio']:.2f} ± {ratio['error']:.2f} ({peer}, {ratio['n']})"
         numbers = [100 * row[key] for key in ("bias_lnm", "coverage68", "coverage95", "crps")]
         flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
@@ -80,10 +78,12 @@ def learning_curve() -> list[str]:
         "| preset | network | training clusters | epochs | scatter |",
         "|---|---|---:|---:|---:|",
     ]
-    for preset, name in (("erosita", "learning-curve"), ("phox", "learning-curve-phox")):
-        for row in results(name)["rows"]:
-            cells = [f"`{preset}`", f"`{row['name']}`", f"{row['n_train']:,}", str(row["epochs"])]
-            lines.append(f"| {' | '.join(cells)} | {per_cent(row, 'sigma_lnm')} |")
+    for name in ("learning-curve", "learning-curve-phox"):
+        found = results(name)
+        for row in found["rows"]:
+            cells = [f"`{found['preset']}`", f"`{row['name']}`", f"{row['n_train']:,}"]
+            cells += [str(row["epochs"]), per_cent(row, "sigma_lnm")]
+            lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 

@@ -193,8 +193,9 @@ class NetworkEstimator:
         config = self._configured()
         seed = self.seed if member == 0 else derive_seed(self.seed, member, 3)
         with seeded(seed):
-            made = {"n_pixels": config.n_pixels, "n_channels": n_channels}
-            network = self.design.network(**made, n_clusters=config.n_train)
+            network = self.design.network(
+                n_pixels=config.n_pixels, n_channels=n_channels, n_clusters=config.n_train
+            )
         folder = self.checkpoint
         if folder is not None and self.n_members > 1:
             folder = folder / f"member-{member}"

@@ -117,11 +117,10 @@ class RingNetwork(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):
             in_rings = found.float().flatten(2) @ self.rings
             means = torch.einsum("ncr,crm->ncm", in_rings, self.mixing).flatten(1)
-            told = [self.norm(means), scalars]
             if self.n_cells:
-                cells = scalars[:, -self.n_cells :]
-                told[1:] = [scalars[:, : -self.n_cells], self.galaxies(cells)]
-            embedding = self.head(torch.cat(told, dim=1))
+                cells = self.galaxies(scalars[:, -self.n_cells :])
+                scalars = torch.cat([scalars[:, : -self.n_cells], cells], dim=1)
+            embedding = self.head(torch.cat([self.norm(means), scalars], dim=1))
             of_shape = self.shape(embedding.detach())
             return NetworkOutput.pack(self.gaussian(embedding), of_shape, embedding)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
@@ -12,11 +14,7 @@ def dihedral(maps: torch.Tensor, symmetry: torch.Tensor | int) -> torch.Tensor:
         return turned.flip(3) if symmetry >= 4 else turned
     if maps.is_cuda:
         return dihedral_by_masks(maps, symmetry)
-    out = torch.empty_like(maps)
-    for k in range(8):
-        chosen = symmetry == k
-        out[chosen] = dihedral(maps[chosen], k)
-    return out
+    return _one_by_one(dihedral, maps, symmetry)
 
 
 def dihedral_by_masks(maps: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
@@ -43,11 +41,7 @@ def dihedral_points(points: torch.Tensor, symmetry: torch.Tensor | int) -> torch
         return torch.stack([-x if symmetry >= 4 else x, y, *others], -1)
     if points.is_cuda:
         return dihedral_points_by_masks(points, symmetry)
-    out = torch.empty_like(points)
-    for k in range(8):
-        chosen = symmetry == k
-        out[chosen] = dihedral_points(points[chosen], k)
-    return out
+    return _one_by_one(dihedral_points, points, symmetry)
 
 
 def dihedral_points_by_masks(points: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
@@ -58,3 +52,16 @@ def dihedral_points_by_masks(points: torch.Tensor, symmetry: torch.Tensor) -> to
         turned = symmetry % 4 > k
         x, y = torch.where(turned, y, x), torch.where(turned, -x, y)
     return torch.stack([torch.where(symmetry >= 4, -x, x), y, *others], -1)
+
+
+def _one_by_one(
+    turned: Callable[[torch.Tensor, int], torch.Tensor],
+    values: torch.Tensor,
+    symmetry: torch.Tensor,
+) -> torch.Tensor:
+    """Return clusters turned by a symmetry each, those of one symmetry at a time."""
+    out = torch.empty_like(values)
+    for k in range(8):
+        chosen = symmetry == k
+        out[chosen] = turned(values[chosen], k)
+    return out

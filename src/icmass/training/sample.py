@@ -148,10 +148,10 @@ class Sample:
         plain = replace(self, parts=None, members=None).take(index)
         if self.members is None:
             return replace(plain, counts=total)
-        galaxies = torch.cat([self._galaxies(index, 1), self._galaxies(partner, 0)], 1)
+        galaxies = torch.cat([self._of_kind(index, 1), self._of_kind(partner, 0)], 1)
         return replace(plain, counts=total, galaxies=galaxies, cubes=None)
 
-    def _galaxies(self, index: torch.Tensor, member: int) -> torch.Tensor:
+    def _of_kind(self, index: torch.Tensor, member: int) -> torch.Tensor:
         """Return the galaxies of some clusters, NaN those of the other kind."""
         if self.galaxies is None or self.members is None:
             raise ValueError("a sample that does not know its members")
@@ -290,12 +290,12 @@ def reduce_sample(
         return counts
 
     galaxies = sample.galaxies if with_galaxies else None
-    apart = with_parts and sample.parts is not None
+    parts = reduced(sample.parts) if with_parts and sample.parts is not None else None
     return replace(
         sample,
         counts=reduced(sample.counts),
-        parts=reduced(sample.parts) if with_parts and sample.parts is not None else None,
-        members=sample.members if apart and with_galaxies else None,
+        parts=parts,
+        members=sample.members if parts is not None and with_galaxies else None,
         galaxies=galaxies if with_stellar_masses or galaxies is None else galaxies[..., :3],
         nh=sample.nh if with_nh else None,
         cubes=None,
