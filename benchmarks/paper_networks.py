@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -58,6 +59,13 @@ class Fit:
     threads: int
     jobs: int
     until: float
+    precision: str = "no"
+    parent: int | None = None  # the process that asked for it
+
+    def is_over(self) -> bool:
+        """Whether time is up, or who asked for it is gone."""
+        gone = self.parent is not None and os.getppid() != self.parent
+        return gone or time.time() > self.until
 
     @property
     def name(self) -> str:
@@ -92,8 +100,9 @@ def train(fit: Fit) -> str:
         device=fit.device,
         max_epochs=fit.max_epochs,
         checkpoint=fit.work / "checkpoints" / fit.name,
-        stop=lambda: time.time() > fit.until,
+        stop=fit.is_over,
     )
+    estimator.training_config = replace(estimator.training_config, precision=fit.precision)
     estimator.fit(survey, fitted)
     history = estimator.history
     best = max(epoch.epoch for epoch in history if epoch.best)
@@ -212,6 +221,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--deadline", type=float, default=1e9, help="seconds from now")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="no", choices=("no", "bf16"), help="mixed")
     parser.add_argument("--max-epochs", type=int)
     parser.add_argument("--ours", nargs="+", default=[], metavar="PRESET=RUN")
     parser.add_argument("--json", type=Path)
@@ -225,7 +235,7 @@ def main() -> None:
     for preset in given.presets:
         simulate(given.work, preset, given.n, given.jobs)
     threads = threads_each(given.jobs)
-    how = (given.device, given.max_epochs, threads, given.jobs, until)
+    how = (given.device, given.max_epochs, threads, given.jobs, until, given.precision, os.getpid())
     # all first folds before any second one: what time allows is spread over the networks
     fits = [
         Fit(given.work, preset, network, k, *how)
@@ -237,6 +247,7 @@ def main() -> None:
         print(json.dumps(line), flush=True)
     if given.json:
         about = {"n": given.n, "seed": SEED, "deadline_s": given.deadline, "jobs": given.jobs}
+        about["precision"] = given.precision
         left = [fit.name for fit in fits if not fit.result.exists() and fit.name not in failed]
         about |= {"failed": failed, "not_begun": left, "rows": rows}
         write_text(given.json, json.dumps(about, indent=1) + "\n")

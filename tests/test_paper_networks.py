@@ -51,6 +51,12 @@ def test_what_a_deadline_ended_goes_on_to_what_it_would_have_been(
     np.testing.assert_array_equal(np.load(fit.result)["mean"], np.load(whole.result)["mean"])
 
 
+def test_a_fit_ends_when_who_asked_for_it_is_gone(fit: Fit) -> None:
+    """A killed run's processes would train on, beside those of the run that goes on."""
+    orphan = replace(fit, parent=-1)
+    assert train(orphan).startswith("1 epochs") and not orphan.is_finished()
+
+
 def test_ours_is_compared_on_the_same_clusters(tmp_path: Path) -> None:
     """Residuals of ours are half of the paper's, but for a fold that ours has not."""
     rng = np.random.default_rng(0)
