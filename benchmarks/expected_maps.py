@@ -8,7 +8,7 @@ spread function of each band, so that expectations can be compared at two masses
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,7 @@ from icmass.errors import InputError
 from icmass.observe.photons import _expected
 from icmass.observe.spectra import ENERGY_RANGE, FoldedSpectra
 from icmass.survey.simulate import Simulator
-from icmass.universe.agn import Sources, draw_agn
+from icmass.universe.agn import Sources, draw_agn, flux_per_luminosity
 from icmass.universe.atmosphere import Atmosphere, ClumpGas, clump_gas, make_atmosphere
 from icmass.universe.fluctuations import BrightnessField, draw_brightness_field
 from icmass.universe.gas import make_gas
@@ -206,6 +206,11 @@ class ExpectedMaps:
         return maps
 
     def _add_sources(self, sources: Sources, out: np.ndarray) -> None:
+        row, column, weights = self._placed(sources)
+        np.add.at(out.transpose(1, 2, 0), (row, column), weights)
+
+    def _placed(self, sources: Sources) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return row and column of the sources on the grid, and their counts (source, band)."""
         cumulative, counts = self.folder.agn
         kind = FoldedSpectra.agn_row(sources.photon_index, sources.absorbed)
         spectra = np.diff(cumulative[kind], axis=1) @ self._band_chance(self.folder.edges)
@@ -214,7 +219,26 @@ class ExpectedMaps:
         column = (sources.x / pixel + self.n_pixels).astype(int)
         row = (sources.y / pixel + self.n_pixels).astype(int)
         inside = (np.minimum(column, row) >= 0) & (np.maximum(column, row) < self.n_grid)
-        np.add.at(out.transpose(1, 2, 0), (row[inside], column[inside]), weights[inside])
+        return row[inside], column[inside], weights[inside]
+
+    def source_counts(self, told: Told) -> np.ndarray:
+        """Return the blurred counts of each AGN by itself, shape (source, band, y, x).
+
+        A central galaxy without an active nucleus has one of the median luminosity of those.
+        """
+        sources, agn = told.sources, self.config.agn
+        if not np.any((sources.x == 0) & (sources.y == 0)):
+            redshift = told.halo.redshift
+            flux = 10**agn.central_log_l * flux_per_luminosity(redshift, agn, self.cosmology)
+            nucleus = (0.0, 0.0, flux, agn.photon_index, False)
+            held = (getattr(sources, field.name) for field in fields(Sources))
+            sources = Sources(
+                *(np.append(old, new) for old, new in zip(held, nucleus, strict=True))
+            )
+        row, column, weights = self._placed(sources)
+        out = np.zeros((len(row), weights.shape[1], self.n_grid, self.n_grid))
+        out[np.arange(len(row)), :, row, column] = weights
+        return np.stack([self.blurred(of_one, told.halo.redshift) for of_one in out])
 
     def blurred(self, emitted: np.ndarray, redshift: float) -> np.ndarray:
         """Return counts in the map, (..., band, y, x), of counts emitted on the grid."""

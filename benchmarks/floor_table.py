@@ -22,7 +22,7 @@ OF_DATA = {
     "three bands": ("paper-3band", "icm-3band"),
     "maps and galaxies": ("paper-multimodal", "icm-multimodal"),
 }
-OBSERVERS = ("photon noise", "halo scatter", "gas unknown")
+OBSERVERS = ("photon noise", "halo scatter", "gas unknown", "AGN unknown")
 LARGE = "upper-bound.json"
 
 

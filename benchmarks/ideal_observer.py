@@ -5,17 +5,20 @@
 An ideal observer knows how a cluster is drawn, and all of its surroundings as they are on the sky:
 substructures, neighbours, fluctuations, AGN, orientation, background, point spread function. From
 the counts of every pixel, and from the galaxies, it infers ln M500c; what the surroundings
-themselves say of the mass is left out. Three are compared, by what they are told besides:
+themselves say of the mass is left out. Four are compared, by what they are told besides:
 
 photon noise   all the gas and galaxies are like but the mass: Poisson noise is what is left
 halo scatter   the shape of the gas, but neither gas mass nor temperature (of galaxies: neither
                number nor velocities) beyond their relations with mass, of known scatter
 gas unknown    nothing of the gas but how such halos are distributed
+AGN unknown    as before, and of the AGN where they are and their spectra but not their fluxes; each
+               cluster may have an active nucleus
 
 The information of Poisson counts is sum (dmu/da)(dmu/db)/mu over pixels, mu being the expected
 counts (`expected_maps.py`), a and b ln M and the unit normals of `icmass.universe.halos`. What is
 not told is integrated over with its (correlated) Gaussian prior: I = F_mm - F_mu (F_uu + C^-1)^-1
-F_um. That is the Cramer-Rao bound of a linear model: derivatives are those at the truth.
+F_um; that of a flux is ten times the true one wide, so that the map alone says what it is. That is
+the Cramer-Rao bound of a linear model: derivatives are those at the truth.
 Galaxies: their Poisson number within 1.25 Mpc/h, interlopers included, and the velocities of the
 members there, known as such: 2 N (d ln sigma / d ln M)^2. Their radial profile is not used.
 
@@ -65,13 +68,17 @@ GALAXIES = ("galaxy_number", "velocity")
 STATE = ("core_share", "disturbance", *SHAPES)
 TOLD = ("accretion", "concentration")
 PARAMETERS = ("ln_m", *GAS, *STATE, *GALAXIES, "ln_m_scaled")
-OBSERVERS: dict[str, tuple[str, ...]] = {
-    "photon noise": (),
-    "halo scatter": (*GAS, *GALAXIES),
-    "gas unknown": (*GAS, *GALAXIES, *STATE),
+NOTHING = (*GAS, *GALAXIES, *STATE)
+OBSERVERS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "photon noise": ((), True),
+    "halo scatter": ((*GAS, *GALAXIES), True),
+    "gas unknown": (NOTHING, True),
+    "AGN unknown": (NOTHING, False),
 }
+"""Parameters that each is not told, and whether it is told the fluxes of AGN."""
 DATA = ("one band", "three bands", "maps and galaxies")
 _STEP_LN_M, _STEP_LATENT = 0.05, 0.25
+_FLUX_PRIOR = 10.0  # its width over the flux
 _POPULATION = 3285  # clusters whose masses are the prior
 _NOISE = 64  # even quantiles of the noise of a cluster
 _BOOTSTRAP = 1000
@@ -90,6 +97,26 @@ def poisson_information(expected: np.ndarray, derivatives: np.ndarray) -> np.nda
     seen = expected > 0
     weighted = derivatives[:, seen] / np.sqrt(expected[seen])
     return np.asarray(weighted @ weighted.T)
+
+
+def information_without_fluxes(
+    expected: np.ndarray, derivatives: np.ndarray, sources: np.ndarray
+) -> np.ndarray:
+    """Return the information on parameters when the fluxes of sources are integrated over, (p, p).
+
+    Parameters
+    ----------
+    expected : ndarray, shape (n,)
+        Expected counts.
+    derivatives : ndarray, shape (p, n)
+        Their derivatives by the parameters.
+    sources : ndarray, shape (s, n)
+        Expected counts of each source.
+    """
+    p = len(derivatives)
+    every = poisson_information(expected, np.concatenate([derivatives, sources]))
+    inner = every[p:, p:] + np.eye(len(sources)) / _FLUX_PRIOR**2
+    return np.asarray(every[:p, :p] - every[:p, p:] @ np.linalg.solve(inner, every[p:, :p]))
 
 
 def prior_covariance(unknown: Sequence[str], config: HaloConfig) -> np.ndarray:
@@ -132,8 +159,11 @@ def mass_information(
     return float(matrix[m, m] - matrix[m, u] @ np.linalg.solve(inner, matrix[u, m]))
 
 
-def map_information(maps: ExpectedMaps, told: Told) -> tuple[np.ndarray, np.ndarray]:
-    """Return the information of one band and of three, each (parameter, parameter)."""
+def map_information(maps: ExpectedMaps, told: Told) -> np.ndarray:
+    """Return the information of one band and of all, shape (2, 2, parameter, parameter).
+
+    The first axis tells whether fluxes of AGN are told (0) or not (1), the second bands.
+    """
     redshift = told.halo.redshift
     truth = maps.blurred(maps.emitted(told, told.halo), redshift) + maps.foreground(told)
     slopes = np.zeros((len(PARAMETERS), *truth.shape))
@@ -152,10 +182,16 @@ def map_information(maps: ExpectedMaps, told: Told) -> tuple[np.ndarray, np.ndar
             for sign in (1, -1)
         )
         slopes[k] = maps.blurred(high - low, redshift) / (2 * step)
-    flat = slopes.reshape(len(PARAMETERS), -1)
-    added = slopes.sum(1).reshape(len(PARAMETERS), -1)
-    return poisson_information(truth.sum(0).ravel(), added), poisson_information(
-        truth.ravel(), flat
+    agn = maps.source_counts(told) if maps.config.observe.agn else np.zeros((0, *truth.shape))
+    kinds = [
+        (truth.sum(0).ravel(), *(of.sum(1).reshape(len(of), -1) for of in (slopes, agn))),
+        (truth.ravel(), *(of.reshape(len(of), -1) for of in (slopes, agn))),
+    ]
+    return np.array(
+        [
+            [poisson_information(expected, slope) for expected, slope, _ in kinds],
+            [information_without_fluxes(*kind) for kind in kinds],
+        ]
     )
 
 
@@ -265,27 +301,33 @@ def rms(squares: np.ndarray, halo_id: np.ndarray, rng: np.random.Generator) -> t
 
 
 def bounds(
-    matrices: np.ndarray, halos: Sequence[Halo], prior: TrainingPrior, config: HaloConfig
+    of_maps: np.ndarray,
+    of_galaxies: np.ndarray,
+    halos: Sequence[Halo],
+    prior: TrainingPrior,
+    config: HaloConfig,
 ) -> list[dict[str, Any]]:
     """Return a row for each kind of data and observer.
 
     Parameters
     ----------
-    matrices : ndarray, shape (n, 3, parameter, parameter)
-        Information of one band, of three and of galaxies.
+    of_maps : ndarray, shape (n, 2, 2, parameter, parameter)
+        What `map_information` gives.
+    of_galaxies : ndarray, shape (n, parameter, parameter)
+        Information of galaxies.
     halos : sequence of Halo
         The n clusters.
     """
     ln_m = np.log([halo.m500c for halo in halos])
     redshift = np.array([halo.redshift for halo in halos])
     halo_id = np.array([halo.halo_id for halo in halos])
-    of_data = dict(
-        zip(DATA, (matrices[:, 0], matrices[:, 1], matrices[:, 1] + matrices[:, 2]), strict=True)
-    )
     rows = []
-    for data, information in of_data.items():
-        for observer, unknown in OBSERVERS.items():
-            seen = data == "maps and galaxies"
+    for k, data in enumerate(DATA):
+        seen = data == "maps and galaxies"
+        for observer, (unknown, told_fluxes) in OBSERVERS.items():
+            information = of_maps[:, 0 if told_fluxes else 1, min(k, 1)]
+            if seen:
+                information = information + of_galaxies
             names = [name for name in unknown if seen or name not in GALAXIES]
             covariance = prior_covariance(names, config) if names else None
             precision, scaled = (
@@ -313,29 +355,33 @@ def bounds(
     return rows
 
 
-def observe(preset: str, n: int, seed: int, pixels: int) -> dict[str, Any]:
+def observe(
+    preset: str, n: int, seed: int, pixels: int, assignments: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the bounds for the first clusters of a survey, on maps of `pixels` a side."""
-    setting = (f"observe.n_pixels={pixels}",)
-    simulator = Simulator(resolve_config(preset, assignments=setting), seed)
+    settings = (f"observe.n_pixels={pixels}", *assignments)
+    simulator = Simulator(resolve_config(preset, assignments=settings), seed)
     maps = ExpectedMaps(simulator)
-    start, halos, matrices = time.perf_counter(), [], []
+    start, halos, of_maps, of_galaxies = time.perf_counter(), [], [], []
     for cluster in range(n):
         told = maps.told(cluster)
         halos.append(told.halo)
-        matrices.append([*map_information(maps, told), galaxy_information(maps, told)])
+        of_maps.append(map_information(maps, told))
+        of_galaxies.append(galaxy_information(maps, told))
         if cluster % 20 == 19:
             print(f"{preset}: {cluster + 1} of {n}", flush=True)
     others = [simulator.halo(cluster) for cluster in range(max(_POPULATION, n))]
     prior = TrainingPrior.fit(
         np.log([halo.m500c for halo in others]), np.array([halo.redshift for halo in others])
     )
-    rows = bounds(np.array(matrices), halos, prior, simulator.config.halos)
+    config = simulator.config.halos
+    rows = bounds(np.array(of_maps), np.array(of_galaxies), halos, prior, config)
     for row in rows:
         shown = f"{100 * row['sigma_lnm']:5.1f} ± {100 * row['sigma_lnm_error']:.1f}"
         scaled = f"scaled {100 * row['sigma_scaled']:.1f}"
         print(f"{preset:8} {row['data']:18} {row['told_all_but']:13} {shown}, {scaled}", flush=True)
     seconds = round(time.perf_counter() - start, 1)
-    about = {"n": n, "seed": seed, "pixels": pixels, "seconds": seconds}
+    about = {"n": n, "seed": seed, "pixels": pixels, "set": list(assignments), "seconds": seconds}
     return about | {"versions": versions(), "rows": rows}
 
 
@@ -347,13 +393,15 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=240, help="clusters of each preset")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pixels", type=int, default=64, help="along a side of a map")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", type=Path, help="a file whose ideal_observer is replaced")
     given = parser.parse_args()
     if given.n < 2:
         raise SystemExit(f"ideal_observer: --n {given.n}: give 2 or more")
     try:
         found = {
-            preset: observe(preset, given.n, given.seed, given.pixels) for preset in given.presets
+            preset: observe(preset, given.n, given.seed, given.pixels, given.set)
+            for preset in given.presets
         }
     except InputError as error:
         raise SystemExit(f"ideal_observer: {error}") from None

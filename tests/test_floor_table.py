@@ -54,10 +54,8 @@ def test_what_stood_in_the_file_stays(
     floor_table.main()
     printed = capsys.readouterr().out
     ten = "10.0 ± 1.0"
-    assert (
-        f"| `erosita` | three bands | {ten} | {ten} | {ten} | 23.0 ± 1.0 (`icm-3band`) |" in printed
-    )
-    assert f"| maps and galaxies | {ten} | {ten} | {ten} | – |" in printed
+    assert f"| `erosita` | three bands | {4 * f'{ten} | '}23.0 ± 1.0 (`icm-3band`) |" in printed
+    assert f"| maps and galaxies | {4 * f'{ten} | '}– |" in printed
     document = json.loads((folder / "floor.json").read_text())
     assert document["oracles"] == {"photons": 1}
     assert document["upper_bound"]["erosita"]["one band"]["sigma_lnm"] == 0.28
@@ -81,7 +79,7 @@ def test_large_networks_have_a_column_where_there_are_any(
     floor_table.main()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].endswith("| best trained | large network, 1e5 clusters |")
-    assert printed[1] == "|---|---|---:|---:|---:|---:|---:|"
+    assert printed[1] == "|---|---|---:|---:|---:|---:|---:|---:|"
     assert printed[3].endswith("| 23.0 ± 1.0 (`icm-3band`) | 21.0 ± 1.0 |")
     assert printed[4].endswith("| – | – |")
     document = json.loads((folder / "floor.json").read_text())
@@ -107,6 +105,6 @@ def test_committed_lower_bounds_lie_below_what_was_trained() -> None:
         of = {(row["data"], row["told_all_but"]): row["sigma_lnm"] for row in observed["rows"]}
         for data in floor_table.OF_DATA:
             bounds = [of[data, observer] for observer in floor_table.OBSERVERS]
-            assert 0 < bounds[0] < bounds[1] < bounds[2]
+            assert 0 < bounds[0] < bounds[1] < bounds[2] <= bounds[3]
             best = document["upper_bound"][preset].get(data)
-            assert best is None or bounds[2] < best["sigma_lnm"]
+            assert best is None or bounds[3] < best["sigma_lnm"]

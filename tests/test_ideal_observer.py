@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from ideal_observer import (  # noqa: E402
     GAS,
     PARAMETERS,
     expected_members,
+    information_without_fluxes,
     interlopers,
     main,
     map_information,
@@ -32,6 +33,7 @@ from ideal_observer import (  # noqa: E402
 from icmass.estimators.prior import TrainingPrior  # noqa: E402
 from icmass.survey.presets import resolve_config  # noqa: E402
 from icmass.survey.simulate import Simulator  # noqa: E402
+from icmass.universe.agn import Sources  # noqa: E402
 from icmass.universe.halos import HaloConfig  # noqa: E402
 
 BRIGHT = 0  # the first cluster of seed 1 has 6,300 photons of gas
@@ -106,7 +108,7 @@ def test_expected_foreground_is_that_of_the_mock(erosita: ExpectedMaps) -> None:
 
 def test_information_is_the_scatter_of_the_likeliest_mass(erosita: ExpectedMaps) -> None:
     told = erosita.told(1)
-    information = map_information(erosita, told)[1][0, 0]
+    information = map_information(erosita, told)[0, 1, 0, 0]
     steps = np.linspace(-4, 4, 17) / np.sqrt(information)
     foreground, redshift = erosita.foreground(told), told.halo.redshift
     expected = np.array(
@@ -128,7 +130,7 @@ def test_information_is_the_scatter_of_the_likeliest_mass(erosita: ExpectedMaps)
 
 def test_what_is_known_lowers_the_bound(erosita: ExpectedMaps) -> None:
     told = erosita.told(2)
-    one, three = map_information(erosita, told)
+    (one, three), (_, blind) = map_information(erosita, told)
     config = HaloConfig()
     nothing = PARAMETERS[1:-3]
     for matrix in (one, three):
@@ -137,8 +139,9 @@ def test_what_is_known_lowers_the_bound(erosita: ExpectedMaps) -> None:
         gas = mass_information(matrix, nothing, prior_covariance(nothing, config))
         assert 0 < gas < halo < free
     assert mass_information(one, ()) < mass_information(three, ())
+    assert 0 < mass_information(blind, ()) < mass_information(three, ())
     # the eighth cluster has substructures, whose places tell if they are known in units of R500c
-    three = map_information(erosita, erosita.told(7))[1]
+    three = map_information(erosita, erosita.told(7))[0, 1]
     assert mass_information(three, (), mass="ln_m_scaled") > 1.5 * mass_information(three, ())
 
 
@@ -152,6 +155,33 @@ def test_an_unknown_brightness_adds_its_variance() -> None:
     assert found == pytest.approx(a**2 / (mu + b**2 * s2), rel=1e-9)
     empty = poisson_information(np.array([mu, 0.0]), np.tile(derivatives, 2))
     np.testing.assert_allclose(empty, matrix)
+
+
+def test_a_source_of_unknown_flux_takes_its_pixels_away() -> None:
+    """Of three pixels one is covered by a source: what is left is the information of the others."""
+    expected = np.array([50.0, 60.0, 70.0])
+    derivatives, source = np.array([[20.0, 30.0, 40.0]]), np.array([[0.0, 0.0, 1e4]])
+    found = information_without_fluxes(expected, derivatives, source)
+    assert found[0, 0] == pytest.approx(20**2 / 50 + 30**2 / 60, rel=1e-5)
+    none = information_without_fluxes(expected, derivatives, np.zeros((0, 3)))
+    np.testing.assert_allclose(none, poisson_information(expected, derivatives))
+
+
+@pytest.mark.parametrize("cluster", [BRIGHT, 1, 2])
+def test_sources_one_by_one_are_the_foreground(erosita: ExpectedMaps, cluster: int) -> None:
+    """With the nucleus that a cluster might have, where it has none."""
+    told = erosita.told(cluster)
+    apart = erosita.source_counts(told)
+    none = {field.name: getattr(told.sources, field.name)[:0] for field in fields(Sources)}
+    bare = replace(told, sources=Sources(**none))
+    together = erosita.foreground(told) - erosita.foreground(bare)
+    has_nucleus = bool(np.any((told.sources.x == 0) & (told.sources.y == 0)))
+    own = apart if has_nucleus else apart[:-1]
+    np.testing.assert_allclose(own.sum(0), together, atol=1e-6)
+    nucleus = apart[-1] if not has_nucleus else apart[0]
+    row, column = np.indices(nucleus.shape[1:])
+    middle = (nucleus.sum(0) * np.stack([row, column])).sum((1, 2)) / nucleus.sum()
+    np.testing.assert_allclose(middle, 32, atol=1)  # of 64 pixels
 
 
 def test_covariance_of_what_is_not_told_is_conditional() -> None:
@@ -207,7 +237,7 @@ def test_bounds_are_written_beside_what_is_there(
     document = json.loads(file.read_text())
     assert document["oracles"] == {"photons": 1}
     rows = document["ideal_observer"]["phox"]["rows"]
-    assert len(rows) == 9
+    assert len(rows) == 12
     by = {(row["data"], row["told_all_but"]): row["sigma_fisher"] for row in rows}
     assert by["one band", "photon noise"] > by["maps and galaxies", "photon noise"] > 0
     command[1] = "erass1"

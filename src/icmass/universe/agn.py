@@ -187,14 +187,19 @@ def draw_agn(
     sx, sy = _satellite_positions(len(members), halo, config, rng)
     flux_field = _field_fluxes(halo, config, cosmology, half_width, rng)
     n_field = len(flux_field)
-    distance_cm = cosmology.comoving_distance(halo.redshift) / cosmology.h * _MPC_CM
-    flux_per_l = (1 + halo.redshift) ** (-config.photon_index) / (4 * np.pi * distance_cm**2)
+    flux_per_l = flux_per_luminosity(halo.redshift, config, cosmology)
     x = np.concatenate([np.zeros(len(central)), sx, rng.uniform(-half_width, half_width, n_field)])
     y = np.concatenate([np.zeros(len(central)), sy, rng.uniform(-half_width, half_width, n_field)])
     flux = np.concatenate([central * flux_per_l, members * flux_per_l, flux_field])
     index = config.photon_index + config.photon_index_scatter * rng.standard_normal(len(flux))
     absorbed = rng.random(len(flux)) < config.absorbed_fraction
     return Sources(x, y, flux, index, absorbed)
+
+
+def flux_per_luminosity(redshift: float, config: AgnConfig, cosmology: Cosmology) -> float:
+    """Return the observed 0.5-2 keV flux of a unit of luminosity in that band at rest [cm^-2]."""
+    distance_cm = cosmology.comoving_distance(redshift) / cosmology.h * _MPC_CM
+    return float((1 + redshift) ** (-config.photon_index) / (4 * np.pi * distance_cm**2))
 
 
 def _central_luminosity(
