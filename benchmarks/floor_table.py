@@ -24,6 +24,8 @@ OF_DATA = {
 }
 OBSERVERS = ("photon noise", "halo scatter", "gas unknown", "AGN unknown")
 LARGE = "upper-bound.json"
+BANDS = 3
+"""Those of the ideal observers; networks that see more are bound by others."""
 
 
 def trained(folder: Path, preset: str) -> Iterator[dict[str, Any]]:
@@ -36,7 +38,8 @@ def trained(folder: Path, preset: str) -> Iterator[dict[str, Any]]:
     for file in sorted(folder.glob("learning-curve*.json")):
         document = json.loads(file.read_text())
         for row in document["rows"] if document["preset"] == preset else ():
-            yield _kept(row, file, row["n_train"])
+            if row["bands"] <= BANDS:
+                yield _kept(row, file, row["n_train"])
 
 
 def _kept(row: dict[str, Any], file: Path, n_train: int) -> dict[str, Any]:

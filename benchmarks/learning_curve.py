@@ -67,6 +67,7 @@ def main() -> None:
             error = bootstrap_errors(residual, halo[test], np.random.default_rng(1))[0]
             row = {
                 "name": name,
+                "bands": 1 if estimator.design.sum_bands else survey.sizes["band"],
                 "n_train": int(size),
                 "epochs": epochs,
                 "sigma_lnm": float(residual.std()),

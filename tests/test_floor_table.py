@@ -25,7 +25,11 @@ def folder(tmp_path: Path) -> Path:
     rows.append(_row("icm-3band", 0.24))
     run = {"survey": survey, "folds": 8, "estimators": rows}
     (tmp_path / "erosita-800.json").write_text(json.dumps(run))
-    curve = {"preset": "erosita", "rows": [_row("icm-3band", 0.23) | {"n_train": 9000}]}
+    rows = [
+        _row("icm-3band", sigma) | {"n_train": 9000, "bands": bands}
+        for sigma, bands in ((0.23, 3), (0.2, 9))
+    ]
+    curve = {"preset": "erosita", "rows": rows}
     (tmp_path / "learning-curve.json").write_text(json.dumps(curve))
     lower = [
         _row("", 0.1) | {"data": data, "told_all_but": observer}

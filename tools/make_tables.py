@@ -25,6 +25,7 @@ from table_explanations import (
 from table_readme import readme
 from table_results import ROOT
 from table_scores import (
+    energy_bands,
     erass,
     floor,
     learning_curve,
@@ -49,6 +50,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "learning-curve": learning_curve,
     "erass": erass,
     "floor": floor,
+    "energy-bands": energy_bands,
     "sbi": sbi,
     "step-speed": step_speed,
     "streams": streams,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from table_results import per_cent, results
+from table_results import per_cent, results, table_row
 
 
 def explanations() -> list[str]:
@@ -26,7 +26,7 @@ def explanations() -> list[str]:
         photons = [shares["annuli"][ring] for ring in ("0-0.15", "0.3-0.5")]
         photons += [shares["regions"][part] for part in ("agn", "icm")]
         cells += [f"{1e4 * part['ln_m_per_photon']:.1f}" for part in photons]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
     for bands, agn, gas in (("one band", -3.85, -3.53), ("three bands", -3.91, -3.77)):
         lines.append(f"| published, {bands} | | {agn} | {gas} | +2 | 0.285 R500c | | | | |")
     return lines
@@ -119,7 +119,7 @@ def causal_retrained() -> list[str]:
         ratio, error = row["sigma_ratio"], row["sigma_ratio_error"]
         cells.append(f"{ratio:.2f} ± {error:.2f}" if error else "1")
         cells += [f"{row['responses'][f'agn_5e-14_{place}']['dlnm']:+.3f}" for place in THEN]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
     return lines
 
 
@@ -139,7 +139,7 @@ def explanation_shares() -> list[str]:
     ]
     for what, part in parts:
         cells = [what, f"{part['ln_m']:+.3f} ± {part['error']:.3f}", f"{part['photons']:.0f}"]
-        lines.append("| " + " | ".join([*cells, f"{1e4 * part['ln_m_per_photon']:.1f}"]) + " |")
+        lines.append(table_row(*cells, f"{1e4 * part['ln_m_per_photon']:.1f}"))
     return lines
 
 

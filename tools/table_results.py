@@ -21,6 +21,11 @@ EROSITA_SURVEYS = {
 }
 
 
+def table_row(*cells: str) -> str:
+    """Return a row of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"
+
+
 @cache
 def results(name: str) -> Any:
     """Return a file of results."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from table_results import EROSITA_SURVEYS, estimators, per_cent, results
+from table_results import EROSITA_SURVEYS, estimators, per_cent, results, table_row
 
 SCORED = {
     "T": "true temperature",
@@ -42,7 +42,7 @@ def networks() -> list[str]:
         flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
         cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
         cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
     return lines
 
 
@@ -61,7 +61,7 @@ def scores(preset: str) -> list[str]:
         cells += ["–" if published is None else f"{100 * published:.1f}"]
         keys = ("bias_lnm", "coverage68", "coverage95", "crps")
         cells += [f"{100 * row[key]:.1f}" for key in keys]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
     return lines
 
 
@@ -75,15 +75,15 @@ def out_of_domain() -> list[str]:
 def learning_curve() -> list[str]:
     """Scatter by number of training clusters."""
     lines = [
-        "| preset | network | training clusters | epochs | scatter |",
-        "|---|---|---:|---:|---:|",
+        "| preset | network | bands | training clusters | epochs | scatter |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for name in ("learning-curve", "learning-curve-phox"):
         found = results(name)
         for row in found["rows"]:
-            cells = [f"`{found['preset']}`", f"`{row['name']}`", f"{row['n_train']:,}"]
-            cells += [str(row["epochs"]), per_cent(row, "sigma_lnm")]
-            lines.append("| " + " | ".join(cells) + " |")
+            cells = [f"`{found['preset']}`", f"`{row['name']}`", str(row["bands"])]
+            cells += [f"{row['n_train']:,}", str(row["epochs"]), per_cent(row, "sigma_lnm")]
+            lines.append(table_row(*cells))
     return lines
 
 
@@ -104,7 +104,7 @@ def erass() -> list[str]:
                 cells += [f"{100 * model['out_of_domain'] / n:.1f}"]
                 cells += [per_cent(row, "bias_lnm", signed=True), per_cent(row, "sigma_lnm")]
                 cells += [per_cent(row, key) for key in ("coverage68", "coverage95", "crps")]
-                lines.append("| " + " | ".join(cells) + " |")
+                lines.append(table_row(*cells))
         rate = of_survey["count_rate"]
         for how in ("relation_inverted", "mean_mass_at_rate"):
             words = "count rate, " + how.replace("_", " ")
@@ -117,6 +117,17 @@ def floor() -> list[str]:
     """Ideal observers, and the best network that has been trained."""
     table = import_module("floor_table").table(results("floor"))
     return str(table).splitlines()
+
+
+def energy_bands() -> list[str]:
+    """Ideal observers of maps in few and in many bands."""
+    lines = ["| data | bands | gas unknown | AGN unknown |", "|---|---:|---:|---:|"]
+    for data, name in (("three bands", "maps"), ("maps and galaxies", "maps and galaxies")):
+        for bands, observed in results("energy-bands")["ideal_observer"].items():
+            of = {row["told_all_but"]: row for row in observed["rows"] if row["data"] == data}
+            bounds = (per_cent(of[told], "sigma_lnm") for told in ("gas unknown", "AGN unknown"))
+            lines.append(table_row(name, bands, *bounds))
+    return lines
 
 
 def sbi() -> list[str]:
@@ -132,7 +143,7 @@ def sbi() -> list[str]:
         cells += [f"{100 * row[key]:.1f}" for key in ("bias_lnm", "coverage68", "coverage95")]
         seconds = row["seconds"] / row["folds_fitted"]
         cells += [f"{100 * row['crps']:.1f}", f"{seconds:.0f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
     return lines
 
 
@@ -140,7 +151,7 @@ def step_speed() -> list[str]:
     """Clusters a second and core through a training step, and the floor of the machine."""
     found = results("step-speed")["clusters_per_second"]
     names = list(found)
-    lines = ["| how | " + " | ".join(f"`{name}`" for name in names) + " |"]
+    lines = [table_row("how", *(f"`{name}`" for name in names))]
     lines += ["|---|" + "---:|" * len(names)]
     for how in found[names[0]]:
         cells = [f"{found[name][how]:,.0f}" for name in names]
@@ -161,7 +172,5 @@ def streams() -> list[str]:
         later = row.get("trained_later_per_s_of_processor", first)
         cells = [f"{row['n']:,}", words[row["kind"]], f"{row['peak_mib']:,}"]
         cells += [f"{row['processor_seconds_before_training']:.0f}", f"{first}", f"{later}"]
-        lines.append(
-            "| " + " | ".join([*cells, f"{row['whole_training_per_s_of_processor']}"]) + " |"
-        )
+        lines.append(table_row(*cells, f"{row['whole_training_per_s_of_processor']}"))
     return lines

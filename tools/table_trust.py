@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 
-from table_results import results
+from table_results import results, table_row
 
 
 def physics_marginal(part: int) -> list[str]:
@@ -31,7 +31,7 @@ def calibration_variants() -> list[str]:
             cells += [f"{100 * row[when][key]:.1f}" for key in ("rms", "coverage68")]
         own = row.get("trained")
         cells += [f"{100 * own['rms']:.1f}", f"{row['rms_ratio']:.2f}"] if own else ["–", "–"]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
     return lines
 
 
