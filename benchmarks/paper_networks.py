@@ -86,7 +86,7 @@ class Fit:
 
 
 def train(fit: Fit) -> str:
-    """Train, predict the fold, and keep the predictions; say how it went."""
+    """Train, predict the fold, and keep model and predictions; say how it went."""
     if time.time() > fit.until:
         return "no time left"
     from icmass.estimators.network import NetworkEstimator
@@ -110,6 +110,7 @@ def train(fit: Fit) -> str:
     planned = len(history) >= estimator.training_config.epochs(len(fitted))
     patient = patience is not None and len(history) - best >= patience
     ended = "patience" if patient else "all epochs" if planned else "deadline"
+    estimator.save(fit.work / "models" / fit.name)
     mean = estimator.predict(survey, test).mean
     with whole_file(fit.result) as draft, draft.open("wb") as stream:
         np.savez(

@@ -13,6 +13,7 @@ import torch
 
 from conftest import beta_model_survey
 from icmass.benchmarking.fold_predictions import FoldPredictions
+from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import Prediction
 from icmass.run.layout import RunLayout
 
@@ -49,6 +50,7 @@ def test_what_a_deadline_ended_goes_on_to_what_it_would_have_been(
     (whole.work / "toy.zarr").symlink_to(tmp_path / "toy.zarr")
     train(whole)
     np.testing.assert_array_equal(np.load(fit.result)["mean"], np.load(whole.result)["mean"])
+    assert NetworkEstimator.load(fit.work / "models" / fit.name).config.n_epochs == 3
 
 
 def test_a_fit_ends_when_who_asked_for_it_is_gone(fit: Fit) -> None:

@@ -29,8 +29,8 @@ from table_scores import (
     erass,
     floor,
     learning_curve,
-    networks,
     out_of_domain,
+    paper_networks,
     sbi,
     scores,
     step_speed,
@@ -43,7 +43,7 @@ FILES = ("README.md", "docs/estimators.md", "docs/calibration.md", "docs/physics
 _BLOCK = re.compile(r"(<!-- table (\w[\w-]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 TABLES: dict[str, Callable[[], list[str]]] = {
     "readme": readme,
-    "networks": networks,
+    "paper-networks": paper_networks,
     "scores-erosita": partial(scores, "erosita"),
     "scores-phox": partial(scores, "phox"),
     "out-of-domain": out_of_domain,

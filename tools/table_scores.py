@@ -24,25 +24,18 @@ SCORED = {
 }
 
 
-def networks() -> list[str]:
-    """Networks of the universe of version 0.1, with the paper's on the same clusters."""
+def paper_networks() -> list[str]:
+    """The paper's networks, and ours of the same input on the same clusters."""
     lines = [
-        "| network | clusters | scatter | bias | within 68 | within 95 | CRPS | flagged "
-        "| over the paper's on the same clusters |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+        "| preset | network | clusters | epochs | the best | scatter | published | ours over it |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    names = ("paper-1band", "paper-3band", "icm-3band", "icm-multimodal", "icm-1band")
-    beside = {"icm-3band": "paper-3band", "icm-multimodal": "paper-3band"}
-    for row in estimators("universe-0.1-erosita-3285", *names):
-        name, over = row["name"], "–"
-        peer = beside.get(name, "paper-1band")
-        if name.startswith("icm") and (ratio := row["beside"].get(peer)):
-            over = f"{ratio['ratio']:.2f} ± {ratio['error']:.2f} ({peer}, {ratio['n']})"
-        numbers = [100 * row[key] for key in ("bias_lnm", "coverage68", "coverage95", "crps")]
-        flagged = f"{100 * row['flagged']:.1f}" if row.get("flagged") is not None else "–"
-        cells = [f"`{name}`", str(row["n"]), per_cent(row, "sigma_lnm")]
-        cells += [*(f"{number:.1f}" for number in numbers), flagged, over]
-        lines.append(table_row(*cells))
+    for row in results("paper-networks")["rows"]:
+        ours = row["ours_over"]
+        epochs, best = (", ".join(map(str, row[key])) for key in ("epochs", "best_epoch"))
+        cells = [f"`{row['preset']}`", f"`{row['network']}`", str(row["n"]), epochs, best]
+        cells += [per_cent(row, "sigma_lnm"), f"{100 * row['published']:.1f}"]
+        lines.append(table_row(*cells, f"{ours['ratio']:.2f} ± {ours['error']:.2f}"))
     return lines
 
 
