@@ -30,7 +30,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from icmass.cosmology import Cosmology
 from icmass.inference.description import describe
 from icmass.inference.ensemble import Ensemble, load_ensemble
-from icmass.io.exposure import survey_factor
+from icmass.io.exposure_kinds import survey_factor
 from icmass.io.fits_images import Plane, read_plane
 from icmass.proxies.names import read_scalar
 from icmass.report.style import (

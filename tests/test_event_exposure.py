@@ -16,8 +16,8 @@ from icmass.io.exposure import (
     Exposure,
     header_exposure,
     read_exposure_maps,
-    survey_factor,
 )
+from icmass.io.exposure_kinds import survey_factor
 from icmass.io.modules import exposure_of_bands, module_share
 from icmass.io.sky_background import Backgrounds
 from icmass.io.target import Target

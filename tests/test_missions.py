@@ -14,7 +14,8 @@ from astropy.wcs import WCS
 
 from icmass.errors import InputError
 from icmass.io.event_cuts import EventCuts, cuts_of
-from icmass.io.exposure import exposure_factors
+from icmass.io.exposure_kinds import map_divisors
+from icmass.io.fits_images import Plane
 from icmass.io.sky_pixels import SkyPixels
 from icmass.missions.registry import (
     event_format,
@@ -109,10 +110,12 @@ def test_an_instrument_of_a_file_is_its_missions_by_name(tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", ["vignetted", "survey"])
 def test_seconds_of_pn_are_on_axis(kind: Any) -> None:
     """A vignetted map has seconds at the area on axis, which is the area of reference."""
-    assert exposure_factors([(0.5, 2.0), (2.0, 7.0)], kind, PN) == [1.0, 1.0]
+    plane = Plane(Path("e.fits"), np.ones((1, 1)), WCS(naxis=2), None)
+    bands = [(0.5, 2.0), (2.0, 7.0)]
+    assert map_divisors([plane] * 2, bands, kind, PN, default="survey")[0] == [1.0, 1.0]
     stated = replace(PN, stated_area="survey")
     onaxis, survey = (
         load_instrument("xmm_pn", vignetting=v).area_cm2(1.0) for v in ("onaxis", "survey")
     )
-    [factor] = exposure_factors([(0.999, 1.001)], "vignetted", stated)
+    [factor], _ = map_divisors([plane], [(0.999, 1.001)], "vignetted", stated, default="survey")
     assert factor == pytest.approx(float(survey / onaxis), rel=1e-3)

@@ -60,8 +60,9 @@ ExpmapKind = Annotated[
     str | None,
     Option(
         metavar="KIND",
-        help="What exposure maps hold: vignetted (default with event files), unvignetted, or "
-        "survey: seconds at the survey-average area (default with images).",
+        help="What exposure maps hold that do not state it (AREATYPE): vignetted (default with "
+        "event files), unvignetted, or survey: seconds at the survey-average area (default with "
+        "images).",
     ),
 ]
 Novig = Annotated[

@@ -22,7 +22,7 @@ from icmass.inference.quality_flags import (
     score_text,
 )
 from icmass.inference.scale_error import ScaleError
-from icmass.inference.trained_on import mission_of_attrs, mission_of_survey
+from icmass.inference.trained_on import mission_of_attrs, mission_of_survey, seen_otherwise
 from icmass.sky.map_grid import APERTURE_MPC_H
 from icmass.survey.catalog import counts, survey_cosmology
 from icmass.survey.observed.clusters import MIN_VISIBLE
@@ -291,6 +291,8 @@ def warnings(
             f"These are photons of {seen.title}, the model was trained on those of {learnt.title}: "
             "the masses do not hold."
         )
+    else:
+        found += seen_otherwise(survey.attrs, training.survey)
     found += _outside("mass", np.exp(prediction.mean) / 1e14, np.array(training.mass_range) / 1e14)
     if training.exposure_range is not None:
         exposure = ensemble.used_exposure(survey["exposure"].isel(cluster=index).values)

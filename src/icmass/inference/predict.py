@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from icmass.inference.likelihood import as_calibration
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
 from icmass.io.targets import Notes, read_targets
-from icmass.survey.catalog import checked_index, is_store, open_survey
+from icmass.survey.catalog import checked_index, exposure_area, is_store, open_survey
 from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
 from icmass.survey.observed.reading import event_reading
@@ -224,7 +225,8 @@ def predict(
             notes=notes,
         )
         if images is not None:
-            sky = _sky_of_images(reading, seed) | {"telescope": telescope}
+            learnt = replace(telescope, stated_area=exposure_area(_training_survey(given)))
+            sky = _sky_of_images(reading, seed) | {"telescope": learnt}
             ensemble = chosen(
                 given, lambda family: family.for_images(as_paths(images), image_bands)
             )
@@ -279,7 +281,7 @@ def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
         raise InputError("goes with event files, not with --images", field=field)
     sky = {
         "expmap": [Path(file) for file in reading.get("expmap") or ()],
-        "exposure_kind": reading.get("expmap_kind") or "survey",
+        "exposure_kind": reading.get("expmap_kind"),
         "seconds": reading.get("exposure"),
         "mask": reading.get("mask"),
         "seed": seed,

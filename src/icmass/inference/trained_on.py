@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.missions.mission import Mission
+from icmass.missions.mission import AREA_WORDS, Mission
 from icmass.missions.registry import Telescope, get_mission, mission_of_instrument, telescope_of
+from icmass.survey.catalog import exposure_area
 
 
 def _instrument(attrs: Mapping[str, Any]) -> str | None:
     """Return the instrument that a survey's attributes say; None where they say none."""
-    try:
-        named = json.loads(attrs.get("config", "{}")).get("observe", {}).get("instrument")
-    except (ValueError, AttributeError, TypeError):
-        return None
+    named = _observe(attrs).get("instrument")
     return named if isinstance(named, str) else None
+
+
+def _observe(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a survey's attributes say that it was simulated; empty where they do not."""
+    try:
+        found = json.loads(attrs.get("config", "{}")).get("observe", {})
+    except (ValueError, AttributeError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def mission_of_attrs(attrs: Mapping[str, Any]) -> Mission:
@@ -38,6 +45,49 @@ def mission_of_survey(survey: xr.Dataset) -> Mission:
         if "mission" in observed
         else mission_of_attrs(survey.attrs)
     )
+
+
+_OF_DETECTOR = {
+    "psf": "point-spread function",
+    "redistribution": "energy redistribution",
+    "background": "background",
+    "agn": "active galactic nuclei",
+}
+"""What a survey may be simulated without (`icmass.survey.config.ObserveConfig`)."""
+
+
+def seen_otherwise(attrs: Mapping[str, Any], learnt: Mapping[str, Any]) -> list[str]:
+    """Return how a survey was seen otherwise than a model's training survey, a sentence each.
+
+    Parameters
+    ----------
+    attrs, learnt : mapping
+        Attributes of the survey and of the training survey. What neither says is not compared; real
+        photons have all that a telescope does to them.
+    """
+    found = []
+    area, known = exposure_area(attrs), exposure_area(learnt)
+    if area is not None and known is not None and area != known:
+        found.append(
+            f"Exposures are {AREA_WORDS[area]}, those that the model was trained on "
+            f"{AREA_WORDS[known]}: the masses do not hold."
+        )
+    have, had = _observe(attrs), _observe(learnt)
+    if not had or not (have or "observed" in attrs):
+        return found
+    lacks, more = (
+        [name for key, name in _OF_DETECTOR.items() if one.get(key, True) < other.get(key, True)]
+        for one, other in ((have, had), (had, have))
+    )
+    if lacks:
+        found.append(_without("These photons are", lacks, "the model was trained with"))
+    if more:
+        found.append(_without("The model was trained", more, "these photons have"))
+    return found
+
+
+def _without(what: str, names: Sequence[str], other: str) -> str:
+    return f"{what} without {', '.join(names)}, which {other}: the masses do not hold."
 
 
 def telescope_for(attrs: Mapping[str, Any], instrument: str | Path | None) -> Telescope:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.event_cuts import EventCuts
 from icmass.io.events import EventFile
+from icmass.io.exposure_kinds import (
+    DEFAULT_BAND,
+    Band,
+    Kind,
+    area_stated,
+    map_divisors,
+    survey_factor,
+)
 from icmass.io.fits_images import Plane, band_of, read_plane, refuse_no_exposure
 from icmass.io.modules import (
     good_exposure,
@@ -19,20 +26,16 @@ from icmass.io.modules import (
     know_good_times,
     modules_of,
 )
-from icmass.io.pointing import Pointing, pointing_of
+from icmass.io.pointing import Pointing, apart_note, pointing_of
 from icmass.missions.mission import AREA_WORDS, AreaType
 from icmass.missions.registry import Telescope, check_mission, telescope_of
 from icmass.sky.map_grid import FineGrid
-from icmass.telescope.instrument import load_instrument
 
-Kind = Literal["vignetted", "unvignetted", "survey"]
-Band = tuple[float, float]
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
 _NO_MODE = ("", "STRING", "NONE", "UNKNOWN", "UNDEFINED", "NOTSET", "N/A")
 """What stands for OBS_MODE where it is not stated; ``String`` is a template's."""
 _LEAST_DUTY = 0.1
 """A scan passes a place for less than a minute every four hours, a pointing stays."""
-_DEFAULT_BAND: Band = (0.5, 2.0)
 CONTRADICTION = 0.01
 """Relative difference of two statements of the exposure beyond which it is said."""
 _HINT = "give --expmap MAP or --exposure SECONDS"
@@ -94,27 +97,9 @@ class Exposure:
         return max([*of_maps, self.seconds or 0.0])
 
 
-def survey_factor(band: Band, telescope: Telescope | None = None) -> float:
-    """Return the mission's area of reference over that on axis, for a source of index 2.
-
-    Parameters
-    ----------
-    band : (float, float)
-        Measured energy [keV].
-    telescope : Telescope, optional
-        Default: that of the default mission, whose area of reference is the survey average.
-    """
-    telescope = telescope or telescope_of()
-    energy = np.linspace(*band, 200)
-    onaxis = load_instrument(telescope.instrument, vignetting="onaxis").area_cm2(energy)
-    reference = load_instrument(telescope.instrument, vignetting=telescope.area).area_cm2(energy)
-    weight = onaxis / energy**2
-    return float((reference / energy**2).sum() / weight.sum()) if weight.any() else 1.0
-
-
 def read_exposure_maps(
     files: Sequence[str | Path | Plane],
-    kind: Kind,
+    kind: Kind | None = None,
     share: float = 1.0,
     telescope: Telescope | None = None,
 ) -> Exposure:
@@ -123,11 +108,11 @@ def read_exposure_maps(
     Parameters
     ----------
     files : sequence of path or Plane
-        FITS images [s, as if of all modules, which is what eSASS' expmap writes].
-    kind : {"vignetted", "unvignetted", "survey"}
-        ``vignetted``: relative to the area on axis; divided by the area of reference over it at the
-        map's band. ``unvignetted``: seconds within the field of view, which a scanned position
-        spends all over it. ``survey``: at the area of reference already.
+        FITS images [s or another unit of time that BUNIT names, as if of all modules, which is what
+        eSASS' expmap writes].
+    kind : {"vignetted", "unvignetted", "survey"}, optional
+        What they hold (`icmass.io.exposure_kinds.Kind`); default: what their AREATYPE states, else
+        vignetted.
     share : float
         Of the map's modules, the fraction whose events are used.
     telescope : Telescope, optional
@@ -141,47 +126,16 @@ def read_exposure_maps(
         refuse_no_exposure(plane)
         planes.append(plane)
         bands.append(_band_of(planes[-1]))
-    factors = exposure_factors(bands, kind, telescope)
-    how = describe_exposure(kind, factors, telescope) + _share_words(share)
-    return Exposure(planes, None, how, factors=tuple(share / factor for factor in factors))
-
-
-def exposure_factors(
-    bands: Sequence[Band], kind: Kind, telescope: Telescope | None = None
-) -> list[float]:
-    """Return what the seconds of exposure maps of each band are divided by.
-
-    Raises
-    ------
-    InputError
-        If there is no such kind.
-    """
-    if kind not in ("vignetted", "unvignetted", "survey"):
-        raise InputError(
-            f"is {kind!r}", field="--expmap-kind", hint="give vignetted, unvignetted or survey"
-        )
-    return [survey_factor(band, telescope) if kind == "vignetted" else 1.0 for band in bands]
-
-
-def describe_exposure(
-    kind: Kind, factors: Sequence[float], telescope: Telescope | None = None
-) -> str:
-    """Return in plain words how exposure maps were taken."""
-    telescope = telescope or telescope_of()
-    over = f" over {np.mean(factors):.3f}, the survey-average area over that on axis"
-    return {
-        "vignetted": "vignetted exposure maps" + (over if telescope.area == "survey" else ""),
-        "unvignetted": "unvignetted exposure maps: each position spends its time all over the "
-        "field of view, as in a scan",
-        "survey": f"exposure maps, in seconds {telescope.area_words}",
-    }[kind]
+    divisors, how = map_divisors(planes, bands, kind, telescope, default="vignetted")
+    factors = tuple(share / divisor for divisor in divisors)
+    return Exposure(planes, None, how + _share_words(share), factors=factors)
 
 
 def _band_of(plane: Plane) -> Band:
     try:
         return band_of(plane)
     except InputError:
-        return _DEFAULT_BAND
+        return DEFAULT_BAND
 
 
 def _share_words(share: float) -> str:
@@ -222,8 +176,8 @@ def _good_and_span(file: EventFile) -> tuple[float, float]:
 
 def stated_area(files: Sequence[EventFile]) -> AreaType | None:
     """Return the area that files say their exposure is at (AREATYPE), if all say the same."""
-    stated = {str(file.keys.get("AREATYPE", "")).strip().lower() for file in files}
-    return next((area for area in AREA_WORDS if stated == {area}), None)
+    stated = {area_stated(file.keys) for file in files}
+    return stated.pop() if len(stated) == 1 else None
 
 
 def _area_words(files: Sequence[EventFile]) -> str:
@@ -300,6 +254,7 @@ def known_exposure(
         If neither tells, or one makes no sense, or the files are of a scan.
     """
     found = _of_pointing(files, cuts, bands, share)
+    found = replace(found, notes=found.notes + apart_note(files))
     silent = [file for file in files if not _mode(file)]
     if not silent:
         return found
@@ -354,7 +309,7 @@ def longer_than_good_time(
     """
     if not (cuts.gti and know_good_times(files)) or not good_seconds(files).any():
         return ()
-    most = _good_exposure(files, cuts, bands) / survey_factor(_DEFAULT_BAND, telescope)
+    most = _good_exposure(files, cuts, bands) / survey_factor(DEFAULT_BAND, telescope)
     longest = exposure.longest
     if longest <= most * (1 + CONTRADICTION):
         return ()

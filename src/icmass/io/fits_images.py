@@ -15,12 +15,15 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.fits_stream import FitsStream, Hdu
+from icmass.io.units import is_other_than_counts
 from icmass.missions.names import KEYWORDS
 from icmass.sky.map_grid import Band as Band
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
+SAME_KEV = 1e-3
+"""Edges of bands that differ by no more are one."""
 SAME_WCS_PIXELS = 0.1
 """Images whose pixels agree on the sky to this fraction of a pixel are on the same grid."""
 
@@ -57,7 +60,8 @@ class Plane:
     header_band : (float, float) or None
         Energy band that the header names (eSASS keywords EMIN1 and EMAX1) [keV].
     keys : dict
-        Keywords that name the telescope (`icmass.missions.names.KEYWORDS`).
+        Keywords that name the telescope (`icmass.missions.names.KEYWORDS`), the unit of the pixels
+        and the area that an exposure is at (BUNIT, AREATYPE).
     """
 
     file: Path
@@ -95,7 +99,7 @@ def read_plane(file: str | Path, *, without_pixels: bool = False) -> Plane:
         ) from None
     if values is None:
         raise InputError("has no two-dimensional image", file=file, hint="give a FITS image")
-    keys = {key: header[key] for key in KEYWORDS if key in header}
+    keys = {key: header[key] for key in (*KEYWORDS, "BUNIT", "AREATYPE") if key in header}
     return Plane(file, values, _celestial(header, file), _header_band(header), keys)
 
 
@@ -269,6 +273,38 @@ def band_of(plane: Plane) -> Band:
     return bands.pop()
 
 
+def image_bands_of(
+    planes: Sequence[Plane], given: Sequence[Band] | None
+) -> tuple[list[Band], list[str]]:
+    """Return the band of each image [keV], and what to say of given ones.
+
+    Raises
+    ------
+    InputError
+        If nothing tells a band, or the header of an image names another than is given.
+    """
+    if given is None:
+        return [band_of(plane) for plane in planes], []
+    notes = []
+    for plane, band in zip(planes, given, strict=True):
+        try:
+            told = band_of(plane)
+        except InputError:  # which is what the bands are given for
+            continue
+        if np.allclose(told, band, rtol=0, atol=SAME_KEV):
+            continue
+        is_of, said = (f"{lo:g}-{hi:g} keV" for lo, hi in (told, band))
+        if plane.header_band is not None:
+            raise InputError(
+                f"is of {is_of}, --image-bands says {said}",
+                file=plane.file,
+                field="keywords EMIN1, EMAX1",
+                hint="give the bands in the order of the images, or leave --image-bands out",
+            )
+        notes.append(f"{plane.file}: its name tells {is_of}, --image-bands {said}: that is taken")
+    return list(given), notes
+
+
 def parse_bands(text: str, field: str = "--image-bands") -> list[Band]:
     """Return the bands [keV] of a text such as ``0.6-1.1,1.1-2.2``."""
     bands = []
@@ -303,6 +339,7 @@ def check_same_grid(planes: Sequence[Plane]) -> None:
 
 def check_counts(plane: Plane) -> np.ndarray:
     """Return the photon counts of an image as int64 (y, x), or refuse what counts cannot be."""
+    refuse_rates(plane)
     values = plane.values
     _refuse_pixels(plane, ~np.isfinite(values), "not finite (NaN)", "a counts image has none")
     _refuse_pixels(plane, values < 0, "negative", "a counts image has none: subtract no background")
@@ -312,6 +349,14 @@ def check_counts(plane: Plane) -> np.ndarray:
         what = f"holds {total:.3g} counts, more than {MAX_PHOTONS:,}"
         raise InputError(what, file=plane.file, hint="cut out the cluster's field")
     return values.astype(np.int64)
+
+
+def refuse_rates(plane: Plane) -> None:
+    """Refuse an image whose unit (BUNIT) is none of counts; a text that is no unit says nothing."""
+    unit = str(plane.keys.get("BUNIT", "")).strip()
+    if is_other_than_counts(unit):
+        hint = "give counts, not rates or smoothed images"
+        raise InputError(f"is {unit}", file=plane.file, field="keyword BUNIT", hint=hint)
 
 
 def check_exposure(plane: Plane) -> np.ndarray:

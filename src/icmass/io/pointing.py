@@ -15,6 +15,8 @@ from icmass.telescope.instrument import load_instrument
 
 SAME_ARCMIN = 1.0
 """Pointings that differ by no more are one."""
+APART_ARCMIN = 3.0
+"""Pointings of a telescope without a known field of view see the same place up to there."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,43 @@ def pointing_of(
     field = load_instrument(telescope.instrument, vignetting=telescope.area).field_of_view
     if field is None:
         return None, ()
-    axes = [(file.keys.get("RA_PNT"), file.keys.get("DEC_PNT")) for file in files]
-    known = [
-        (float(ra), float(dec))
-        for ra, dec in axes
-        if isinstance(ra, int | float) and isinstance(dec, int | float)
-    ]
+    known = _axes(files)
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     note = f"{files[0].file}{more}: RA_PNT and DEC_PNT tell no single pointing: the exposure is "
     note += "taken for the same all over the map: --expmap MAP knows better"
     if len(known) < len(files):
         return None, (note,)
-    ra, dec = known[0]
-    east = [(np.mod(a - ra + 180, 360) - 180) * np.cos(np.radians(dec)) for a, _ in known]
-    away = np.hypot(east, [d - dec for _, d in known]) * 60
-    if away.max() > SAME_ARCMIN:
+    if _apart_arcmin(known) > SAME_ARCMIN:
         return None, (note,)
-    return Pointing(ra, dec, field, telescope.area == "onaxis"), ()
+    return Pointing(*known[0], field, telescope.area == "onaxis"), ()
+
+
+def apart_note(files: Sequence[EventFile]) -> tuple[str, ...]:
+    """Return what to say of files whose exposures add up, though they look elsewhere."""
+    apart = _apart_arcmin(_axes(files))
+    if apart <= APART_ARCMIN:
+        return ()
+    return (
+        f"{files[0].file} and {len(files) - 1} more: their pointings (RA_PNT, DEC_PNT) lie up to "
+        f"{apart:.0f} arcmin apart, their exposures are added up as if all saw the whole map: "
+        "--expmap MAP knows better",
+    )
+
+
+def _axes(files: Sequence[EventFile]) -> list[tuple[float, float]]:
+    """Return RA_PNT and DEC_PNT of the files that have them, ICRS [deg]."""
+    axes = [(file.keys.get("RA_PNT"), file.keys.get("DEC_PNT")) for file in files]
+    return [
+        (float(ra), float(dec))
+        for ra, dec in axes
+        if isinstance(ra, int | float) and isinstance(dec, int | float)
+    ]
+
+
+def _apart_arcmin(axes: Sequence[tuple[float, float]]) -> float:
+    """Return how far the farthest axis is from the first; 0 of none."""
+    if not axes:
+        return 0.0
+    ra, dec = axes[0]
+    east = [(np.mod(a - ra + 180, 360) - 180) * np.cos(np.radians(dec)) for a, _ in axes]
+    return float(np.hypot(east, [d - dec for _, d in axes]).max() * 60)

@@ -10,7 +10,7 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.exposure import Exposure, read_exposure_maps
-from icmass.io.fits_images import Plane, check_exposure, read_plane
+from icmass.io.fits_images import Plane, check_exposure, read_plane, refuse_rates
 from icmass.missions.registry import Telescope, telescope_of
 from icmass.sky.map_grid import FineGrid
 from icmass.telescope.instrument import load_instrument
@@ -55,6 +55,7 @@ class Backgrounds:
         planes = []
         for file in maps:
             plane = file if isinstance(file, Plane) else read_plane(file)
+            refuse_rates(plane)
             values = check_exposure(plane) / _pixel_arcmin2(plane)
             planes.append(Plane(plane.file, values, plane.wcs, plane.header_band))
         telescope = telescope or telescope_of()

@@ -40,7 +40,16 @@ _ALIASES = {
     "ra hours": "hourangle",
     "arcminutes": "arcmin",
     "arcseconds": "arcsec",
+    "s": "s",  # as S it would be siemens
+    "sec": "s",
+    "secs": "s",
+    "seconds": "s",
+    "ksec": "ks",
 }
+_COUNTS = re.compile(r"\b(?:counts?|cts?|events?|photons?)\b", re.IGNORECASE)
+_SECONDS = re.compile(r"\b(?:secs?|seconds?)\b", re.IGNORECASE)
+_PER = re.compile(r"\s+per\s+", re.IGNORECASE)
+_OF_COUNTS = ("ct", "ph", "photon", "electron", "adu", "bin", "pix", "pixel")
 _LOG = re.compile(r"(?:log|log10|lg)\s*[(\[](.*)[)\]]", re.IGNORECASE)
 _ATOMS = re.compile(r"\b(?:atoms?|H)\b\s*(?=/|cm)")
 _PER_H = re.compile(r"(?:\s*/\s*(?:h|littleh)|[\s.*]*\b(?:h|littleh)(?:\^|\*\*)?\(?-1\)?)\s*$")
@@ -92,6 +101,22 @@ def parse_unit(text: str, *, per_h: bool = False) -> UnitBase:
                 except (ValueError, TypeError):
                     continue
     raise ValueError(f"{text!r} is no unit")
+
+
+def is_other_than_counts(text: str) -> bool:
+    """Return whether a unit is known, and not one of counts, of a pixel or without a unit.
+
+    Examples
+    --------
+    >>> [is_other_than_counts(unit) for unit in ("counts", "", "cts/sec", "ct arcmin-2")]
+    [False, False, True, True]
+    """
+    try:
+        unit = parse_unit(_PER.sub("/", _COUNTS.sub("ct", _SECONDS.sub("s", text))))
+    except ValueError:
+        return False
+    physical = getattr(unit, "physical_unit", unit)
+    return any(base.name not in _OF_COUNTS for base in physical.decompose().bases)
 
 
 def converted(

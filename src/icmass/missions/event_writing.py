@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -54,15 +55,15 @@ class MockObservation:
         Name of the survey's instrument.
     exposure : float
         [s]
-    area : str
-        ``survey`` or ``onaxis``: the area that the exposure is at.
+    area : {"survey", "onaxis"}
+        The area that the exposure is at.
     ra, dec : float
         Centre of the map, ICRS [deg].
     """
 
     instrument: str
     exposure: float
-    area: str
+    area: Literal["survey", "onaxis"]
     ra: float
     dec: float
 

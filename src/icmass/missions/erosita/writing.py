@@ -15,6 +15,7 @@ from icmass.missions.event_writing import (
     MockObservation,
     clock_cards,
 )
+from icmass.missions.mission import AREA_WORDS
 
 N_MODULES = 7
 _CCD_PIXELS = 384
@@ -46,8 +47,8 @@ def _telescope_cards(instrument: str) -> list[Card]:
 
 def _exposure_cards(mock: MockObservation) -> list[Card]:
     return [
-        ("EXPOSURE", mock.exposure, "[s] all modules, survey-average area"),
-        ("AREATYPE", "SURVEY", "exposure is at the survey-average area"),
+        ("EXPOSURE", mock.exposure, f"[s] of all modules {AREA_WORDS[mock.area]}"),
+        ("AREATYPE", mock.area.upper(), f"exposure is {AREA_WORDS[mock.area]}"),
     ]
 
 

@@ -20,7 +20,6 @@ from icmass.io.event_cuts import EventCuts, cuts_of
 from icmass.io.events import EventFile, count_events, scan_event_file
 from icmass.io.exposure import (
     Exposure,
-    Kind,
     given_exposure,
     known_exposure,
     longer_than_good_time,
@@ -28,6 +27,7 @@ from icmass.io.exposure import (
     read_exposure_maps,
     stated_area,
 )
+from icmass.io.exposure_kinds import Kind
 from icmass.io.fits_images import Plane
 from icmass.io.masks import Masks
 from icmass.io.modules import exposure_of_bands, module_share
@@ -277,7 +277,7 @@ def open_events(
     cuts: EventCuts | None = None,
     seconds: float | None = None,
     exposure_maps: Sequence[str | Path | Plane] = (),
-    exposure_kind: Kind = "vignetted",
+    exposure_kind: Kind | None = None,
     masks: Masks | None = None,
     background_maps: Sequence[str | Path | Plane] = (),
     unvignetted_maps: Sequence[str | Path | Plane] = (),

@@ -7,7 +7,7 @@ exposure maps and the mask become its coverage. What only a mock knows is absent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +15,16 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.io.exposure import (
-    Kind,
-    describe_exposure,
-    exposure_factors,
-    given_exposure,
-)
+from icmass.io.exposure import given_exposure
+from icmass.io.exposure_kinds import Kind, map_divisors
 from icmass.io.fits_images import (
     Band,
-    band_of,
+    Plane,
     check_counts,
     check_exposure,
     check_mask,
     check_same_grid,
+    image_bands_of,
     read_plane,
 )
 from icmass.io.target import Target, check_target, degrees, gather_notes
@@ -66,7 +63,9 @@ class Images:
     bands : list of (float, float)
         Energy band of each image [keV].
     exposure : list of ndarray, each float64 (y, x)
-        Exposure map of each image [s].
+        Exposure of each image, in the unit of its map; where there is none, given seconds.
+    exposure_maps : list of Plane
+        The map of each image; none where seconds are given.
     mask : ndarray, bool (y, x)
         True where the images are used.
     wcs : astropy.wcs.WCS
@@ -78,6 +77,7 @@ class Images:
     counts: list[np.ndarray]
     bands: list[Band]
     exposure: list[np.ndarray]
+    exposure_maps: list[Plane]
     mask: np.ndarray
     wcs: WCS
     notes: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def survey_from_images(
     nh: float = DEFAULT_NH_1E20,
     image_bands: Sequence[Band] | None = None,
     min_visible: float = MIN_VISIBLE,
-    exposure_kind: Kind = "survey",
+    exposure_kind: Kind | None = None,
     seconds: float | None = None,
     telescope: Telescope | None = None,
     seed: int = 0,
@@ -110,7 +110,7 @@ def survey_from_images(
     images : sequence of path
         Counts images; their bands have to tile the bands of `grid`.
     exposure_maps : sequence of path
-        One exposure map for all images, or one for each [s at the survey-average area].
+        One exposure map for all images, or one for each [s, or the time of their BUNIT].
     ra, dec : float or Quantity
         Position of the cluster, ICRS [deg].
     redshift : float
@@ -122,11 +122,13 @@ def survey_from_images(
     nh : float
         Galactic column density [1e20 cm^-2].
     image_bands : sequence of (float, float), optional
-        Energy band of each image [keV]; default: of their headers or file names.
+        Energy band of each image [keV]; default: of their headers or file names. A header that
+        names another band is refused.
     min_visible : float
         Least visible fraction of the area inside `APERTURE_MPC_H`.
-    exposure_kind : {"survey", "vignetted", "unvignetted"}
-        What the exposure maps hold, see `exposure.read_exposure_maps`.
+    exposure_kind : {"survey", "vignetted", "unvignetted"}, optional
+        What the exposure maps hold, see `icmass.io.exposure_kinds.Kind`; default: what their
+        AREATYPE states, else survey.
     seconds : float, optional
         Exposure in place of maps, the same all over the images, at the survey-average area [s].
     telescope : Telescope, optional
@@ -160,9 +162,8 @@ def survey_from_images(
     frame = cluster_frame(target.ra, target.dec, redshift=redshift, grid=grid)
     _check_inside(loaded, frame, file=images[0])
     used = sorted({i for parts in tiles.values() for i in parts})
-    kind: Kind = "survey" if seconds is not None else exposure_kind
-    factor = exposure_factors([loaded.bands[i] for i in used], kind, telescope)
-    each = [loaded.exposure[i] / f for i, f in zip(used, factor, strict=True)]
+    divisors, how = _seconds(loaded, used, exposure_kind, seconds, telescope)
+    each = [loaded.exposure[i] / f for i, f in zip(used, divisors, strict=True)]
     exposed = loaded.mask * np.mean(each, axis=0)
     view = sample_exposure(exposed, loaded.wcs, frame, grid)
     check_visible(view, min_visible, file=mask or next(iter(exposure_maps), images[0]))
@@ -172,11 +173,7 @@ def survey_from_images(
         photons = (exposed > 0) * np.sum([loaded.counts[i] for i in parts], axis=0)
         band_map[:] = bin_photons(photons, loaded.wcs, frame, n_pixels=grid.n_pixels, rng=rng)
     facts = _facts(images, loaded, each, used=used, visible=exposed > 0)
-    told = None
-    if seconds is not None:
-        told = given_exposure(seconds, 1.0, where="images", telescope=telescope).assumption
-    facts |= {"exposure": told or describe_exposure(kind, factor, telescope)}
-    facts |= {"masked": mask is not None, "min_visible": min_visible}
+    facts |= {"exposure": how, "masked": mask is not None, "min_visible": min_visible}
     facts |= {"mission": telescope.mission, "exposure_area": telescope.area}
     attrs = survey_attrs(grid, preset="images", seed=seed, facts=facts)
     return survey_in_memory([cluster_values(target, maps, view)], grid, attrs)
@@ -200,7 +197,7 @@ def read_images(
         check_mission(plane.keys, plane.file, mission)
     silent = [plane.file for plane in planes if not check_mission(plane.keys, plane.file, mission)]
     check_same_grid([*planes, *exposure_planes, *([mask_plane] if mask_plane else [])])
-    bands = list(image_bands) if image_bands is not None else [band_of(p) for p in planes]
+    bands, said = image_bands_of(planes, image_bands)
     for i, band in enumerate(bands):
         if band in bands[:i]:
             raise InputError(
@@ -208,18 +205,35 @@ def read_images(
                 file=planes[i].file,
                 hint="give one image a band, or name the bands with --image-bands",
             )
-    exposure = [check_exposure(plane) for plane in exposure_planes]
+    maps = [replace(plane, values=check_exposure(plane)) for plane in exposure_planes]
+    maps = maps * len(planes) if len(maps) == 1 else maps
     shape = planes[0].values.shape
-    if seconds is not None:
-        exposure = [np.full(shape, float(seconds))]
+    flat = [] if seconds is None else [np.full(shape, float(seconds))] * len(planes)
+    notes = gather_notes((file, unknown_note(mission)) for file in silent)
     return Images(
         counts=[check_counts(plane) for plane in planes],
         bands=bands,
-        exposure=exposure * len(planes) if len(exposure) == 1 else exposure,
+        exposure=flat or [plane.values for plane in maps],
+        exposure_maps=maps,
         mask=check_mask(mask_plane) if mask_plane else np.ones(shape, bool),
         wcs=planes[0].wcs,
-        notes=tuple(gather_notes((file, unknown_note(mission)) for file in silent)),
+        notes=(*notes, *said),
     )
+
+
+def _seconds(
+    loaded: Images,
+    used: Sequence[int],
+    kind: Kind | None,
+    seconds: float | None,
+    telescope: Telescope,
+) -> tuple[list[float], str]:
+    """Return what makes seconds of the exposure of the images used, and how it is taken."""
+    if seconds is not None:
+        how = given_exposure(seconds, 1.0, where="images", telescope=telescope).assumption
+        return [1.0] * len(used), how
+    maps, bands = ([of[i] for i in used] for of in (loaded.exposure_maps, loaded.bands))
+    return map_divisors(maps, bands, kind, telescope, default="survey")
 
 
 def _tile(band: Band, given: Sequence[Band]) -> list[int]:

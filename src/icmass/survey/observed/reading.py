@@ -13,7 +13,7 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.io.event_cuts import EventCuts, LightLeak, cuts_of
 from icmass.io.events import EventFile, scan_event_file
-from icmass.io.exposure import Kind
+from icmass.io.exposure_kinds import Kind
 from icmass.io.fits_images import Plane, read_plane
 from icmass.io.masks import Masks, read_masks
 from icmass.missions.registry import DEFAULT_MISSION, Telescope, get_mission, telescope_of
@@ -37,7 +37,7 @@ class EventReading:
         Exposure at the survey-average area [s].
     exposure_maps, unvignetted_maps, background_maps : tuple of str
         Paths of images.
-    exposure_kind : {"vignetted", "unvignetted", "survey"}
+    exposure_kind : {"vignetted", "unvignetted", "survey"} or None
     mask, regions, sources : str or None
         Paths, see `icmass.io.masks.read_masks`.
     skip_bad_regions : bool
@@ -49,7 +49,7 @@ class EventReading:
     cuts: EventCuts = field(default_factory=EventCuts)
     seconds: float | None = None
     exposure_maps: tuple[str, ...] = ()
-    exposure_kind: Kind = "vignetted"
+    exposure_kind: Kind | None = None
     mask: str | None = None
     regions: str | None = None
     skip_bad_regions: bool = False
@@ -200,7 +200,7 @@ def event_reading(
     expmap : sequence of path, optional
         Exposure maps, FITS images.
     expmap_kind : {"vignetted", "unvignetted", "survey"}, optional
-        What they hold; default: vignetted.
+        What they hold; default: what their AREATYPE states, else vignetted.
     novig : sequence of path, optional
         Unvignetted exposure maps, for the particle background.
     background : sequence of path, optional
@@ -243,7 +243,7 @@ def event_reading(
         cuts=cuts,
         seconds=exposure,
         exposure_maps=paths(expmap),
-        exposure_kind=expmap_kind or "vignetted",
+        exposure_kind=expmap_kind,
         mask=None if mask is None else str(mask),
         regions=None if regions is None else str(regions),
         skip_bad_regions=skip_bad_regions,

@@ -22,7 +22,13 @@ from icmass.missions.registry import (
     mission_of_instrument,
 )
 from icmass.sky.map_grid import MapGrid, cluster_frame
-from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_config, survey_cosmology
+from icmass.survey.catalog import (
+    exposure_area,
+    half_width_mpc_h,
+    survey_bands,
+    survey_config,
+    survey_cosmology,
+)
 from icmass.survey.config import ObserveConfig
 
 if TYPE_CHECKING:
@@ -71,7 +77,7 @@ class ClusterView:
 
     @property
     def exposure(self) -> float:
-        """Exposure at the survey-average area of all modules, the largest of the map [s]."""
+        """Exposure of all modules at the survey's area, the largest of the map [s]."""
         return float(self.survey["exposure"][self.cluster])
 
     @cached_property
@@ -116,7 +122,7 @@ class ClusterView:
         """How the survey saw it."""
         observe = survey_config(self.survey).get("observe", {})
         name = Path(self.instrument or observe.get("instrument", ObserveConfig().instrument)).stem
-        area = str(observe.get("vignetting", ObserveConfig().vignetting))
+        area = exposure_area(self.survey.attrs) or ObserveConfig().vignetting
         return MockObservation(name, self.exposure, area, self.ra, self.dec)
 
     @property

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.missions.mission import AREA_WORDS
 from icmass.survey.writers.cluster_view import Card, ClusterView, cluster_view
 from icmass.survey.writers.files import new_file
 
@@ -41,7 +42,7 @@ def write_image(
     Parameters
     ----------
     what : {"counts", "exposure", "unvignetted", "mask", "background"}
-        Photons of all components [count]; exposure at the survey-average area, 0 where masked [s];
+        Photons of all components [count]; exposure at the survey's area, 0 where masked [s];
         unvignetted exposure [s] and expected background [count] of surveys that have them; 1 where
         the cluster was seen, 0 elsewhere.
     survey : Dataset
@@ -74,7 +75,10 @@ def write_image(
     cards: list[Card] = [("BUNIT", unit, words)]
     if what in ("counts", "background") or band is not None:
         cards += _energies(view, band)
-    return _write(path, values, view, cards, overwrite)
+    of_all = view.cards()
+    if what == "unvignetted":  # seconds at no mirror's area
+        of_all = [card for card in of_all if card[0] != "AREATYPE"]
+    return _write(path, values, view, [*cards, *of_all], overwrite)
 
 
 Plane = tuple[np.ndarray, str, str]
@@ -87,7 +91,7 @@ def _counts(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | Non
 def _exposure(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
     share = 1.0 if band is None else _in_band(view, view.band_exposure, band)
     seconds = view.exposure * view.coverage * share
-    return seconds.astype("f4"), "s", "at the survey-average area of all modules"
+    return seconds.astype("f4"), "s", f"{AREA_WORDS[view.observation.area]} of all modules"
 
 
 def _unvignetted(view: ClusterView, survey: xr.Dataset, cluster: int, band: int | None) -> Plane:
@@ -226,7 +230,7 @@ def _write(
             (f"CDELT{i}", wcs.cdelt[i - 1], "[deg]"),
         ]
     hdu = fits.PrimaryHDU(values)
-    hdu.header.extend([*sky, ("RADESYS", "ICRS", ""), *cards, *view.cards()])
+    hdu.header.extend([*sky, ("RADESYS", "ICRS", ""), *cards])
     with new_file(path, overwrite=overwrite) as unfinished:
         hdu.writeto(unfinished)
     return Path(path)
