@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,24 @@ def test_exposure_of_headers(tmp_path: Path) -> None:
     assert exposure is not None and exposure.seconds == pytest.approx(2 * 350 / 7)
     assert module_share(found, EventCuts(), BANDS) == 1
     assert module_share(found, EventCuts(modules=(2,)), BANDS) == 0.5
+
+
+@pytest.mark.parametrize(("shift", "said"), [(0.02, False), (0.5, True)])
+def test_pointings_that_lie_apart_are_said(tmp_path: Path, shift: float, said: bool) -> None:
+    files = [
+        write(tmp_path / f"{i}.fits", good(50, i), RA_PNT=RA, DEC_PNT=DEC + i * shift)
+        for i in range(2)
+    ]
+    found = [note for note in open_events(files, GRID).notes if "arcmin apart" in note]
+    assert len(found) == said
+    if said:
+        assert (
+            "0.fits and 1 more: their pointings (RA_PNT, DEC_PNT) lie up to 30 arcmin" in found[0]
+        )
+        assert found[0].endswith("--expmap MAP knows better")
+    flat = expmap(tmp_path / "e.fits", 600.0)
+    for known in ({"exposure_maps": [flat]}, {"seconds": 600.0}):
+        assert not any("apart" in note for note in open_events(files, GRID, **known).notes)
 
 
 def halves(**keys: Any) -> dict[str, Any]:
@@ -260,6 +279,54 @@ def test_kinds_of_exposure_maps(tmp_path: Path) -> None:
         read_exposure_maps([soft], "other")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="give one of them"):
         open_events([file], GRID, exposure_maps=[soft], seconds=3.0)
+
+
+def seconds_of(file: Path, expmap: Path, **how: Any) -> float:
+    return float(read_one(open_events([file], GRID, exposure_maps=[expmap], **how))["exposure"])
+
+
+def test_a_map_that_states_its_area_is_taken_at_its_word(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.fits", good(50), LIGHTLEA=False)
+    bare, survey, onaxis = (
+        expmap(tmp_path / f"{area}.fits", 600.0, AREATYPE=area) for area in ("", "SURVEY", "ONAXIS")
+    )
+    assert seconds_of(file, survey) == seconds_of(file, survey, exposure_kind="survey") == 600
+    assert (
+        seconds_of(file, onaxis) == seconds_of(file, bare) == pytest.approx(600 / 0.545, rel=0.01)
+    )
+    told = read_exposure_maps([survey]).assumption
+    assert told == "exposure maps, in seconds at the survey-average area, as AREATYPE states"
+    assert read_exposure_maps([onaxis, survey]).assumption.count("as AREATYPE states") == 2
+    assert "is assumed without AREATYPE: --expmap-kind" in read_exposure_maps([bare]).assumption
+    assert "assumed" not in read_exposure_maps([bare], "vignetted").assumption
+    for stated, kind, words in (
+        (survey, "vignetted", "is SURVEY, expmap_kind vignetted takes it at the area on axis"),
+        (onaxis, "survey", "is ONAXIS, expmap_kind survey takes it at the survey-average area"),
+        (onaxis, "unvignetted", "is ONAXIS, expmap_kind unvignetted takes it for unvignetted"),
+    ):
+        with pytest.raises(InputError, match=rf"{stated.name}: keyword AREATYPE: {words}; leave"):
+            seconds_of(file, stated, exposure_kind=kind)
+    assert seconds_of(file, survey, exposure_kind="unvignetted") == 600
+    events = write(tmp_path / "on.fits", good(50), LIGHTLEA=False, AREATYPE="ONAXIS")
+    assert seconds_of(events, onaxis) == 600
+    assert seconds_of(events, survey) == pytest.approx(600 * 0.545, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds"),
+    [("", 1), ("s", 1), ("sec", 1), ("SECONDS", 1), ("second", 1), ("ks", 1000), ("min", 60)],
+)
+def test_units_of_exposure_maps(tmp_path: Path, unit: str, seconds: float) -> None:
+    file = write(tmp_path / "a.fits", good(50), LIGHTLEA=False)
+    times = expmap(tmp_path / "e.fits", 2.0, AREATYPE="SURVEY", BUNIT=unit)
+    assert seconds_of(file, times) == pytest.approx(2 * seconds)
+
+
+@pytest.mark.parametrize("unit", ["cm^2 s", "cm**2 s", "count", "log(s)", "Exposure"])
+def test_an_exposure_map_that_is_no_time_is_refused(tmp_path: Path, unit: str) -> None:
+    map_ = expmap(tmp_path / "e.fits", 2e6, BUNIT=unit)
+    with pytest.raises(InputError, match=rf"BUNIT: is {re.escape(unit)}, not a time; give"):
+        read_exposure_maps([map_])
 
 
 def test_tiles_of_exposure_and_the_share_of_modules(tmp_path: Path) -> None:

@@ -114,9 +114,7 @@ def test_uneven_exposure_is_read_back(covered: xr.Dataset, tmp_path: Path) -> No
     events = write_events(covered, 1, tmp_path / "e.fits")
     expmap = write_image("exposure", covered, 1, tmp_path / "x.fits")
     target = Target("it", *PLACES[1], float(covered["redshift"][1]), 3.0)
-    source = open_events(
-        [events], map_grid(covered), exposure_maps=[expmap], exposure_kind="survey"
-    )
+    source = open_events([events], map_grid(covered), exposure_maps=[expmap])
     [(_, found)] = source.read([target])
     np.testing.assert_array_equal(found["maps"][0], counts(covered, np.array([1]))[0])
     np.testing.assert_allclose(found["coverage"], covered["coverage"][1], atol=1e-3)
@@ -147,6 +145,30 @@ def test_columns_and_headers(mock: xr.Dataset, files: list[Path]) -> None:
             assert (of["EXPOSURE"], of["AREATYPE"], of["LIGHTLEA"]) == (2000, "SURVEY", False)
             assert of["ICM_M500"] == pytest.approx(float(mock["m500c"][2]))
             assert (of["ICM_PRES"], of["ICM_SEED"], of["ICM_CLUS"]) == ("test", 3, 2)
+
+
+@pytest.mark.parametrize("told", ["config", "observed"])
+def test_exposures_on_axis_are_said_and_read_as_that(
+    mock: xr.Dataset, tmp_path: Path, told: str
+) -> None:
+    survey = mock.copy()
+    facts = {
+        "config": {"observe": {"vignetting": "onaxis"}},
+        "observed": {"exposure_area": "onaxis"},
+    }
+    survey.attrs[told] = json.dumps(facts[told])
+    events = write_events(survey, 1, tmp_path / "e.fits")
+    expmap = write_image("exposure", survey, 1, tmp_path / "x.fits")
+    for header in (fits.getheader(events, "EVENTS"), fits.getheader(expmap)):
+        assert (
+            header["AREATYPE"] == "ONAXIS" and "at the area on axis" in header.comments["EXPOSURE"]
+        )
+    assert "at the area on axis" in fits.getheader(expmap).comments["BUNIT"]
+    target = Target("it", *PLACES[1], float(survey["redshift"][1]), 3.0)
+    source = open_events([events], map_grid(survey), exposure_maps=[expmap])
+    [(_, found)] = source.read([target])
+    assert found["exposure"] == pytest.approx(2000)
+    assert source.facts["exposure_area"] == "onaxis"
 
 
 def test_header_says_only_what_the_survey_knows(mock: xr.Dataset, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 
 from icmass.errors import InputError
 from icmass.io.fits_images import band_of, parse_bands, read_plane
+from icmass.missions.registry import telescope_of
 from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.catalog import counts
 from icmass.survey.observed.images import how_to_get_bands, survey_from_images
@@ -212,12 +213,30 @@ def test_bands_from_header_name_or_option(field: Field) -> None:
     field.spoil(file, lambda d: d, EMIN1=0.5000000029, EMAX1=2.0, NENERGY=1)
     assert band_of(read_plane(file)) == (0.5, 2.0)
     assert parse_bands("0.6-1.1, 2-7") == [(0.6, 1.1), (2.0, 7.0)]
+    field.spoil(file, lambda d: d, NENERGY=3)
     given = [(1.6, 2.2), (1.1, 1.6), (0.6, 1.1)]
-    swapped = counts(field.survey(image_bands=given))[0, 0].sum()
+    survey = field.survey(image_bands=given)
+    notes = json.loads(survey.attrs["observed"])["notes"]
+    said = "its name tells 0.6-1.1 keV, --image-bands 1.6-2.2 keV: that is taken"
+    assert f"{file}: {said}" in notes and len(notes) == 3
+    swapped = counts(survey)[0, 0].sum()
     assert (
         swapped
         == counts(field.survey(images=field.images[::-1], image_bands=given[::-1]))[0, 0].sum()
     )
+
+
+def test_given_bands_may_not_contradict_headers(field: Field) -> None:
+    for file, (lo, hi) in zip(field.images, ((0.6, 1.1), (1.1, 1.6), (1.6, 2.2)), strict=True):
+        field.spoil(file, lambda d: d, EMIN1=lo, EMAX1=hi)
+    message = (
+        r"img_0600_1100.fits: keywords EMIN1, EMAX1: is of 0.6-1.1 keV, image_bands says "
+        r"1.6-2.2 keV; give the bands in the order of the images"
+    )
+    with pytest.raises(InputError, match=message):
+        field.survey(image_bands=[(1.6, 2.2), (1.1, 1.6), (0.6, 1.1)])
+    same = field.survey(image_bands=[(0.6, 1.1), (1.1, 1.6), (1.6, 2.2)])
+    assert (same["maps"].values == field.survey()["maps"].values).all()
 
 
 @pytest.mark.parametrize(
@@ -298,6 +317,19 @@ def test_pixels_that_counts_cannot_be(field: Field, value: float, message: str) 
     assert field.images[1].name in str(caught.value)
 
 
+@pytest.mark.parametrize("unit", ["count", "counts", "ct", "photons", "count/pixel", "any text"])
+def test_units_of_counts(field: Field, unit: str) -> None:
+    field.spoil(field.images[1], lambda data: data, BUNIT=unit)
+    assert field.survey()["exposure"].item() == 2000
+
+
+@pytest.mark.parametrize("unit", ["count/s", "cts sec-1", "photon/cm**2/s", "Counts per second"])
+def test_an_image_whose_unit_is_a_rate_is_refused(field: Field, unit: str) -> None:
+    field.spoil(field.images[1], lambda data: data, BUNIT=unit)
+    with pytest.raises(InputError, match=r"img_1100_1600.fits: keyword BUNIT: is .*give counts"):
+        field.survey()
+
+
 def test_images_of_other_telescopes(field: Field) -> None:
     notes = json.loads(field.survey().attrs["observed"])["notes"]
     more = f" and {len(field.images) - 1} more"
@@ -338,6 +370,34 @@ def test_exposure_that_cannot_be(field: Field) -> None:
     field.spoil(expmap, lambda d: 0 * d)
     with pytest.raises(InputError, match=r"exp.fits: exposure is zero everywhere"):
         field.survey()
+
+
+def test_what_an_exposure_map_states(field: Field) -> None:
+    """The unit and the area are the map's; kinds are assumed of what states none, and said so."""
+    expmap = field.expmap[0]
+
+    def exposure(**change: Any) -> tuple[float, str]:
+        survey = field.survey(**change)
+        told = json.loads(survey.attrs["observed"])["exposure"]
+        return survey["exposure"].item(), told
+
+    seconds, told = exposure()
+    assert seconds == 2000 and told.endswith(
+        "assumed without AREATYPE: --expmap-kind tells otherwise"
+    )
+    assert "assumed" not in exposure(exposure_kind="survey")[1]
+    field.spoil(expmap, lambda data: data / 1000, BUNIT="ks", AREATYPE="SURVEY")
+    seconds, told = exposure()
+    assert seconds == pytest.approx(2000) and told.endswith("as AREATYPE states")
+    with pytest.raises(InputError, match="AREATYPE: is SURVEY, expmap_kind vignetted takes"):
+        exposure(exposure_kind="vignetted")
+    field.spoil(expmap, lambda data: data, AREATYPE="ONAXIS")
+    assert exposure()[0] == pytest.approx(2000 / 0.54, rel=0.02)
+    onaxis = replace(telescope_of(), stated_area="onaxis")
+    assert exposure(telescope=onaxis)[0] == pytest.approx(2000)
+    field.spoil(expmap, lambda data: data, BUNIT="cm^2 s")
+    with pytest.raises(InputError, match=r"exp.fits: keyword BUNIT: is cm\^2 s, not a time"):
+        exposure()
 
 
 def test_seconds_in_place_of_a_map(field: Field) -> None:

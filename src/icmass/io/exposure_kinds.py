@@ -102,12 +102,15 @@ def map_divisors(
 
 def seconds_per_unit(plane: Plane) -> float:
     """Return the seconds that 1 is in an exposure map (BUNIT), or refuse what is no time."""
+    from astropy.units import UnitBase
+
     unit = str(plane.keys.get("BUNIT", "")).strip()
     if unit.lower() in NO_UNIT:
         return 1.0
     try:
-        seconds = float(parse_unit(unit).to("s"))
-    except (ValueError, AttributeError, ArithmeticError):  # no unit, a logarithm, none of time
+        found = parse_unit(unit)
+        seconds = float(found.to("s")) if isinstance(found, UnitBase) else 0.0  # no logarithm
+    except (ValueError, ArithmeticError):
         seconds = 0.0
     if not 0 < seconds < np.inf:
         raise InputError(
