@@ -358,6 +358,6 @@ def test_images_of_pn_are_the_maps(mock: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(counts(found)[0], counts(survey, np.array([1]))[0])
     facts = json.loads(found.attrs["observed"])
     assert (facts["mission"], facts["exposure_area"]) == ("xmm_pn", "onaxis")
-    assert facts["exposure"] == "exposure maps, in seconds at the area on axis"
+    assert facts["exposure"] == "exposure maps, in seconds at the area on axis, as AREATYPE states"
     with pytest.raises(InputError, match="TELESCOP: is XMM: icmass reads eROSITA"):
         survey_from_images(bands, [expmap], **how)

@@ -131,9 +131,9 @@ class _Taken:
 
     def ratio(self, band: Band, telescope: Telescope) -> float:
         """Return the area of reference over the map's."""
-        if self.area in (None, telescope.area):
+        if self.area is None or self.area == telescope.area:
             return 1.0
-        return survey_factor(band, telescope, self.area or telescope.area)
+        return survey_factor(band, telescope, self.area)
 
     def words(self, ratio: float, telescope: Telescope) -> str:
         return (

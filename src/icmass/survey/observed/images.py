@@ -232,7 +232,8 @@ def _seconds(
     if seconds is not None:
         how = given_exposure(seconds, 1.0, where="images", telescope=telescope).assumption
         return [1.0] * len(used), how
-    maps, bands = ([of[i] for i in used] for of in (loaded.exposure_maps, loaded.bands))
+    maps = [loaded.exposure_maps[i] for i in used]
+    bands = [loaded.bands[i] for i in used]
     return map_divisors(maps, bands, kind, telescope, default="survey")
 
 
