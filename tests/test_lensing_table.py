@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.table import Table
 from scipy.optimize import brentq
 
@@ -59,6 +60,45 @@ def test_tables_with_units_of_every_kind(tmp_path: Path, suffix: str) -> None:
     assert np.exp(found.ln_mass) == pytest.approx([2.1e14, 2.8e14], rel=1e-6)
     assert found.ln_error == pytest.approx([np.log(4 / 2.2) / 2, np.log(5 / 2) / 2], rel=1e-6)
     assert "h = 0.7" in found.about
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "message"),
+    [
+        ("m500c_msun_h", "1e14 Msun", "has unit '1e14 Msun', its name says Msun/h; give the unit"),
+        ("m500c_msun", "1e14 Msun/h", "has unit '1e14 Msun/h', its name says Msun; give the unit"),
+        ("log10_m500c_msun_h", "dex(Msun)", r"has unit 'dex\(Msun\)', its name says Msun/h"),
+        ("m500c_msun_h", "1e14 Msun/h", None),
+        ("m500c_msun_h", "1e14", "has unit '1e14'; give Msun/h"),
+        ("m500c", "1e14 Msun/h", None),
+        ("m500c_1e14_msun_h", "Msun/h", None),
+    ],
+)
+def test_the_unit_of_a_name_and_the_columns_agree(
+    tmp_path: Path, column: str, unit: str, message: str | None
+) -> None:
+    table = Table({"cluster": ["A"], "z": [0.3], column: [2.0], "ln_error": [0.3]})
+    file = tmp_path / "wl.fits"
+    table.write(file)
+    with fits.open(file, mode="update") as hdus:
+        hdus[1].header["TUNIT3"] = unit
+    if message is None:
+        assert np.exp(read_lensing_table(file, COSMOLOGY).ln_mass) == pytest.approx(2e14)
+        return
+    with pytest.raises(InputError, match=f"wl.fits: column {column.upper()}: {message}"):
+        read_lensing_table(file, COSMOLOGY)
+
+
+def test_errors_may_have_a_unit_of_their_own(tmp_path: Path) -> None:
+    table = Table({"cluster": ["A"], "z": [0.3], "m500c_msun_h": [2e14], "err": [1 / H]})
+    table["err"].unit = "1e14 Msun"
+    table.write(tmp_path / "wl.ecsv")
+    error = read_lensing_table(tmp_path / "wl.ecsv", COSMOLOGY).ln_error
+    assert error == pytest.approx(np.log(3) / 2)
+    table.rename_column("err", "m500c_msun_h_err")
+    table.write(tmp_path / "wl.ecsv", overwrite=True)
+    with pytest.raises(InputError, match=r"m500c_msun_h_err: has unit .*solMass', its name says"):
+        read_lensing_table(tmp_path / "wl.ecsv", COSMOLOGY)
 
 
 def test_errors_of_logarithms_and_symmetric_ones(tmp_path: Path) -> None:
@@ -123,7 +163,16 @@ HEAD = "cluster,redshift,m500c_msun_h,ln_error\n"
         ("cluster,m500c_msun_h,ln_error\nA,1e14,0.3\n", r"has no column Z or REDSHIFT"),
         ("cluster,redshift,m500c_msun_h\nA,0.3,1e14\n", r"no column of errors; give ln_error"),
         ("cluster,redshift,m500c,ln_error\nA,0.3,1e14,0.3\n", r"column m500c: has no unit"),
-        (HEAD + "A,0.3,1e14,0.3\nB,0.3,-1e14,0.3\n", r"row 2, m500c_msun_h: is -1e\+14; give a ma"),
+        (
+            HEAD + "A,0.3,1e14,0.3\nB,0.3,-1e14,0.3\n",
+            r"row 2, m500c_msun_h: is -1e\+14; give 1e\+11",
+        ),
+        (HEAD + "A,0.3,2,0.3\n", r"row 1, m500c_msun_h: is 2; give 1e\+11 .*m500c_1e14_msun_h"),
+        (
+            "cluster,z,m200c_1e14_msun,ln_error\nA,0.3,1e14,0.3\n",
+            r"row 1, m200c_1e14_msun: is 1e\+14, that is 7.04e\+27 Msun/h; give 1e\+11",
+        ),
+        ("cluster,z,m500c_msun,ln_error\nA,0.3,-1,0.3\n", r"row 1, m500c_msun: is -1; give 1e"),
         (HEAD + "A,0.3,1e14,0.3\nB,-1,1e14,0.3\n", r"row 2, redshift: is -1; give a redshift"),
         (HEAD + "A,0.3,1e14,\nB,0.3,1e14,0.3\n", r"row 1, error of ln M: is nan; give an error"),
         (HEAD + "A,0.3,1e14,30\n", r"row 1, error of ln M: is 30"),

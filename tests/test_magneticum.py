@@ -318,7 +318,9 @@ def test_real_data_is_not_exported(mock: Mock, tmp_path: Path, toy_survey: xr.Da
 
 
 def test_the_real_catalogue_is_understood(data_dir: Path):
-    table = JoinedTable(data_dir / "magneticum" / "magneticum_clusters.csv", CLUSTER_COLUMNS)
+    table = JoinedTable(
+        data_dir / "magneticum" / "magneticum_clusters.csv", CLUSTER_COLUMNS, mass_unit="Msun/h"
+    )
     row = table.one(6, None, 0.166964)
     assert row["m500c"] == 4.94005e14 and row["r500c"] == pytest.approx(1.05597)
     assert row["T"] == 6.31768 and row["L_X"] == 7.12626 and row["M_star"] == 1.4855e13
@@ -329,7 +331,7 @@ def test_the_real_catalogue_is_understood(data_dir: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("ihal,M500\n1,3.2\n", r"column M500: has 3.2 Msun/h; give Msun/h"),
+        ("ihal,M500\n1,3.2\n", r"row 1, M500: is 3.2; give 1e\+11 to 1e\+17 Msun/h"),
         ("ihal,x_mpc_h\n1,900000\n", "x_mpc_h"),
         ("ihal,M500\n1,heavy\n", "holds no numbers"),
         ("ihal,M500\n", "has no rows"),
@@ -340,7 +342,7 @@ def test_bad_tables_end_in_one_line(tmp_path: Path, content: str, message: str):
     file = tmp_path / "t.csv"
     file.write_text(content)
     with pytest.raises(InputError, match=message) as raised:
-        JoinedTable(file, CLUSTER_COLUMNS)
+        JoinedTable(file, CLUSTER_COLUMNS, mass_unit="Msun/h")
     assert "t.csv" in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -352,7 +354,7 @@ def test_other_kinds_of_tables_are_refused(tmp_path: Path):
         read_table(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("M500,T\n1e14,3\n")
     with pytest.raises(InputError, match="no column of cluster ids"):
-        JoinedTable(tmp_path / "t.csv", CLUSTER_COLUMNS).check_ids()
+        JoinedTable(tmp_path / "t.csv", CLUSTER_COLUMNS, mass_unit="Msun/h").check_ids()
 
 
 @pytest.mark.parametrize(

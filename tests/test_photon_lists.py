@@ -362,7 +362,7 @@ def test_a_table_of_files_becomes_a_survey(tmp_path: Path, ingest: RunCli):
         write(tmp_path / name, n=20_000, primary={})
     table = tmp_path / "t.csv"
     table.write_text(
-        "file,redshift,cluster_id,M500,x,y,z\n"
+        "file,redshift,cluster_id,M500_msun_h,x,y,z\n"
         "a.fits,0.2,4,2e14,1000,2000,3000\nsub/b.fits,0.3,9,1e14,1000,2000,300000\n"
         "absent.fits,0.3,10,1e14,1,2,3\n"
     )
@@ -376,6 +376,34 @@ def test_a_table_of_files_becomes_a_survey(tmp_path: Path, ingest: RunCli):
     assert survey["r500c"].values[0] == pytest.approx(float(Cosmology().r500c(2e14, 0.2)))
     table.write_text("file,redshift\n../a.fits,0.2\n")
     assert "leaves the table's folder" in ingest("--table", table, "--out", out).stderr
+
+
+@pytest.mark.parametrize(
+    ("column", "factor"),
+    [("m500c_msun_h", 1.0), ("m500c_msun", 0.7), ("M500_1e14_msun", 0.7e14), ("m500c", None)],
+)
+def test_masses_of_tables_are_read_as_everywhere(
+    tmp_path: Path, column: str, factor: float | None, ingest: RunCli
+):
+    write(tmp_path / "a.fits", n=20_000)
+    table, out = tmp_path / "t.csv", tmp_path / "x.zarr"
+    given = "2" if "1e14" in column else "2e14"
+    table.write_text(f"file,{column}\na.fits,{given}\n")
+    done = ingest("--table", table, "--out", out, "--pixels", 32, "--h", 0.7)
+    if factor is None:
+        assert done.returncode == 2 and "column m500c: has no unit; call it m5" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert float(open_survey(out)["m500c"][0]) == pytest.approx(float(given) * factor)
+
+
+def test_a_redshift_that_cannot_be_is_not_the_headers(tmp_path: Path, ingest: RunCli):
+    write(tmp_path / "a.fits", n=20_000)
+    table, out = tmp_path / "t.csv", tmp_path / "x.zarr"
+    table.write_text("file,redshift\na.fits,-1\na.fits,\n")
+    done = ingest("--table", table, "--out", out, "--pixels", 32)
+    assert "t.csv: row 1, redshift: is -1; leave it empty where" in done.stderr
+    assert open_survey(out)["redshift"].values.tolist() == [REDSHIFT]
 
 
 @pytest.mark.parametrize(

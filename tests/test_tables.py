@@ -194,6 +194,9 @@ def test_tables_of_photon_lists_have_units_too(tmp_path: Path) -> None:
     file = write(table, tmp_path / "t.ecsv")
     row = JoinedTable(file, CLUSTER_COLUMNS, h=0.7).row(0)
     assert row == pytest.approx({"m500c": 1.4e14, "r500c": 0.7, "L_X": 3.0, "nh": 3.0})
+    lengths = write(Table({"x_mpc": [100.0], "y_kpc_h": [5e4], "z": [3e4]}), tmp_path / "l.csv")
+    row = JoinedTable(lengths, CLUSTER_COLUMNS, h=0.7).row(0)
+    assert row == pytest.approx({"x": 70.0, "y": 50.0, "z": 30.0})
     with pytest.raises(InputError, match="column M500: has unit 'solMass'; give Msun/h"):
         JoinedTable(file, CLUSTER_COLUMNS)
 

@@ -13,7 +13,15 @@ from icmass.calibration.mass_definition import CONCENTRATIONS, m500c_of_m200c
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.io.cluster_table import NAME, REDSHIFT
-from icmass.io.halo_columns import KINDS, Kind, Named, find_quantity, quantity_values
+from icmass.io.halo_columns import (
+    KINDS,
+    Kind,
+    Named,
+    check_range,
+    find_quantity,
+    mass_kind,
+    quantity_values,
+)
 from icmass.io.sky_table import (
     Columns,
     TableColumn,
@@ -28,9 +36,7 @@ LN_ERROR = ("LN_ERROR", "LN_M_ERROR", "LNM_ERROR", "LN_ERR", "SIGMA_LN_M", "SIGM
 MAX_CLUSTERS = 100_000
 MIN_ERROR, MAX_ERROR = 1e-3, 3.0
 """Errors of ln M outside of these are no errors of lensing masses."""
-_M200C = Kind(
-    ("m200c", "m200", "m200crit", "mcrit200"), "Msun/h", KINDS["m500c"].units, 0, np.inf, True
-)
+_M200C = mass_kind("m200c", "m200", "m200crit", "mcrit200", low=KINDS["m500c"].low)
 _MASSES = {"m500c": KINDS["m500c"], "m200c": _M200C}
 _UP = ("up", "errup", "errorup", "eup", "uperr", "uppererror", "errhi", "errhigh", "errplus", "hi",
        "errorplus", "plus", "erru", "upper")  # fmt: skip
@@ -159,8 +165,8 @@ def read_lensing_table(
     used = np.flatnonzero(np.isfinite(mass))
     if not len(used):
         raise InputError("holds no mass", file=file, field=f"column {named.column.name}")
+    check_range(named, kind, mass)
     redshift = of_z.numbers()
-    _refuse(~(mass[used] > 0), used, mass, file, named.column.name, "a mass above 0, or leave it")
     wrong = ~((redshift[used] > 0) & (redshift[used] < 10))
     _refuse(wrong, used, redshift, file, of_z.name, "a redshift within 0 and 10")
     error = _ln_errors(columns, named, kind, mass, cosmology.h, file)
@@ -220,7 +226,8 @@ def _ln_errors(
     high, low = (np.abs(_in_unit_of(named, kind, column, h)) for column in (up, down))
     used = np.flatnonzero(np.isfinite(mass))
     hint = "errors below the mass itself: those of ln M cannot be told; give ln_error"
-    _refuse(~(low[used] < mass[used]), used, low, file, down.name, hint)
+    wrong = ~(low[used] < mass[used])
+    _refuse(wrong, used, down.plain_numbers(), file, down.name, hint)
     with np.errstate(invalid="ignore", divide="ignore"):
         result = np.log((mass + high) / (mass - low)) / 2
         return result
@@ -241,6 +248,8 @@ def _error_column(columns: Columns, named: Named, ends: Sequence[str]) -> TableC
 
 def _in_unit_of(named: Named, kind: Kind, column: TableColumn, h: float) -> np.ndarray:
     """Return errors in the unit of the mass, unless their column has a unit of its own."""
-    unit = column.unit if column.unit.strip() else named.column.unit
-    like = TableColumn(column.name, column.values, unit, column.file)
-    return quantity_values(Named(like, False, named.factor, named.unit), kind, h)
+    own = column.unit.strip()
+    like = TableColumn(column.name, column.values, own or named.column.unit, column.file)
+    says_unit = not own or plain_name(named.column.name) in plain_name(column.name)
+    error = Named(like, False, named.factor, named.unit if says_unit else "")
+    return quantity_values(error, kind, h)

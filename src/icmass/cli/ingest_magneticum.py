@@ -136,7 +136,7 @@ def photons(
         Path | None,
         Option(
             help="Table (CSV, ECSV, FITS) with a row a cluster: file (relative to the table), "
-            "redshift, and if you like ra, dec, area, time, nh, cluster id, m500c, ..."
+            "redshift, and if you like ra, dec, area, time, nh, cluster id, m500c_msun_h, ..."
         ),
     ] = None,
     ra: Ra = None,
@@ -176,12 +176,12 @@ def photons(
     given = {"ra": ra, "dec": dec, "redshift": redshift, "area": area, "time": time, "nh": nh}
     known = {name: value for name, value in given.items() if value is not None}
     if file is not None and table is None:
-        targets = target_of_file(file, known)
+        targets, failures = target_of_file(file, known), []
     elif table is not None and file is None:
-        targets = targets_of_table(table, known, h=h)
+        targets, failures = targets_of_table(table, known, h=h)
     else:
         raise InputError("give a FILE or --table", field="FILE")
-    _build(targets, [], telescope, out, seed, overwrite, quiet, preset="photons", config={})
+    _build(targets, failures, telescope, out, seed, overwrite, quiet, preset="photons", config={})
 
 
 def _centre(ra: float | None, dec: float | None) -> tuple[float, float] | None:

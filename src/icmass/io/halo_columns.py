@@ -14,7 +14,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.io.cluster_table import REDSHIFT
 from icmass.io.sky_table import Columns, TableColumn, plain_name
-from icmass.io.units import NO_UNIT, converted
+from icmass.io.units import NO_UNIT, converted, ratio_of_units
 
 _MASSES = {"msunh": "Msun/h", "hmsun": "Msun/h", "h1msun": "Msun/h", "msunperh": "Msun/h",
            "msunh1": "Msun/h", "msun": "Msun", "solmass": "Msun"}  # fmt: skip
@@ -57,12 +57,14 @@ class Kind:
     needs_unit: bool = False
 
 
-def _mass(*names: str) -> Kind:
-    return Kind(names, "Msun/h", _MASSES, 1e6, 1e17, True)
+def mass_kind(*names: str, low: float = 1e6, high: float = 1e17) -> Kind:
+    """Return a mass of these names, in Msun/h."""
+    return Kind(names, "Msun/h", _MASSES, low, high, True)
 
 
-def _length(*names: str) -> Kind:
-    return Kind(names, "Mpc/h", _LENGTHS, -1e5, 1e5, True)
+def length_kind(*names: str, low: float = -1e5, high: float = 1e5) -> Kind:
+    """Return a comoving length of these names, in Mpc/h."""
+    return Kind(names, "Mpc/h", _LENGTHS, low, high, True)
 
 
 def _power(*names: str) -> Kind:
@@ -83,18 +85,16 @@ _SOFT = ("lxsoft", "lxsoft500", "lsoft", "lx0520", "lx052", "lx052kev", "l0520",
 _EXCISED = ("ce", "excised", "nocore", "withoutcore", "coreexcised", "cex")
 
 KINDS: dict[str, Kind] = {
-    "m500c": Kind(
-        ("m500c", "m500", "m500crit", "mcrit500", "halom500c"), "Msun/h", _MASSES, 0, np.inf, True
-    ),
+    "m500c": mass_kind("m500c", "m500", "m500crit", "mcrit500", "halom500c", "csvm500c", low=1e11),
     "redshift": _ratio(*[plain_name(n) for n in REDSHIFT if n != "Z"], "z", low=-1e9, high=1e9),
     "halo_id": _ratio("haloid", "treeid", "trackid", "idhalo", "id", low=-1e18, high=1e18),
-    "x": _length("x", "posx"),
-    "y": _length("y", "posy"),
-    "z": _length("z", "posz"),
-    "box": _length("boxside", "boxsize", "box", "lbox"),
-    "M_gas": _mass(*_with(("mgas", "gasmass"), *_R500)),
+    "x": length_kind("x", "posx"),
+    "y": length_kind("y", "posy"),
+    "z": length_kind("z", "posz"),
+    "box": length_kind("boxside", "boxsize", "box", "lbox"),
+    "M_gas": mass_kind(*_with(("mgas", "gasmass"), *_R500)),
     "f_gas": _ratio(*_with(("fgas", "gasfraction"), *_R500)),
-    "M_star": _mass(*_with(("mstar", "stellarmass", "starmass"), *_R500)),
+    "M_star": mass_kind(*_with(("mstar", "stellarmass", "starmass"), *_R500)),
     "f_star": _ratio(*_with(("fstar", "starfraction", "stellarfraction"), *_R500)),
     "T": Kind(("t", "t500", "t500c", "temperature", "tmw", "kt"), "keV", {"": "", "kev": "keV"},
               0.02, 50),
@@ -155,20 +155,24 @@ def _readings(column: TableColumn, kind: Kind) -> list[tuple[int, Named]]:
     return found
 
 
-def quantity_values(named: Named, kind: Kind, h: float) -> np.ndarray:
+def quantity_values(
+    named: Named, kind: Kind, h: float | None, *, default_unit: str = ""
+) -> np.ndarray:
     """Return a quantity in its unit, NaN where a cell holds none.
 
     Parameters
     ----------
     named : Named
     kind : Kind
-    h : float
-        Hubble constant over 100 km/s/Mpc.
+    h : float or None
+        Hubble constant over 100 km/s/Mpc; None: units without it are refused.
+    default_unit : str
+        Unit where neither the column nor its name has one; empty: such a column is refused.
 
     Raises
     ------
     InputError
-        If the unit is unknown, or there is none where one is needed.
+        If the unit is unknown or not that of the name, or there is none where one is needed.
     """
     column, own = named.column, named.own_unit
     values, field = column.plain_numbers(), f"column {column.name}"
@@ -176,16 +180,56 @@ def quantity_values(named: Named, kind: Kind, h: float) -> np.ndarray:
     if named.is_log and not _LOG_UNIT.match(own):
         with np.errstate(over="ignore"):
             values = 10.0**values
-    if own and re.search(r"\d", re.sub(r"\^?-?\d\b", "", own)):
+    if has_factor := bool(own and re.search(r"\d", re.sub(r"\^?-?\d\b", "", own))):
         factor = 1.0  # the unit has one of its own
     values = values * factor
-    unit = own or named.unit
+    _check_unit_of_name(named, field, has_factor=has_factor)
+    unit = own or named.unit or default_unit
     if kind.unit == "1e44 erg/s" and not unit:
         unit = _unit_of_power(values, named, field)
     elif kind.needs_unit and not unit:
         hint = f"call it {_example(column.name, kind)}, or give the column a unit"
         raise InputError("has no unit", file=column.file, field=field, hint=hint)
     return converted(values, unit, kind.unit, file=column.file, field=field, h=h)
+
+
+def check_range(named: Named, kind: Kind, values: np.ndarray) -> None:
+    """Refuse values that make no sense, by the first of them, as the file has it.
+
+    Parameters
+    ----------
+    named : Named
+    kind : Kind
+    values : ndarray, shape (row,)
+        As `quantity_values` gives them.
+    """
+    with np.errstate(invalid="ignore"):
+        wrong = ~np.isnan(values) & ~((values >= kind.low) & (values <= kind.high))
+    if not wrong.any():
+        return
+    row, column = int(np.argmax(wrong)), named.column
+    written = column.plain_numbers()[row]
+    what = f"is {written:g}"
+    if values[row] != written and values[row] > 0:
+        what += f", that is {values[row]:.3g} {kind.unit}"
+    hint = f"give {kind.low:g} to {kind.high:g} {kind.unit}, or leave it empty"
+    if 0 < values[row] < kind.low and kind.units is _MASSES and not named.is_log:
+        hint += f"; a power of ten is in the unit or the name ({kind.names[0]}_1e14_msun_h)"
+    raise InputError(what, file=column.file, field=f"row {row + 1}, {column.name}", hint=hint)
+
+
+def _check_unit_of_name(named: Named, field: str, *, has_factor: bool) -> None:
+    """Refuse a column whose name says another unit than its own, with h where that has none.
+
+    A factor that is written in the unit (``1e14 Msun/h`` of ``m500c_msun_h``) is no contradiction.
+    """
+    own, said = named.own_unit, named.unit
+    ratio = ratio_of_units(own, said) if own and said else None
+    if ratio is None or (ratio[1] == 0 and (has_factor or abs(ratio[0] - 1) < 1e-9)):
+        return
+    what = f"has unit {own!r}, its name says {said}"
+    hint = f"give the unit {said} or none, or leave the unit out of the name"
+    raise InputError(what, file=named.column.file, field=field, hint=hint)
 
 
 def _unit_of_power(values: np.ndarray, named: Named, field: str) -> str:

@@ -1,8 +1,10 @@
 """Tables of clusters and of galaxies that belong to photon lists, in the names that are about.
 
-Names of columns are compared without case, spaces and underscores. Lengths are comoving and need a
-unit where they are not in kpc/h, as Magneticum's: that of the column (ECSV, FITS) or at the end of
-its name (``x_mpc_h``). Any other quantity is turned from the unit of its column, if it has one.
+Names of columns are compared without case, spaces and underscores. Masses and lengths are read as
+in any table of halos (`icmass.io.halo_columns`): by the unit of the column or at the end of its
+name (``m500c_msun``, ``x_mpc_h``). Lengths are comoving, in kpc/h where there is no unit; masses
+without one are refused, but in tables of a simulation that has them in Msun/h. Any other quantity
+is turned from the unit of its column, if it has one.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +20,24 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.column_density import NH, column_density
+from icmass.io.halo_columns import (
+    KINDS,
+    Kind,
+    Named,
+    check_range,
+    find_quantity,
+    length_kind,
+    mass_kind,
+    quantity_values,
+)
 from icmass.io.plugin_files import has_plugin
-from icmass.io.sky_table import Columns, TableColumn, plain_name, read_columns
+from icmass.io.sky_table import Columns, TableColumn, find_column, plain_name, read_columns
 
 SUFFIXES = (".csv", ".tsv", ".ecsv", ".vot", ".xml", ".fits", ".fit", ".gz")
 MAX_ROWS = 10**7
 SAME_REDSHIFT = 0.003
 """Rows of a table without snapshots belong to a cluster whose redshift is so near."""
 
-_SUFFIX = re.compile(r"(.*?)(c?[mk]pch?)")
 _ID = ("clusterid", "cluster", "ihal", "icluster", "cluid", "haloid", "id")
 _SNAPSHOT = ("snapshot", "snapnum", "snap")
 _REDSHIFT = ("redshift", "ztrue", "zcluster")
@@ -34,46 +45,40 @@ _REDSHIFT = ("redshift", "ztrue", "zcluster")
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a column may be: its names, least and largest value that make sense, and its unit.
-
-    Limits of lengths are in comoving Mpc/h, to which they are turned.
-    """
+    """What a column may be: its names, least and largest value that make sense, and its unit."""
 
     names: tuple[str, ...]
     low: float
     high: float
     unit: str
-    is_length: bool = False
 
 
-CLUSTER_COLUMNS = {
-    "m500c": Quantity(("m500c", "m500", "csvm500c"), 1e11, 1e17, "Msun/h"),
-    "r500c": Quantity(("r500c", "r500", "csvr500c"), 0.05, 10, "comoving kpc/h", True),
-    "x": Quantity(("x", "posx", "csvx"), -1e5, 1e5, "comoving kpc/h", True),
-    "y": Quantity(("y", "posy", "csvy"), -1e5, 1e5, "comoving kpc/h", True),
-    "z": Quantity(("z", "posz", "csvz"), -1e5, 1e5, "comoving kpc/h", True),
+CLUSTER_COLUMNS: dict[str, Quantity | Kind] = {
+    **{name: KINDS[name] for name in ("m500c", "M_gas", "M_star")},
+    "r500c": length_kind("r500c", "r500", "csvr500c", low=0.05, high=10),
+    "x": length_kind("x", "posx", "csvx"),
+    "y": length_kind("y", "posy", "csvy"),
+    "z": length_kind("z", "posz", "csvz"),
     "vz": Quantity(("vz", "velz", "csvvz"), -3e4, 3e4, "km/s"),
     "T": Quantity(("t", "t500", "t500c", "tkev"), 0.01, 100, "keV"),
     "L_X": Quantity(("lx", "lx500", "lx500c", "lbol"), 1e-8, 1e6, "1e44 erg/s"),
     "L_X_soft": Quantity(("lxsoft", "lxsoft500"), 1e-8, 1e6, "1e44 erg/s"),
-    "M_gas": Quantity(("mgas", "mgas500", "mgas500c"), 1e8, 1e17, "Msun/h"),
-    "M_star": Quantity(("mstar", "mstar500", "mstar500c"), 1e7, 1e17, "Msun/h"),
     "sigma_v_true": Quantity(("sigmavtrue", "sigmav3d", "sigmatrue"), 1, 1e4, "km/s"),
-    "redshift": Quantity(_REDSHIFT, 0, 20, "1"),
+    "redshift": Quantity(_REDSHIFT, -np.inf, 20, "1"),
     "ra": Quantity(("ra",), -360, 720, "deg"),
     "dec": Quantity(("dec",), -90, 90, "deg"),
     "area": Quantity(("area", "areacm2"), 1e-3, 1e12, "cm^2"),
     "time": Quantity(("time", "times", "exposure"), 1e-3, 1e12, "s"),
     "nh": Quantity(tuple(map(plain_name, NH)), 0, 3000, "1e20 cm^-2"),
 }
-"""Columns of a table of clusters, the lengths in kpc/h (comoving) unless a unit says otherwise."""
+"""Columns of a table of clusters; a redshift of 0 or less is nobody's."""
 
-GALAXY_COLUMNS = {
+GALAXY_COLUMNS: dict[str, Quantity | Kind] = {
     **{name: CLUSTER_COLUMNS[name] for name in ("x", "y", "z", "vz")},
-    "dx": Quantity(("dx", "offsetx", "xoffset"), -1e3, 1e3, "comoving kpc/h", True),
-    "dy": Quantity(("dy", "offsety", "yoffset"), -1e3, 1e3, "comoving kpc/h", True),
+    "dx": length_kind("dx", "offsetx", "xoffset", low=-1e3, high=1e3),
+    "dy": length_kind("dy", "offsety", "yoffset", low=-1e3, high=1e3),
     "v_los": Quantity(("vlos", "galaxyv"), -3e5, 3e5, "km/s"),
-    "m_star": Quantity(("mstar", "stellarmass"), 0, 1e15, "Msun/h"),
+    "m_star": mass_kind("mstar", "stellarmass", low=0, high=1e15),
 }
 """Columns of a table of galaxies."""
 
@@ -85,11 +90,13 @@ class JoinedTable:
     ----------
     file : path
         CSV, ECSV or FITS.
-    columns : dict of str to Quantity
+    columns : dict of str to Quantity or Kind
         What to look for; what is not there is left out.
     h : float, optional
         Hubble constant over 100 km/s/Mpc of columns whose unit has no ``/h``; None: they are
         refused.
+    mass_unit : str
+        Unit of masses that have none, as the simulation has them; empty: such are refused.
 
     Attributes
     ----------
@@ -100,23 +107,24 @@ class JoinedTable:
     def __init__(
         self,
         file: str | os.PathLike[str],
-        columns: dict[str, Quantity],
+        columns: Mapping[str, Quantity | Kind],
         *,
         h: float | None = None,
+        mass_unit: str = "",
     ) -> None:
         self.file = Path(file)
         self._columns = read_table(self.file)
         self._h = h
+        self._default_units = {"Msun/h": mass_unit, "Mpc/h": "kpc/h"}
         self.n_rows = len(next(iter(self._columns.values())).values)
         self.values = {}
         for name, quantity in columns.items():
-            found = self._find(quantity.names, quantity.is_length)
-            if found is not None:
-                self.values[name] = self._numbers(*found, quantity)
+            if (found := self._values_of(quantity)) is not None:
+                self.values[name] = found
         self._redshift = self.values.get("redshift")
-        if self._redshift is None and (name_z := self._find(_REDSHIFT)) is not None:
-            self._redshift = self._numbers(*name_z, CLUSTER_COLUMNS["redshift"])
-        self._has_snapshots = self._find(_SNAPSHOT) is not None
+        if self._redshift is None:
+            self._redshift = self._values_of(CLUSTER_COLUMNS["redshift"])
+        self._has_snapshots = find_column(self._columns, _SNAPSHOT) is not None
         self._rows = self._index()
 
     def check_ids(self) -> None:
@@ -158,8 +166,8 @@ class JoinedTable:
 
     def texts(self, names: Sequence[str]) -> list[str] | None:
         """Return a column of texts, by the first of the names that is there."""
-        found = self._find(tuple(names))
-        return None if found is None else [str(text) for text in found[0].values]
+        found = find_column(self._columns, names)
+        return None if found is None else [str(text) for text in found.values]
 
     def _index(self) -> dict[tuple[int, int | None], np.ndarray]:
         ids, snapshots = self._whole(_ID), self._whole(_SNAPSHOT)
@@ -176,51 +184,44 @@ class JoinedTable:
             if len(part)
         }
 
-    def _find(
-        self, names: Sequence[str], is_length: bool = False
-    ) -> tuple[TableColumn, str] | None:
-        """Return a column and the unit that its name ends with."""
-        for name in names:
-            if name in self._columns:
-                return self._columns[name], ""
-        for plain, column in self._columns.items():
-            match = _SUFFIX.fullmatch(plain) if is_length else None
-            if match and match[1] in names:
-                return column, match[2]
-        return None
-
     def _whole(self, names: Sequence[str]) -> np.ndarray | None:
-        found = self._find(names)
+        found = find_column(self._columns, names)
         if found is None:
             return None
-        values = found[0].values
+        values = found.values
         if values.dtype.kind in "US":
             digits = [re.sub(r"\D+", "", str(text)) or "-1" for text in values]
             return np.array(digits, dtype="i8")
         return np.where(np.isfinite(values), values, -1).astype("i8")
 
-    def _numbers(self, column: TableColumn, suffix: str, quantity: Quantity) -> np.ndarray:
-        unit = quantity.unit
-        if quantity.is_length and suffix and plain_name(column.unit) in ("", "1"):
-            scale = 1.0 if "mpc" in suffix else 1e-3
-            values = column.plain_numbers() * scale
-        elif "nh" in quantity.names:
+    def _values_of(self, quantity: Quantity | Kind) -> np.ndarray | None:
+        if isinstance(quantity, Kind):
+            named = find_quantity(self._columns, quantity)
+            return None if named is None else self._of_halos(named, quantity)
+        column = find_column(self._columns, quantity.names)
+        return None if column is None else self._numbers(column, quantity)
+
+    def _of_halos(self, named: Named, kind: Kind) -> np.ndarray:
+        default_unit = self._default_units[kind.unit]
+        values = quantity_values(named, kind, self._h, default_unit=default_unit)
+        check_range(named, kind, values)
+        return values
+
+    def _numbers(self, column: TableColumn, quantity: Quantity) -> np.ndarray:
+        if "nh" in quantity.names:
             values = column_density(column)
-        elif unit == "deg":
+        elif quantity.unit == "deg":
             values = column.angles(hours="ra" in quantity.names)
         else:
-            values = column.numbers(unit, h=self._h) * (1e-3 if quantity.is_length else 1.0)
-        if quantity.names == _REDSHIFT:
-            values = np.where(values > 0, values, np.nan)  # -1 and -99 stand for nothing known
+            values = column.numbers(quantity.unit, h=self._h)
         known = values[np.isfinite(values)]
         if known.size and not quantity.low <= known.min() <= known.max() <= quantity.high:
             worst = known[np.argmax((known < quantity.low) | (known > quantity.high))]
-            length = " (a unit or a name such as x_mpc_h says Mpc/h)" if quantity.is_length else ""
             raise InputError(
-                f"has {worst * (1e3 if quantity.is_length else 1):g} {quantity.unit}",
+                f"has {worst:g} {quantity.unit}",
                 file=self.file,
                 field=f"column {column.name}",
-                hint=f"give {quantity.unit}{length}",
+                hint=f"give {quantity.unit}",
             )
         return values
 

@@ -50,7 +50,7 @@ _COUNTS = re.compile(r"\b(?:counts?|cts?|events?|photons?)\b", re.IGNORECASE)
 _SECONDS = re.compile(r"\b(?:secs?|seconds?)\b", re.IGNORECASE)
 _PER = re.compile(r"\s+per\s+", re.IGNORECASE)
 _OF_COUNTS = ("ct", "ph", "photon", "electron", "adu", "bin", "pix", "pixel")
-_LOG = re.compile(r"(?:log|log10|lg)\s*[(\[](.*)[)\]]", re.IGNORECASE)
+_LOG = re.compile(r"(?:log|log10|lg|dex)\s*[(\[](.*)[)\]]", re.IGNORECASE)
 _ATOMS = re.compile(r"\b(?:atoms?|H)\b\s*(?=/|cm)")
 _PER_H = re.compile(r"(?:\s*/\s*(?:h|littleh)|[\s.*]*\b(?:h|littleh)(?:\^|\*\*)?\(?-1\)?)\s*$")
 _COMOVING = re.compile(r"^\s*(?:comoving\s+|c(?=[kM]pc))")
@@ -89,7 +89,7 @@ def parse_unit(text: str, *, per_h: bool = False) -> UnitBase:
         if (found := _PER_H.search(plain)) is not None:
             return parse_unit(plain[: found.start()]) / cu.littleh
     if (log := _LOG.fullmatch(plain)) is not None:
-        return u.dex(parse_unit(log[1]))
+        return u.dex(parse_unit(log[1], per_h=per_h))
     plain = re.sub(r"^/", "1/", _ATOMS.sub("", plain))
     known = _ALIASES.get(plain.lower(), plain)
     for spelled in (known, known.lower()):
@@ -166,3 +166,27 @@ def converted(
         raise InputError(
             f"has unit {unit.strip()!r}", file=file, field=field, hint=f"give {kind}"
         ) from None
+
+
+def ratio_of_units(one: str, other: str) -> tuple[float, float] | None:
+    """Return the ratio of two units as a number and a power of h; None if it is anything else.
+
+    Logarithmic units count as what they are the logarithm of, units that aren't known as nothing.
+
+    Examples
+    --------
+    >>> ratio_of_units("1e14 Msun", "Msun"), ratio_of_units("Msun", "Msun/h")
+    ((100000000000000.0, 0), (1.0, 1.0))
+    """
+    from astropy import units as u
+    from astropy.cosmology import units as cu
+
+    try:
+        found = [parse_unit(text, per_h=True) for text in (one, other)]
+    except ValueError:
+        return None
+    found = [x.physical_unit if isinstance(x, u.function.FunctionUnitBase) else x for x in found]
+    ratio = (found[0] / found[1]).decompose()
+    if any(base != cu.littleh for base in ratio.bases):
+        return None
+    return float(ratio.scale), float(sum(ratio.powers))

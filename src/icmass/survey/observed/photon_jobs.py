@@ -17,6 +17,7 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.io.halo_columns import Kind
 from icmass.io.photon_lists import list_facts
 from icmass.io.photon_tables import (
     CLUSTER_COLUMNS,
@@ -295,10 +296,11 @@ def _parameter(job: Job, name: str) -> float | None:
     value = _real(job.parameters, key, job.par)
     if value is None:
         return None
-    value *= 1e-3 if quantity.is_length else 1.0
+    is_length = quantity.unit == "Mpc/h"
+    value *= 1e-3 if is_length else 1.0
     if not quantity.low <= value <= quantity.high:
-        said = f"is {job.parameters[key]}"
-        raise InputError(said, file=job.par, field=key, hint=f"give {quantity.unit}")
+        said, unit = f"is {job.parameters[key]}", "comoving kpc/h" if is_length else quantity.unit
+        raise InputError(said, file=job.par, field=key, hint=f"give {unit}")
     return value
 
 
@@ -363,10 +365,12 @@ def _check_galaxies(table: JoinedTable) -> None:
         raise InputError("has no column m_star [Msun/h]", file=table.file)
 
 
-def _table(file: Path | None, columns: dict[str, Quantity], h: float) -> JoinedTable | None:
+def _table(
+    file: Path | None, columns: Mapping[str, Quantity | Kind], h: float
+) -> JoinedTable | None:
     if file is None:
         return None
-    table = JoinedTable(file, columns, h=h)
+    table = JoinedTable(file, columns, h=h, mass_unit="Msun/h")
     table.check_ids()
     return table
 

@@ -31,8 +31,14 @@ def target_of_file(file: Path, known: Mapping[str, float]) -> list[PhotonListTar
 
 def targets_of_table(
     file: Path, known: Mapping[str, float], *, h: float | None = None
-) -> list[PhotonListTarget]:
+) -> tuple[list[PhotonListTarget], list[tuple[str, InputError]]]:
     """Return the clusters that a table names, a row each; `known` holds where a row says nothing.
+
+    Returns
+    -------
+    targets : list of PhotonListTarget
+    failures : list of (str, InputError)
+        Rows whose redshift is 0 or less.
 
     Raises
     ------
@@ -43,13 +49,18 @@ def targets_of_table(
     names = table.texts(FILE_COLUMNS)
     if names is None:
         raise InputError("has no column file", file=file, hint="name the photon lists in it")
-    targets = []
+    targets, failures = [], []
     for i, name in enumerate(names):
         parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
         if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
             hint = "put the lists into its folder or below"
             raise InputError(f"{name!r} leaves the table's folder", file=file, hint=hint)
         row = table.row(i)
+        if row.get("redshift", 1.0) <= 0:
+            what, hint = f"is {row['redshift']:g}", "leave it empty where that of the list is meant"
+            error = InputError(what, file=file, field=f"row {i + 1}, redshift", hint=hint)
+            failures.append((f"row {i + 1}, {name}", error))
+            continue
         cluster, snapshot = table.identity(i)
         values: dict[str, Any] = {"halo_id": i if cluster is None else cluster}
         values |= {} if snapshot is None else {"snapshot": snapshot}
@@ -57,7 +68,7 @@ def targets_of_table(
             values["position"] = np.array([row["x"], row["y"], row["z"]])
         values |= {n: row[n] for n in ("m500c", "r500c", *OPTIONAL) if n in row}
         targets.append(_target(file.parent / name, {**known, **row}, number=i, values=values))
-    return targets
+    return targets, failures
 
 
 def _target(
