@@ -256,14 +256,15 @@ def test_units_gaps_and_names_of_tables(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("t.csv", "", "t.csv: not a readable table|has no"),
-        ("t.csv", "ra,dec\n1,2\n", "t.csv: has no column Z or REDSHIFT; it has ra, dec"),
+        ("t.csv", "ra,dec\n1,2\n", "t.csv: has no column BEST_Z or REDSHIFT; it has ra, dec"),
+        ("t.csv", "id,glon,glat,z\na,1,2,3\n", "no column RA or RA_CORR; it has id, glon, glat, z"),
         ("t.csv", "ra,dec,z\n", "t.csv: table: has no row"),
         ("t.csv", "ra,dec,z\nx,2,3\n", "t.csv: column ra: holds no numbers"),
         ("t.ecsv", "# %ECSV 1.0\n", "t.ecsv: not a readable table"),
         ("t.ecsv", f"# %ECSV 1.0\n# ---\n# datatype: {HOSTILE}\nra dec z\n1 2 3", "t.ecsv: not a"),
         ("t.vot", "<VOTABLE>", "t.vot: not a readable table"),
         ("t.fits", "text", "t.fits: is no FITS file"),
-        ("t.txt", "ra,dec,z\n1,2,3\n", "t.txt: is no FITS file"),
+        ("t.txt", "ra,dec,z\n1,2,3\n", r"t.txt: is no FITS file; give a table: FITS .* CSV \(.csv"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_used(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -271,6 +272,27 @@ def test_tables_that_cannot_be_used(tmp_path: Path, name: str, text: str, messag
     file.write_text(text)
     with pytest.raises(InputError, match=message):
         read_cluster_table(file)
+
+
+@pytest.mark.parametrize("suffix", ["fits", "ecsv", "vot"])
+def test_columns_of_several_values_are_named(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"t.{suffix}"
+    table = Table({"ra": [[1.0, 2.0], [3.0, 4.0]], "dec": [1.0, 2.0], "z": [0.1, 0.2]})
+    table.write(file, format="votable" if suffix == "vot" else None)
+    with pytest.raises(
+        InputError, match=r"(?i)column ra: is no column of one value a row; give one"
+    ):
+        read_cluster_table(file)
+
+
+def test_the_redshift_that_is_taken_of_several_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("ra,dec,Z,REDSHIFT,BEST_Z\n1,2,0.02,0.3,0.4\n")
+    told: list[str] = []
+    [target] = read_cluster_table(file, notes=told.append)
+    assert target.redshift == 0.4 and told == [
+        f"{file}: redshift is column BEST_Z, not REDSHIFT or Z"
+    ]
 
 
 # ---------------------------------------------------------------- masses of event files

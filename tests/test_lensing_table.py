@@ -160,7 +160,7 @@ HEAD = "cluster,redshift,m500c_msun_h,ln_error\n"
             r"no column of a mass; give one of m500c_msun_h",
         ),
         ("redshift,m500c_msun_h,ln_error\n0.3,1e14,0.3\n", r"has no column CLUSTER"),
-        ("cluster,m500c_msun_h,ln_error\nA,1e14,0.3\n", r"has no column Z or REDSHIFT"),
+        ("cluster,m500c_msun_h,ln_error\nA,1e14,0.3\n", r"has no column BEST_Z or REDSHIFT"),
         ("cluster,redshift,m500c_msun_h\nA,0.3,1e14\n", r"no column of errors; give ln_error"),
         ("cluster,redshift,m500c,ln_error\nA,0.3,1e14,0.3\n", r"column m500c: has no unit"),
         (

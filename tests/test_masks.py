@@ -216,6 +216,33 @@ def test_annuli_and_turned_boxes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("option", ["--sources", "--regions"])
+@pytest.mark.parametrize("away", [0.05, 3.0])
+def test_masks_of_another_field_are_told(
+    tmp_path: Path, run_cli: Any, option: str, away: float
+) -> None:
+    events = write(tmp_path / "e.fits", good(300))
+    file = tmp_path / "m.reg"
+    if option == "--regions":
+        file.write_text(f'fk5\ncircle({RA + away},{DEC},60")\n', encoding="ascii")
+    else:
+        file = catalogue(tmp_path / "c.fits", RA=[RA + away], DEC=[DEC])
+    command = ["ingest", "esass", events, "--ra", RA, "--dec", DEC, "--redshift", REDSHIFT]
+    done = run_cli(*command, "--pixels", 16, "--out", tmp_path / "X.zarr", option, file)
+    assert done.returncode == 0
+    told = f"none of the 1 {option[2:]} to be masked lies within the map" in done.stderr
+    assert told == (away > 1)
+
+
+def test_masks_far_from_every_map_are_missed(tmp_path: Path) -> None:
+    file = catalogue(tmp_path / "c.fits", RA=[10.0, 359.95], DEC=[-5.0, 40.0])
+    masks = read_masks(sources=file)
+    ra, dec = np.array([0.05, 200.0]), np.array([40.0, 0.0])
+    assert masks.missed(ra, dec, np.full(2, 0.1)) == []
+    [line] = masks.missed(ra, dec, np.full(2, 0.06))
+    assert line.startswith("none of the 2 sources to be masked lies within any of the 2 maps")
+
+
 def test_a_mixed_file_on_the_command_line(tmp_path: Path, run_cli: Any) -> None:
     events = write(tmp_path / "e.fits", good(300))
     file = tmp_path / "m.reg"
@@ -340,7 +367,8 @@ def test_a_hole_that_reaches_in_from_outside_and_across_ra_0(tmp_path: Path) -> 
 def test_catalogues_that_cannot_be_used(tmp_path: Path) -> None:
     file = catalogue(tmp_path / "c.fits", LII=[1.0], BII=[2.0])
     with pytest.raises(
-        InputError, match=r"c.fits: has no table with columns RA, DEC; the first has LII, BII"
+        InputError,
+        match=r"c.fits: .* columns RA or RA_CORR, DEC or DEC_CORR; the first has LII, BII$",
     ):
         read_masks(sources=file)
     text = catalogue(tmp_path / "d.fits", RA=["a"], DEC=["b"])

@@ -178,6 +178,12 @@ def test_rate_prints_a_table_with_units(run_cli: RunCli):
         assert word in result.stdout
 
 
+@pytest.mark.parametrize("nh", ["3e20", "-1", "nan"])
+def test_column_densities_that_cannot_be(nh: str, run_cli: RunCli):
+    done = run_cli("rate", "--kt", 5, "--redshift", 0.3, f"--nh={nh}")
+    assert done.returncode == 2 and "--nh: is" in done.stderr and "give 1e20 cm^-2" in done.stderr
+
+
 def test_an_arf_without_specresp_is_one_line_and_status_2(tmp_path, run_cli: RunCli):
     path = tmp_path / "bad.arf"
     columns = [fits.Column(n, "E", array=[1.0, 2.0]) for n in ("ENERG_LO", "ENERG_HI", "AREA")]

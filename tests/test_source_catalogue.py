@@ -137,3 +137,5 @@ def test_the_map_of_columns() -> None:
     for text in ("mass=M500", "rate", "rate="):
         with pytest.raises(InputError, match="columns"):
             parse_column_map(text)
+    with pytest.raises(InputError, match="columns: names rate twice; name one"):
+        parse_column_map("rate=RATE, rate =Z")

@@ -135,6 +135,27 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
     assert (tmp_path / "b.zarr").read_text() == "a file"
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "message"),
+    [
+        (
+            "c.fits",
+            b"SIMPLE  = T",
+            "c.fits: is a FITS file, not a survey; `icmass predict` takes event",
+        ),
+        ("c.fits.gz", b"\x1f\x8b\0\0", "is a FITS file, not a survey"),
+        ("c.csv", b"ra,dec\n1,2\n", "c.csv: is a file, not a survey; give the folder X.zarr that"),
+    ],
+)
+def test_files_in_the_place_of_a_survey(
+    tmp_path: Path, name: str, start: bytes, message: str, run_cli: Any
+) -> None:
+    (tmp_path / name).write_bytes(start)
+    for command in ("info", "validate"):
+        done = run_cli(command, tmp_path / name)
+        assert done.returncode == 2 and message in done.stderr
+
+
 def test_a_store_that_claims_too_much_is_refused_before_it_is_read(
     tmp_path: Path, toy_survey: xr.Dataset
 ) -> None:

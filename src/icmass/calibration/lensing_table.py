@@ -25,8 +25,10 @@ from icmass.io.halo_columns import (
 from icmass.io.sky_table import (
     Columns,
     TableColumn,
+    choice_of,
     column_of,
     find_column,
+    listed,
     plain_name,
     read_columns,
 )
@@ -178,6 +180,8 @@ def read_lensing_table(
             raise InputError("has no cluster", file=file, field=f"row {i + 1}", hint="name it")
     mass, redshift, error = mass[used], redshift[used], error[used]
     about = f"column {named.column.name}, Msun/h by h = {cosmology.h:g}"
+    if choice := choice_of(columns, REDSHIFT):
+        about += f", redshift of {choice}"
     if definition == "m200c":
         mass = m500c_of_m200c(mass, redshift, cosmology, concentration)
         about += f", M200c to M500c with NFW and concentrations of {CONCENTRATIONS[concentration]}"
@@ -191,7 +195,7 @@ def _mass_column(columns: Columns, file: Path) -> tuple[str, Named]:
     for definition, kind in _MASSES.items():
         if (named := find_quantity(columns, kind)) is not None:
             return definition, named
-    have = ", ".join([column.name for column in columns.values()][:20])
+    have = listed(column.name for column in columns.values())
     raise InputError("has no column of a mass", file=file, hint=f"{_HINT}; it has {have}")
 
 
@@ -215,7 +219,7 @@ def _ln_errors(
     if up is None or down is None:
         up = down = _error_column(columns, named, _BOTH)
     if up is None or down is None:
-        have = ", ".join([column.name for column in columns.values()][:20])
+        have = listed(column.name for column in columns.values())
         hint = f"give ln_error, or {named.column.name}_err_up and {named.column.name}_err_down"
         raise InputError("has no column of errors", file=file, hint=f"{hint}; it has {have}")
     if named.is_log:

@@ -11,7 +11,7 @@ import typer
 
 from icmass.cli.options import Quiet
 from icmass.errors import InputError
-from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
 
 if TYPE_CHECKING:
     from icmass.io.ideal_photons import PhotonTelescope
@@ -107,7 +107,7 @@ def magneticum(
 
     telescope = _telescope(
         exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
-        nh if absorb else None, absorb, h, om0,
+        nh, absorb, h, om0,
     )  # fmt: skip
     layout = job_layout("magneticum")
     jobs, failures = find_jobs(folder, layout)
@@ -171,7 +171,7 @@ def photons(
 
     telescope = _telescope(
         exposure, psf, background, response, vignetting, instrument, bands, pixels, half_width,
-        nh if absorb else None, absorb, h, om0,
+        nh, absorb, h, om0,
     )  # fmt: skip
     given = {"ra": ra, "dec": dec, "redshift": redshift, "area": area, "time": time, "nh": nh}
     known = {name: value for name, value in given.items() if value is not None}
@@ -215,7 +215,9 @@ def _telescope(
     from icmass.sky.map_grid import MapGrid
     from icmass.telescope.instrument import load_instrument
 
-    if absorb and nh is None:
+    if nh is not None:
+        check_nh(nh)
+    elif absorb:
         raise InputError("needs --nh", field="--absorb", hint="give 1e20 cm^-2, e.g. --nh 3")
     if not 0.2 < half_width <= 20:
         raise InputError(f"is {half_width:g}", field="--half-width", hint="give 0.2 to 20 Mpc/h")
@@ -238,7 +240,7 @@ def _telescope(
         psf=psf,
         redistribution=response,
         background=background,
-        absorb_nh_1e20=nh or 0.0,
+        absorb_nh_1e20=(nh or 0.0) if absorb else 0.0,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from icmass.errors import InputError
 from icmass.observe.rates import Band, Rates, count_rates
-from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
 from icmass.telescope.instrument import load_instrument
 
 BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0), (0.5, 2.0), (0.2, 2.3))
@@ -76,5 +76,5 @@ def rate(
         rmf=None if rmf is None else Path(rmf),
     )
     kev = float(u.Quantity(kt, u.keV).value)
-    column = float(u.Quantity(nh, 1e20 * u.cm**-2).value)
+    column = check_nh(float(u.Quantity(nh, 1e20 * u.cm**-2).value))
     return count_rates(kev, abundance, redshift, column, telescope, tuple(bands))

@@ -24,6 +24,7 @@ from icmass.inference.mixture import Mixture
 from icmass.io.source_catalogue import SourceRows, parse_column_map, read_source_catalogue
 from icmass.io.targets import Notes
 from icmass.missions.registry import get_mission
+from icmass.plasma.absorption import check_nh
 from icmass.survey.catalog import survey_cosmology
 from icmass.survey.catalogue_rows import CATALOGUE, blank_rows
 
@@ -142,6 +143,7 @@ def _extended(source: SourceRows, file: str | Path) -> tuple[SourceRows, int]:
 def _survey(table: SourceRows, cosmology: Cosmology, nh: float | None) -> xr.Dataset:
     columns = {name: values for name, values in table.columns.items() if name in CATALOGUE}
     if nh is not None:
+        check_nh(nh)
         given = columns.get("nh", np.full(len(table), np.nan))
         columns["nh"] = np.where(np.isfinite(given), given, nh)
     return blank_rows(columns, cosmology, table.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from icmass.io.sky_table import (
     DEC,
     RA,
     Columns,
+    choice_of,
     column_of,
     distinct_labels,
     find_column,
@@ -21,11 +23,11 @@ from icmass.io.target import Target
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 REDSHIFT: tuple[str, ...] = (
-    "Z",
-    "REDSHIFT",
     "BEST_Z",
+    "REDSHIFT",
     "Z_BEST",
     "Z_BEST_COMB",
+    "Z",
     "Z_SPEC",
     "SPEC_Z",
     "Z_CLUSTER",
@@ -57,7 +59,12 @@ NAMES = {"ra": RA, "dec": DEC, "redshift": REDSHIFT, "name": NAME, "nh": NH}
 MAX_CLUSTERS = 1_000_000
 
 
-def read_cluster_table(file: str | Path, *, nh: float = DEFAULT_NH_1E20) -> list[Target]:
+def read_cluster_table(
+    file: str | Path,
+    *,
+    nh: float = DEFAULT_NH_1E20,
+    notes: Callable[[str], None] | None = None,
+) -> list[Target]:
     """Read clusters from a table.
 
     Parameters
@@ -68,6 +75,8 @@ def read_cluster_table(file: str | Path, *, nh: float = DEFAULT_NH_1E20) -> list
     nh : float
         Galactic column density of clusters whose table has none [1e20 cm^-2]; see
         `column_density.column_density` for the unit of a table's.
+    notes : callable, optional
+        Called with a line on which column of redshifts is taken where several would do.
 
     Returns
     -------
@@ -84,6 +93,8 @@ def read_cluster_table(file: str | Path, *, nh: float = DEFAULT_NH_1E20) -> list
     ra = column_of(columns, RA, file).angles(hours=True)
     dec = column_of(columns, DEC, file).angles(hours=False)
     redshift = column_of(columns, REDSHIFT, file).numbers()
+    if (choice := choice_of(columns, REDSHIFT)) and notes is not None:
+        notes(f"{file}: redshift is {choice}")
     n = len(ra)
     if not 0 < n <= MAX_CLUSTERS:
         what = "has no row" if not n else f"has {n} rows, more than {MAX_CLUSTERS}"

@@ -23,7 +23,7 @@ from icmass.io.event_columns import (
 from icmass.io.event_cuts import EventCuts as EventCuts
 from icmass.io.fits_stream import FitsStream, Hdu
 from icmass.io.gunzip import Expansion
-from icmass.io.sky_pixels import SkyPixels, read_sky_pixels
+from icmass.io.sky_pixels import SkyPixels, check_frame, read_sky_pixels
 from icmass.missions.mission import Columns, EventFormat, Mission
 from icmass.missions.registry import (
     DEFAULT_MISSION,
@@ -193,6 +193,7 @@ def scan_event_file(file: str | Path, mission: str = DEFAULT_MISSION) -> EventFi
     hdu = tables[0]
     keys = scan.keys | _keys(hdu)
     names_mission = check_mission(keys, file, mission)
+    check_frame(keys, Path(file))
     of_table = mission_of_table(mission, hdu)
     of_mission = event_format(of_table.name)
     if refused := of_mission.refused(keys):
@@ -202,7 +203,8 @@ def scan_event_file(file: str | Path, mission: str = DEFAULT_MISSION) -> EventFi
     if not names_mission:
         notes.append(unknown_note(mission))
     if not hdu.n_rows:
-        raise InputError("holds no event", file=file, field=hdu.label)
+        hint = "leave it out, or get it again if it should have some"
+        raise InputError("holds no event", file=file, field=hdu.label, hint=hint)
     if len(tables) > 1:
         notes.append(f"has {len(tables)} event tables: only {hdu.label} is read")
     precise = has_precise_times(hdu, columns)
@@ -261,6 +263,7 @@ def _intervals(hdu: Hdu) -> np.ndarray:
             "has intervals that are no times or end before they start",
             file=hdu.stream.file,
             field=hdu.label,
+            hint="correct START and STOP, or get the file again",
         )
     return merged(times)
 

@@ -249,6 +249,8 @@ class FitsStream:
     file : path
     expansion : Expansion, optional
         What a gzipped file expands to: kept by the first that reads all of it, read by the next.
+    kinds : str
+        What to give where it is no FITS file.
 
     Raises
     ------
@@ -256,8 +258,14 @@ class FitsStream:
         If there is no such file.
     """
 
-    def __init__(self, file: str | os.PathLike[str], expansion: Expansion | None = None) -> None:
-        self.file = Path(file)
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        expansion: Expansion | None = None,
+        *,
+        kinds: str = "a FITS file",
+    ) -> None:
+        self.file, self._kinds = Path(file), kinds
         if not self.file.is_file():
             raise InputError("no such file", file=self.file, hint="give the path of a FITS file")
         self.stored_bytes = self.file.stat().st_size
@@ -355,7 +363,7 @@ class FitsStream:
             hint = "expand it, or compress it by gzip"
             return InputError(f"is compressed by {packed}", file=self.file, hint=hint)
         what = "is empty" if not start else "is no FITS file"
-        return InputError(what, file=self.file, hint="give a FITS file")
+        return InputError(what, file=self.file, hint=f"give {self._kinds}")
 
     def _header(self, index: int) -> Header | None:
         """Return the header that starts here; None at the end of the file."""

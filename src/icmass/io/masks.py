@@ -65,6 +65,30 @@ class Masks:
     def __bool__(self) -> bool:
         return self.image is not None or self.regions is not None or self.sources is not None
 
+    def missed(self, ra: np.ndarray, dec: np.ndarray, reach: np.ndarray) -> list[str]:
+        """Return what lies in no map and hides nothing, a sentence each: files of another field?
+
+        Parameters
+        ----------
+        ra, dec : ndarray, shape (clusters,)
+            Centres of the maps, ICRS [deg].
+        reach : ndarray, shape (clusters,)
+            Distance of their corners [deg].
+        """
+        places = {}
+        if self.regions is not None:
+            areas = self.regions.areas
+            places["regions"] = np.array([(area.ra, area.dec, area.reach) for area in areas])
+        if self.sources is not None:
+            some = self.sources
+            places["sources"] = np.stack([some.ra, some.dec, some.radius / 3600], 1)
+        where = "the map" if len(ra) == 1 else f"any of the {len(ra)} maps"
+        return [
+            f"none of the {len(of)} {what} to be masked lies within {where}: they hide nothing"
+            for what, of in places.items()
+            if not _any_near(of, ra, dec, reach)
+        ]
+
     def used(self, fine: FineGrid) -> np.ndarray:
         """Return which of the points of a cluster's grid are used, bool (y, x)."""
         n = len(fine.pixel)
@@ -124,6 +148,22 @@ def read_masks(
         spare_arcsec=config.spare_radius_arcsec,
         notes=tuple(notes),
     )
+
+
+def _any_near(places: np.ndarray, ra: np.ndarray, dec: np.ndarray, reach: np.ndarray) -> bool:
+    """Return whether circles (ra, dec, radius), shape (n, 3), touch a map; sooner yes than no."""
+    from scipy.spatial import cKDTree
+
+    if not len(places):
+        return False
+    away, _ = cKDTree(_directions(places[:, 0], places[:, 1])).query(_directions(ra, dec))
+    most = np.radians(np.minimum(reach + places[:, 2].max(), 180))
+    return bool((away <= 2 * np.sin(most / 2)).any())
+
+
+def _directions(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    a, d = np.radians(ra), np.radians(dec)
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], -1)
 
 
 def _read_sources(file: Path, config: CoverageConfig) -> Sources:

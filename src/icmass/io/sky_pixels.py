@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,32 @@ from icmass.errors import InputError
 from icmass.io.fits_stream import Hdu
 
 PROJECTIONS = ("TAN", "SIN")
-_FRAMES = ("", "ICRS", "FK5")
+_FRAMES = ("", "ICRS", "FK5", "J2000")
 """Of RADESYS and RADECSYS; FK5 of J2000 is within 0.03 arcsec of ICRS."""
+
+
+def check_frame(keys: Mapping[str, Any], file: Path) -> None:
+    """Refuse positions of another frame than ICRS, or of another equinox than J2000.
+
+    Parameters
+    ----------
+    keys : mapping
+        A header. Without RADESYS its EQUINOX tells: FK4 before 1984 (FITS standard 4.0, 8.3).
+    file : path
+
+    Raises
+    ------
+    InputError
+        If they are.
+    """
+    name = "RADESYS" if "RADESYS" in keys else "RADECSYS"
+    frame = str(keys.get(name, "")).strip().upper()
+    equinox, hint = keys.get("EQUINOX"), "give positions in ICRS"
+    if frame not in _FRAMES:
+        raise InputError(f"is {frame}", file=file, field=f"keyword {name}", hint=hint)
+    is_number = isinstance(equinox, int | float) and not isinstance(equinox, bool)
+    if frame in ("", "FK5") and is_number and abs(equinox - 2000) > 0.1:
+        raise InputError(f"is {equinox:g}", file=file, field="keyword EQUINOX", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -68,9 +94,7 @@ def read_sky_pixels(hdu: Hdu, names: tuple[str, str]) -> SkyPixels:
     InputError
         If a keyword is absent or makes no sense, or the projection is another.
     """
-    frame = str(hdu.header.get("RADESYS", hdu.header.get("RADECSYS", ""))).strip().upper()
-    if frame not in _FRAMES:
-        raise InputError(f"is {frame}", file=hdu.file, field="keyword RADECSYS", hint="give ICRS")
+    check_frame(hdu.header, hdu.file)
     types, at, value, step = [], [], [], []
     for name, short in zip(names, "XY", strict=True):
         number = list(hdu.columns).index(name) + 1

@@ -39,6 +39,10 @@ DEC = (
 """Names of the columns of a position, the first that is there."""
 EMPTY = ("", "-", "--", "---", "...", "nan", "n/a", "na", "null", "none", "masked")
 """Cells that say that there is no number, in small letters."""
+KINDS_OF_FILE = (
+    "a table: FITS (.fits, .fit), CSV (.csv, .tsv), ECSV (.ecsv) or VOTable (.vot, .xml)"
+)
+MOST_LISTED = 30
 _PARTS = re.compile(
     r"\s*([-+−]?)\s*(\d{1,3})\s*(?:[:hd°]|\s)\s*(\d{1,2})\s*(?:[:m'′]|\s)\s*"
     r"(\d{1,2}(?:\.\d*)?)?\s*[s\"″]?\s*"
@@ -160,26 +164,55 @@ def read_columns(
     names = None if wanted is None else {plain_name(name) for name in wanted}
     names = names if names is None else names | {plain_name(n) for some in required for n in some}
     if text_format(file) is not None or has_plugin(file):
-        columns = {n: c for n, c in _read_text(file).items() if names is None or n in names}
+        columns, others = _read_text(file)
+        _refuse_vectors(others, columns, required, file)
         for some in required:
             column_of(columns, some, file)
-        return columns
+        return {n: c for n, c in columns.items() if names is None or n in names}
     first: Hdu | None = None
-    with FitsStream(file) as stream:
+    with FitsStream(file, kinds=KINDS_OF_FILE) as stream:
         for hdu in stream.hdus():
             if not hdu.is_table:
                 continue
             first = first or hdu
             have = {plain_name(name) for name in hdu.columns}
             if all(have & {plain_name(name) for name in some} for some in required):
-                return _of_hdu(hdu, names, max_rows)
-    hint = "give a FITS table with them, or .ecsv, .csv, .vot"
+                found = _of_hdu(hdu, names, max_rows)
+                others = [name for name in hdu.columns if not _is_plain(hdu, name)]
+                _refuse_vectors(others, found, required, file)
+                return found
+    what, hint = "has no table", f"give {KINDS_OF_FILE}"
     if first is not None:
-        hint = f"the first has {', '.join(list(first.columns)[:30])}"
-    lacking = ", ".join(some[0] for some in required)
-    raise InputError(
-        f"has no table with columns {lacking}" if required else "has no table", file=file, hint=hint
-    )
+        have = {plain_name(name) for name in first.columns}
+        lacking = [some for some in required if not have & {plain_name(name) for name in some}]
+        what += f" with columns {', '.join(' or '.join(some[:2]) for some in lacking or required)}"
+        hint = f"the first has {listed(first.columns)}"
+    raise InputError(what, file=file, hint=hint)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names of columns in words, the first of many.
+
+    Examples
+    --------
+    >>> listed(["id", "ra"]), listed([])
+    ('id, ra', 'none')
+    """
+    known = list(names)
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    return (", ".join(known[:MOST_LISTED]) or "none") + more
+
+
+def _refuse_vectors(
+    vectors: Iterable[str], columns: Columns, required: Sequence[Sequence[str]], file: Path
+) -> None:
+    """Refuse a table that has only columns of several values a row where one of one is needed."""
+    by_name = {plain_name(name): name for name in vectors}
+    for some in required:
+        held = [by_name[n] for n in map(plain_name, some) if n in by_name]
+        if held and find_column(columns, some) is None:
+            what, hint = "is no column of one value a row", "give one number a row"
+            raise InputError(what, file=file, field=f"column {held[0]}", hint=hint)
 
 
 def find_column(columns: Columns, names: Sequence[str]) -> TableColumn | None:
@@ -187,13 +220,26 @@ def find_column(columns: Columns, names: Sequence[str]) -> TableColumn | None:
     return next((columns[n] for n in map(plain_name, names) if n in columns), None)
 
 
+def choice_of(columns: Columns, names: Sequence[str]) -> str:
+    """Return which column of several is taken, in words; empty where there is one at most.
+
+    Examples
+    --------
+    >>> columns = {plain_name(n): TableColumn(n, np.zeros(1), "", Path()) for n in ("Z", "BEST_Z")}
+    >>> choice_of(columns, ("BEST_Z", "REDSHIFT", "Z"))
+    'column BEST_Z, not Z'
+    """
+    found = [columns[n].name for n in dict.fromkeys(map(plain_name, names)) if n in columns]
+    return f"column {found[0]}, not {' or '.join(found[1:])}" if len(found) > 1 else ""
+
+
 def column_of(columns: Columns, names: Sequence[str], file: str | Path) -> TableColumn:
     """Return the column of the first of the names that is there, or refuse the table."""
     found = find_column(columns, names)
     if found is None:
-        have = ", ".join([column.name for column in columns.values()][:30]) or "none"
         what = f"has no column {' or '.join(names[:2])}"
-        raise InputError(what, file=file, hint=f"it has {have}")
+        hint = f"it has {listed(column.name for column in columns.values())}"
+        raise InputError(what, file=file, hint=hint)
     return found
 
 
@@ -204,13 +250,18 @@ def _of_hdu(hdu: Hdu, names: set[str] | None, max_rows: int) -> Columns:
         units[name] = str(hdu.header.get(f"TUNIT{i}", "")).strip()
     chosen = [
         name
-        for name, column in hdu.columns.items()
-        if (column.code == "A" or (column.code in "LBIJKED" and column.repeat == 1))
-        and (names is None or plain_name(name) in names)
+        for name in hdu.columns
+        if _is_plain(hdu, name) and (names is None or plain_name(name) in names)
     ]
     found = hdu.table(chosen, max_rows=max_rows) if chosen else {}
     file = hdu.stream.file
     return _by_plain_name(TableColumn(n, values, units[n], file) for n, values in found.items())
+
+
+def _is_plain(hdu: Hdu, name: str) -> bool:
+    """Say whether a column holds one number or text a row."""
+    column = hdu.columns[name]
+    return column.code == "A" or (column.code in "LBIJKED" and column.repeat == 1)
 
 
 def _by_plain_name(columns: Iterable[TableColumn]) -> Columns:
@@ -220,14 +271,17 @@ def _by_plain_name(columns: Iterable[TableColumn]) -> Columns:
     return found
 
 
-def _read_text(file: Path) -> Columns:
+def _read_text(file: Path) -> tuple[Columns, list[str]]:
+    """Return the columns of one value a row, and the names of the others."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = _read_by_plugin(file)
             if table is None:
                 table = read_text_table(file)
-            return _by_plain_name(_plain(table[name], name, file) for name in _of_values(table))
+            plain = _of_values(table)
+            columns = _by_plain_name(_plain(table[name], name, file) for name in plain)
+            return columns, [name for name in table.colnames if name not in plain]
     except InputError:
         raise
     except Exception as error:  # readers raise many kinds for a damaged file

@@ -66,13 +66,16 @@ def parse_column_map(text: str | Mapping[str, str] | None) -> dict[str, str]:
     Raises
     ------
     InputError
-        If it is no list of ``what=NAME``, or nothing is called so.
+        If it is no list of ``what=NAME``, nothing is called so, or something twice.
     """
     if text is None:
         return {}
     if isinstance(text, str):
         pairs = [part.partition("=") for part in text.split(",")]
         items = {what.strip(): name.strip() for what, _, name in pairs}
+        roles = [what.strip() for what, _, _ in pairs]
+        if twice := [what for i, what in enumerate(roles) if what in roles[:i]]:
+            raise InputError(f"names {twice[0]} twice", field="--columns", hint="name one column")
     else:
         items = dict(text)
     for what, name in items.items():

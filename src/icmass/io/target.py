@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icmass.errors import InputError
-from icmass.plasma.absorption import DEFAULT_NH_1E20
+from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,7 @@ def check_target(target: Target) -> Target:
     for name, (value, lo, hi) in limits.items():
         if not lo <= value <= hi:
             raise InputError(f"is {value:g}", field=f"--{name}", hint=f"give {lo} to {hi}")
-    if not 0 <= target.nh < 1000:
-        raise InputError(f"is {target.nh:g}", field="--nh", hint="give 1e20 cm^-2, e.g. 3")
+    check_nh(target.nh)
     return target
 
 

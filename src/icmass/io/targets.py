@@ -70,8 +70,8 @@ def read_targets(
 
 
 def _of_table(table: Path, nh: float, notes: Notes | None) -> list[Target]:
-    """Return the clusters of a table; say of how many it doesn't know the column density."""
-    targets = read_cluster_table(table, nh=nh)
+    """Return the clusters of a table; say what it leaves open."""
+    targets = read_cluster_table(table, nh=nh, notes=notes)
     unknown = sum(not target.nh_is_known for target in targets)
     if unknown and notes is not None:
         of = "all" if unknown == len(targets) else f"{unknown} of {len(targets)}"

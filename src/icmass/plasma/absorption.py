@@ -8,6 +8,7 @@ from icmass.errors import InputError
 
 DEFAULT_NH_1E20 = 3.0
 """Galactic column density where nobody says another, of mocks and of real clusters [1e20 cm^-2]."""
+MAX_NH_1E20 = 1000.0
 _EDGES_KEV = np.array(
     [0.03, 0.1, 0.284, 0.4, 0.532, 0.707, 0.867, 1.303, 1.84, 2.471, 3.21, 4.038, 7.111, 8.331, 10]
 )
@@ -32,6 +33,13 @@ _COEFFICIENTS = np.array(
     ]
 )
 """Their Table 2: c0, c1, c2 of sigma = (c0 + c1 E + c2 E^2) E^-3 1e-24 cm^2, E in keV."""
+
+
+def check_nh(nh_1e20: float, field: str = "--nh") -> float:
+    """Return a column density [1e20 cm^-2], or refuse one that cannot be, such as one in cm^-2."""
+    if not 0 <= nh_1e20 < MAX_NH_1E20:
+        raise InputError(f"is {nh_1e20:g}", field=field, hint="give 1e20 cm^-2, e.g. 3")
+    return nh_1e20
 
 
 def cross_section_cm2(energy_kev: np.ndarray | float) -> np.ndarray:

@@ -193,6 +193,8 @@ def open_survey(path: str | Path) -> xr.Dataset:
         if partial.exists():
             hint = f"{partial.name} is unfinished: run the same `icmass simulate` with --resume"
         raise InputError("no such survey", file=path, hint=hint)
+    if path.is_file():
+        _refuse_file(path)
     if path.suffix == ".partial" or (path / "parts").is_dir():
         hint = "go on with --resume, or wait until it is done"
         raise InputError("is unfinished", file=path, hint=hint)
@@ -218,6 +220,24 @@ def open_survey(path: str | Path) -> xr.Dataset:
         ) from None
     _check(survey, path)
     return survey
+
+
+def _refuse_file(path: Path) -> None:
+    """Say what a file is that was given for a survey; an archive may be one."""
+    with path.open("rb") as stream:
+        start = stream.read(10)
+    if start.startswith((b"PK", b"\x1f\x8b")) and ".fit" not in path.name.lower():
+        return
+    if start.startswith(b"SIMPLE") or ".fit" in path.name.lower():
+        what = "is a FITS file, not a survey"
+        hint = (
+            "`icmass predict` takes event files and images, `icmass ingest esass` makes a survey "
+        )
+        hint += "of event files, `icmass ingest photons` of photon lists"
+    else:
+        what = "is a file, not a survey"
+        hint = "give the folder X.zarr that `icmass simulate` or `icmass ingest` made"
+    raise InputError(what, file=path, hint=hint)
 
 
 def _check_sizes(path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.io.halo_columns import KINDS, Named, find_quantity, quantity_values
-from icmass.io.sky_table import Columns, read_columns
+from icmass.io.sky_table import Columns, listed, read_columns
 from icmass.survey.config import SurveyConfig
 from icmass.universe.halo_matching import in_order, match_histories
 from icmass.universe.twin_rows import TwinRows
@@ -79,7 +79,7 @@ def read_halo_table(
     quantities = _quantities(columns)
     for name, called in (("m500c", "M500c"), ("redshift", "REDSHIFT")):
         if name not in quantities:
-            have = ", ".join([column.name for column in columns.values()][:30]) or "none"
+            have = listed(column.name for column in columns.values())
             raise InputError(f"has no column {called}", file=file, field="--catalogue",
                              hint=f"it has {have}")  # fmt: skip
     values = {

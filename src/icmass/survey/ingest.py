@@ -25,7 +25,7 @@ from icmass.io.target import Target, gather_notes
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import open_survey
 from icmass.survey.observed.clusters import COMPONENTS, survey_attrs
-from icmass.survey.observed.events import EVENT_NAMES, describe_tally, problem_of
+from icmass.survey.observed.events import EVENT_NAMES, describe_tally, frames_of, problem_of
 from icmass.survey.observed.reading import EventReading, plain_grid, scanned
 from icmass.survey.sky_jobs import MOST_CLUSTERS, Sky, Unit, assign, cluster_file, do_job, job_name
 from icmass.survey.sky_tiles import (
@@ -159,12 +159,20 @@ def _make(run: _Run, result: Ingested, partial: Path) -> Ingested:
     facts = _gather_facts(unit_facts, tiles)
     result.notes = [*facts.get("notes", []), *result.passed_by]
     if rows:
+        result.notes += _masks_missed(run, rows)
         facts["notes"] = _some(result.notes, "more such notes")
         attrs = survey_attrs(run.grid, preset="events", seed=0, facts=facts)
         attrs |= {"names": json.dumps(result.names)}
         run.gather(rows, attrs, result.out)
     shutil.rmtree(partial)
     return result
+
+
+def _masks_missed(run: _Run, rows: Sequence[int]) -> list[str]:
+    """Return which masks lie within none of the maps of some clusters."""
+    frames = frames_of([run.targets[row] for row in rows], run.grid)
+    reach = np.degrees(frames.pixel) * run.grid.n_pixels / np.sqrt(2)
+    return run.reading.masks().missed(frames.ra, frames.dec, reach)
 
 
 def check_unfinished(partial: Path, resume: bool) -> None:

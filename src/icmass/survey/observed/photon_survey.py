@@ -150,7 +150,8 @@ def build_survey(
             else:
                 writer.add({name: values[name] for name in names if name != "galaxy_offset"})
                 outcome.n_clusters += 1
-            progress(i + 1, len(good))
+            if outcome.n_clusters or i + 1 < len(good):  # where all fail, that alone is told
+                progress(i + 1, len(good))
     return outcome
 
 
