@@ -175,8 +175,9 @@ def photons(
     )  # fmt: skip
     given = {"ra": ra, "dec": dec, "redshift": redshift, "area": area, "time": time, "nh": nh}
     known = {name: value for name, value in given.items() if value is not None}
+    failures: list[tuple[str, InputError]] = []
     if file is not None and table is None:
-        targets, failures = target_of_file(file, known), []
+        targets = target_of_file(file, known)
     elif table is not None and file is None:
         targets, failures = targets_of_table(table, known, h=h)
     else:

@@ -214,7 +214,7 @@ def check_range(named: Named, kind: Kind, values: np.ndarray) -> None:
         what += f", that is {values[row]:.3g} {kind.unit}"
     hint = f"give {kind.low:g} to {kind.high:g} {kind.unit}, or leave it empty"
     if 0 < values[row] < kind.low and kind.units is _MASSES and not named.is_log:
-        hint += f"; a power of ten is in the unit or the name ({kind.names[0]}_1e14_msun_h)"
+        hint += f"; a power of ten goes into the unit or the name ({kind.names[0]}_1e14_msun_h)"
     raise InputError(what, file=column.file, field=f"row {row + 1}, {column.name}", hint=hint)
 
 

@@ -37,8 +37,9 @@ def check_frame(keys: Mapping[str, Any], file: Path) -> None:
     equinox, hint = keys.get("EQUINOX"), "give positions in ICRS"
     if frame not in _FRAMES:
         raise InputError(f"is {frame}", file=file, field=f"keyword {name}", hint=hint)
-    is_number = isinstance(equinox, int | float) and not isinstance(equinox, bool)
-    if frame in ("", "FK5") and is_number and abs(equinox - 2000) > 0.1:
+    if frame not in ("", "FK5") or not isinstance(equinox, int | float):
+        return
+    if abs(equinox - 2000) > 0.1:
         raise InputError(f"is {equinox:g}", file=file, field="keyword EQUINOX", hint=hint)
 
 

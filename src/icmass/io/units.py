@@ -175,8 +175,8 @@ def ratio_of_units(one: str, other: str) -> tuple[float, float] | None:
 
     Examples
     --------
-    >>> ratio_of_units("1e14 Msun", "Msun"), ratio_of_units("Msun", "Msun/h")
-    ((100000000000000.0, 0), (1.0, 1.0))
+    >>> ratio_of_units("1e3 Msun", "Msun"), ratio_of_units("Msun", "Msun/h")
+    ((1000.0, 0.0), (1.0, 1.0))
     """
     from astropy import units as u
     from astropy.cosmology import units as cu
