@@ -84,7 +84,7 @@ class Masks:
             places["sources"] = np.stack([some.ra, some.dec, some.radius / 3600], 1)
         where = "the map" if len(ra) == 1 else f"any of the {len(ra)} maps"
         return [
-            f"none of the {len(of)} {what} to be masked lies within {where}: they hide nothing"
+            f"{what} to be masked: none of {len(of)} lies within {where}, nothing is hidden by them"
             for what, of in places.items()
             if not _any_near(of, ra, dec, reach)
         ]
