@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+AnyPath = str | os.PathLike[str]
+
+
+def as_paths(files: AnyPath | Sequence[AnyPath] | None) -> list[Path]:
+    """Return one path, several or none as a list.
+
+    Examples
+    --------
+    >>> as_paths("a.fits") == as_paths(["a.fits"]), as_paths(None)
+    (True, [])
+    """
+    if files is None:
+        return []
+    return [Path(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ the mass has been divided out: multiply with a mass function, once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.writers.files import new_file
+from icmass.survey.writers.files import check_new_file, new_file
 
 _HINT = "give a file of `icmass predict --likelihood`"
 
@@ -145,12 +146,15 @@ class LikelihoodTable:
         return found
 
 
-def check_likelihood_path(file: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the path of a file to write, or refuse it before the work is done."""
+def check_likelihood_path(
+    file: str | Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
+) -> Path:
+    """Return the path of a file to write, or refuse it before the work is done.
+
+    `inputs` are files that are read for it.
+    """
     path = Path(file)
     if path.suffix.lower() != ".fits":
         what = f"{path.suffix or 'no suffix'} is not .fits"
         raise InputError(what, file=path, field="--likelihood", hint="call it NAME.fits")
-    if path.exists() and not overwrite:
-        raise InputError("exists already", file=path, hint="choose another name or --overwrite")
-    return path
+    return check_new_file(path, overwrite=overwrite, inputs=inputs)

@@ -11,6 +11,7 @@ import typer
 
 from icmass.cli.options import Quiet
 from icmass.errors import InputError
+from icmass.files import as_paths
 from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def magneticum(
     )
     _build(
         targets, failures + more, telescope, out, seed, overwrite, quiet,
-        preset="magneticum", config={"box_mpc_h": layout.box_mpc_h},
+        inputs=[folder, *as_paths(clusters), *as_paths(galaxies)], preset="magneticum",
+        config={"box_mpc_h": layout.box_mpc_h},
     )  # fmt: skip
 
 
@@ -182,7 +184,10 @@ def photons(
         targets, failures = targets_of_table(table, known, h=h)
     else:
         raise InputError("give a FILE or --table", field="FILE")
-    _build(targets, failures, telescope, out, seed, overwrite, quiet, preset="photons", config={})
+    _build(
+        targets, failures, telescope, out, seed, overwrite, quiet,
+        inputs=as_paths(file or table), preset="photons", config={},
+    )  # fmt: skip
 
 
 def _centre(ra: float | None, dec: float | None) -> tuple[float, float] | None:

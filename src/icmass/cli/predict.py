@@ -12,6 +12,7 @@ from icmass.cli.interruption import resumable, unfinished
 from icmass.cli.options import Option, refuse
 from icmass.cli.progress import stages
 from icmass.errors import InputError
+from icmass.files import as_paths
 
 if TYPE_CHECKING:
     from icmass.inference.masses import Masses
@@ -185,6 +186,8 @@ def predict(
     from icmass.cli.predict_table import check_outputs, print_prediction, write_outputs
     from icmass.inference.predict import load_model
     from icmass.inference.predict import predict as predict_masses
+    from icmass.survey.observed.reading import read_files
+    from icmass.survey.writers.files import check_folder
 
     if catalogue is not None:
         return _of_catalogue(dict(locals()))
@@ -202,8 +205,11 @@ def predict(
         work: dict[str, object] = {"--store": store, "--scheduler": scheduler}
         work |= {"--resume": resume or None, "--workers": workers if workers > 1 else None}
         refuse(work, "goes with event files")
-    check_outputs(samples, likelihood, overwrite=overwrite, as_json=as_json)
-    if attribution and pictures is None:
+    given = [*files, *(images or ()), *as_paths(table), *read_files(how)]
+    check_outputs(samples, out, likelihood, given, overwrite=overwrite, as_json=as_json)
+    if pictures is not None:
+        check_folder(pictures, "--pictures")
+    elif attribution:
         raise InputError("draws in --pictures", field="--attribution", hint="give --pictures DIR")
     if images:
         how = {name: how[name] for name in _OF_IMAGES}

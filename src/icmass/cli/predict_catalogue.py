@@ -31,15 +31,13 @@ def predict_rows(
 ) -> None:
     """Predict the rows of a catalogue, print the masses and write them."""
     from icmass.inference.catalogue import CATALOGUE_MODEL, predict_catalogue
-    from icmass.inference.catalogue_masses import check_out
     from icmass.inference.predict import load_model
 
     if len(inputs) > 1:
         hint = "give one MODEL_OR_RUN at most before --catalogue"
         raise InputError("does not go with --catalogue", field="inputs", hint=hint)
-    check_outputs(samples, likelihood, overwrite=overwrite, as_json=as_json)
-    if out is not None:
-        check_out(out, overwrite=overwrite)
+    how: dict[str, Any] = {"overwrite": overwrite, "as_json": as_json, "of_catalogue": True}
+    check_outputs(samples, out, likelihood, [catalogue], **how)
     masses = predict_catalogue(
         catalogue,
         model=load_model(inputs[0] if inputs else CATALOGUE_MODEL, name=model_name, device="cpu"),

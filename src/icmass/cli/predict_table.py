@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icmass.cli.options import refuse
+from icmass.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,15 +63,31 @@ def print_doubts(console: Console, found: dict[str, Any]) -> None:
 
 
 def check_outputs(
-    samples: int | None, likelihood: Path | None, *, overwrite: bool, as_json: bool
+    samples: int | None,
+    out: Path | None,
+    likelihood: Path | None,
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool,
+    as_json: bool,
+    of_catalogue: bool = False,
 ) -> None:
     """Refuse what cannot be written before anything is read."""
     if not as_json:
         refuse({"--samples": samples}, "only --json prints samples")
+    if out is not None:
+        from icmass.inference.catalogue_masses import check_out
+        from icmass.survey.writers.tables import check_table_path
+
+        check = check_out if of_catalogue else check_table_path
+        check(out, overwrite=overwrite, inputs=inputs)
     if likelihood is not None:
         from icmass.calibration.likelihood_table import check_likelihood_path
 
-        check_likelihood_path(likelihood, overwrite=overwrite)
+        check_likelihood_path(likelihood, overwrite=overwrite, inputs=inputs)
+        if out is not None and out.resolve() == likelihood.resolve():
+            hint = "give each a name of its own"
+            raise InputError("is one file", file=out, field="--out, --likelihood", hint=hint)
 
 
 def write_outputs(

@@ -11,6 +11,7 @@ import typer
 from icmass.cli.options import Quiet
 from icmass.cli.progress import progress
 from icmass.errors import InputError
+from icmass.files import as_paths
 
 if TYPE_CHECKING:
     from icmass.survey.selection_function import SelectionFunction
@@ -72,7 +73,7 @@ def selection(
     from icmass.survey.selection_grid import SelectionGrid, tabulate_selection
     from icmass.survey.writers.tables import check_table_path
 
-    check_table_path(out, overwrite=overwrite)
+    check_table_path(out, overwrite=overwrite, inputs=as_paths(config))
     resolved = resolve_config(preset, config, tuple(assign or ()), tuple(variant or ()))
     given = {"m500c": m500c, "redshift": redshift, "exposure": exposure, "nh": nh}
     nodes = {name: _numbers(text, name) for name, text in given.items() if text is not None}

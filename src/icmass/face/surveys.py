@@ -14,7 +14,7 @@ from icmass.errors import InputError
 from icmass.survey.catalog import checked_index, open_survey
 from icmass.survey.writers.croissant import Publication, write_croissant
 from icmass.survey.writers.events import write_events
-from icmass.survey.writers.files import new_file
+from icmass.survey.writers.files import check_folder, new_file
 from icmass.survey.writers.images import write_image, write_images
 from icmass.survey.writers.simput import export_simput
 from icmass.survey.writers.tables import survey_table, write_table
@@ -186,8 +186,7 @@ def _paths(format: Format, out: Path, rows: np.ndarray) -> dict[int, Path]:
                 hint="give a folder, or one cluster with --index",
             )
         return {int(rows[0]): out}
-    if out.is_file():
-        raise InputError("is a file", file=out, field="--out", hint="give a folder")
+    check_folder(out, "--out")
     if format == "images":
         return {int(i): out for i in rows}
     return {int(i): out / f"cluster-{i:05d}_{format}.fits" for i in rows}

@@ -99,7 +99,15 @@ def predict_catalogue(
     }
     without = [_empty(i, table, text) for i, text in enumerate(why) if text]
     return CatalogueMasses(
-        ensemble, parsed, survey, rows, prediction, failed, document, without_mass=without
+        ensemble,
+        parsed,
+        survey,
+        rows,
+        prediction,
+        failed,
+        document,
+        inputs=(Path(catalogue),),
+        without_mass=without,
     )
 
 

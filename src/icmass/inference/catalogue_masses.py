@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from icmass.errors import InputError
 from icmass.files import write_text
 from icmass.inference.mass_table import mass_table
 from icmass.inference.masses import Masses
-from icmass.survey.writers.files import new_file
+from icmass.survey.writers.files import check_new_file, new_file
 from icmass.survey.writers.tables import SUFFIXES, write_table
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class CatalogueMasses(Masses):
 
     def write(self, file: str | Path, *, overwrite: bool = False) -> Path:
         """Write the masses to a file: ``.fits``, ``.ecsv``, ``.vot``, ``.csv`` or ``.json``."""
-        file = Path(file)
+        file = check_new_file(file, overwrite=overwrite, inputs=self.inputs)
         suffix = file.suffix.lower()
         if suffix not in MORE_SUFFIXES:
             return write_table(self.to_table(), file, overwrite=overwrite)
@@ -54,11 +55,10 @@ class CatalogueMasses(Masses):
         return file
 
 
-def check_out(path: Path, *, overwrite: bool) -> None:
+def check_out(path: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
     """Refuse the name of a file of masses before the work is done."""
     known = (*SUFFIXES, *MORE_SUFFIXES)
     if (suffix := path.suffix.lower()) not in known:
         what = f"{suffix or 'no suffix'} is no table"
         raise InputError(what, file=path, field="--out", hint=f"use {', '.join(known)}")
-    if path.exists() and not overwrite:
-        raise InputError("exists already", file=path, hint="choose another name or --overwrite")
+    check_new_file(path, overwrite=overwrite, inputs=inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from icmass.calibration.likelihood_table import check_likelihood_path
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior
@@ -25,7 +26,7 @@ from icmass.inference.mixture import Mixture
 from icmass.inference.scale_error import ScaleError
 from icmass.survey.catalog import survey_cosmology
 from icmass.survey.ingest import Progress
-from icmass.survey.writers.tables import write_table
+from icmass.survey.writers.tables import check_table_path, write_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -55,6 +56,8 @@ class Masses:
         All of it as plain values, see `to_json`.
     calibration : Calibration or None
         The mass scale that they are on; None: that of the mock survey.
+    inputs : tuple of Path
+        Files that they were predicted from, which are never written over.
     """
 
     ensemble: Ensemble
@@ -66,6 +69,7 @@ class Masses:
     document: dict[str, Any]
     _folder: Any = None
     calibration: Calibration | None = None
+    inputs: tuple[Path, ...] = ()
 
     @classmethod
     def of(
@@ -78,6 +82,7 @@ class Masses:
         seed: int = 0,
         calibration: Calibration | None = None,
         progress: Progress | None = None,
+        inputs: Sequence[Path] = (),
     ) -> Masses:
         """Predict the masses of clusters that were read; `samples` draws go into the document.
 
@@ -92,7 +97,8 @@ class Masses:
         survey, none = clusters.survey, np.zeros(0, int)
         if survey is None:
             document |= {"failed": _plain(failed), "assumptions": [], "warnings": []}
-            return cls(ensemble, prior, None, none, None, failed, document)
+            none_read = (None, none, None, failed, document)
+            return cls(ensemble, prior, *none_read, inputs=tuple(inputs))
         if calibration is None:
             found = Predicted(*ensemble.predict_all(survey, clusters.rows, prior, tell))
         else:
@@ -135,6 +141,7 @@ class Masses:
             document,
             clusters.folder,
             calibration,
+            tuple(inputs),
         )
 
     def __len__(self) -> int:
@@ -209,7 +216,8 @@ class Masses:
         """Write the table to a file: ``.fits``, ``.ecsv`` or ``.vot``."""
         if not self.document["clusters"]:
             raise InputError("there is no mass to write", file=file, field="--out")
-        return write_table(self.to_table(), Path(file), overwrite=overwrite)
+        path = check_table_path(file, overwrite=overwrite, inputs=self.inputs)
+        return write_table(self.to_table(), path, overwrite=overwrite)
 
     def write_likelihood(self, file: str | Path, *, overwrite: bool = False) -> Path:
         """Write p(x | ln M) of each cluster, the prior divided out, as a FITS file.
@@ -219,7 +227,7 @@ class Masses:
         if self.survey is None:
             raise InputError("there is no cluster to write", file=file, field="--likelihood")
         return write_likelihoods(
-            file,
+            check_likelihood_path(file, overwrite=overwrite, inputs=self.inputs),
             self.ensemble,
             self.survey,
             self.rows,

@@ -13,6 +13,7 @@ import xarray as xr
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior, parse_prior
+from icmass.files import as_paths
 from icmass.inference.bundled import (
     DEFAULT_MODEL,
     family_members,
@@ -34,11 +35,8 @@ from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
 from icmass.io.targets import Notes, read_targets
 from icmass.survey.catalog import checked_index, exposure_area, is_store, open_survey
-from icmass.survey.event_survey import as_paths
 from icmass.survey.ingest import Progress
-from icmass.survey.observed.reading import event_reading
-
-Files = str | Path | Sequence[str | Path]
+from icmass.survey.observed.reading import Files, event_reading, read_files
 
 
 def load_model(
@@ -207,6 +205,9 @@ def predict(
     work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
     if (inputs is None) == (images is None):
         raise InputError("give one survey, event files, or --images", field="inputs")
+    if not isinstance(inputs, xr.Dataset) and not as_paths(inputs) + as_paths(images):
+        raise InputError("no file is given", field="inputs" if images is None else "images",
+                         hint="give at least one")  # fmt: skip
     if isinstance(inputs, xr.Dataset) or (inputs is not None and _is_survey(inputs)):
         ensemble, clusters = _of_survey(given, inputs, index)
     else:
@@ -242,8 +243,17 @@ def predict(
             clusters = of_events(
                 ensemble, files, targets, event_reading(**reading), where, notes, **work
             )
+    files_read = [] if isinstance(inputs, xr.Dataset) else as_paths(inputs)
+    files_read += [*as_paths(images), *as_paths(table), *read_files(reading)]
     return Masses.of(
-        ensemble, clusters, parsed, samples=samples, seed=seed, calibration=scale, progress=progress
+        ensemble,
+        clusters,
+        parsed,
+        samples=samples,
+        seed=seed,
+        calibration=scale,
+        progress=progress,
+        inputs=files_read,
     )
 
 
@@ -280,7 +290,7 @@ def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
         field = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
         raise InputError("goes with event files, not with --images", field=field)
     sky = {
-        "expmap": [Path(file) for file in reading.get("expmap") or ()],
+        "expmap": as_paths(reading.get("expmap")),
         "exposure_kind": reading.get("expmap_kind"),
         "seconds": reading.get("exposure"),
         "mask": reading.get("mask"),

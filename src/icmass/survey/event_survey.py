@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from icmass.errors import InputError
+from icmass.files import as_paths
 from icmass.io.fits_images import Band, parse_bands
 from icmass.io.targets import Notes, read_targets
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.ingest import Ingested, Progress, ingest_events
-from icmass.survey.observed.reading import event_reading
+from icmass.survey.observed.reading import event_reading, read_files
 from icmass.survey.store import check_new_store
 
 BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
@@ -86,7 +88,10 @@ def ingest(
         If what was given cannot be used.
     """
     paths = as_paths(files)
-    check_new_store(Path(out), overwrite=overwrite or resume)
+    if not paths:
+        raise InputError("no event file", field="files", hint="give at least one")
+    given = [*paths, *as_paths(table), *read_files(reading)]
+    check_new_store(Path(out), overwrite=overwrite or resume, inputs=given)
     table_path = None if table is None else Path(table)
     options = event_reading(**reading)
     mission = options.cuts.mission
@@ -112,8 +117,3 @@ def ingest(
         if notes is not None:
             notes(note)
     return result
-
-
-def as_paths(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return one path or several as a list."""
-    return [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]

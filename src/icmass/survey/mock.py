@@ -10,10 +10,12 @@ from pathlib import Path
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.files import as_paths
 from icmass.survey.catalog import open_survey
 from icmass.survey.catalogue_table import HaloTable, read_halo_table, with_table
 from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
+from icmass.survey.store import check_new_store
 from icmass.survey.twin_report import honoured
 from icmass.survey.write import Progress, simulate_survey
 from icmass.telescope.instrument import load_instrument
@@ -107,6 +109,9 @@ def simulate(
     if instrument is not None:
         load_instrument(str(instrument))  # what is wrong with it shows before anything is written
         assignments = (*assignments, f"observe.instrument={json.dumps(str(instrument))}")
+    if out is not None:
+        given = [*as_paths(catalogue), *as_paths(config), *as_paths(instrument)]
+        check_new_store(Path(out), overwrite=overwrite or resume, inputs=given)
     resolved = resolve_config(
         preset,
         None if config is None else Path(config),

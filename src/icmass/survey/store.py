@@ -18,6 +18,7 @@ from icmass.errors import InputError
 from icmass.survey.blank import blank_survey
 from icmass.survey.catalog import FORMAT, is_ragged, variable_of
 from icmass.survey.whole import WHOLE, every_chunk
+from icmass.survey.writers.files import check_folder, check_replaced
 
 _CHUNK = 32
 
@@ -145,13 +146,13 @@ class SurveyWriter:
         self._partial.rename(self.out)
 
 
-def check_new_store(out: Path, *, overwrite: bool = False) -> Path:
-    """Return the path of a store to write, or refuse it."""
+def check_new_store(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Path:
+    """Return the path of a store to write, or refuse it; `inputs` are files read for it."""
     out = Path(out)
     if out.suffix != ".zarr":
         raise InputError("must end in .zarr", file=out, field="--out")
-    if out.exists() and not overwrite:
-        raise InputError("exists already", file=out, hint="choose another name or --overwrite")
+    check_replaced(out, overwrite=overwrite, inputs=inputs)
+    check_folder(out.parent)
     for path in (out, out.with_name(out.name + ".partial")):
         if path.exists() and not path.is_dir():
             raise InputError("is a file, not a store", file=path, hint="choose another name")

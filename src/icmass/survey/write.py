@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from icmass.survey.catalog import is_ragged, variable_of
 from icmass.survey.config import SurveyConfig
 from icmass.survey.physics_prior import NAMES, PARAMETERS
 from icmass.survey.simulate import Simulator, simulator
+from icmass.survey.store import check_new_store
 from icmass.survey.tasks import Tasks
 from icmass.survey.twins import ROWS, rows_of, rows_variable
 from icmass.survey.universes import Universes
@@ -80,12 +82,11 @@ def simulate_survey(
     about_rows : dict, optional
         Attributes of the variable that keeps them.
     """
-    if out.suffix != ".zarr":
-        raise InputError("must end in .zarr", file=out, field="--out")
+    check_new_store(out, overwrite=overwrite or resume)
+    n_clusters = _whole_number(n_clusters, "--n", 1)
+    seed, chunk = _whole_number(seed, "--seed", 0), _whole_number(chunk, "--chunk", 1)
     if out.exists() and not overwrite:
-        if resume:
-            return out
-        raise InputError("exists already", file=out, hint="choose another name or --overwrite")
+        return out
     if config.physics is not None and config.physics.universes > n_clusters:
         raise InputError(
             f"{config.physics.universes} universes cannot share {n_clusters} clusters",
@@ -118,6 +119,18 @@ def simulate_survey(
         shutil.rmtree(out)
     partial.rename(out)
     return out
+
+
+def _whole_number(value: int, field: str, least: int) -> int:
+    """Return an integer, also one of NumPy, or refuse what is none or less than `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        hint = f"give a whole number, {least} or more"
+        raise InputError(f"is {value!r}", field=field, hint=hint)
+    return number
 
 
 def _part(partial: Path, start: int) -> Path:

@@ -97,6 +97,7 @@ def build_survey(
     config: Mapping[str, Any],
     seed: int,
     overwrite: bool = False,
+    inputs: Sequence[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Write the survey of all clusters that can be made.
@@ -115,6 +116,8 @@ def build_survey(
         Cluster draws from ``SeedSequence(seed, spawn_key=target.key)``.
     overwrite : bool
         Replace a store of that name.
+    inputs : sequence of path
+        What was read beside the lists: never written over.
     progress : callable of (done, total), optional
 
     Returns
@@ -122,7 +125,8 @@ def build_survey(
     Outcome
         ``n_clusters`` is 0, and nothing is written, where no cluster is good.
     """
-    check_new_store(out, overwrite=overwrite)
+    lists = [file for target in targets for file in target.lists.values()]
+    check_new_store(out, overwrite=overwrite, inputs=[*inputs, *lists])
     outcome = Outcome()
     good = _of_one_kind(targets, outcome)
     names = _names(good, outcome)

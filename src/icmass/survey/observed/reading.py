@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.files import as_paths
 from icmass.io.event_cuts import EventCuts, LightLeak, cuts_of
 from icmass.io.events import EventFile, scan_event_file
 from icmass.io.exposure_kinds import Kind
@@ -24,6 +25,10 @@ from icmass.survey.observed.events import EventSource, open_events
 TILES_HELD = 6
 """So many event files, as far as they are gzipped, are kept expanded by a process."""
 PLANES_HELD = 4
+_FILES = ("expmap", "novig", "background", "mask", "regions", "sources")
+
+
+Files = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -172,13 +177,20 @@ def _masks(
     return read_masks(mask, regions, sources, skip_bad_regions=skip_bad)
 
 
+def read_files(reading: Mapping[str, Any]) -> list[Path]:
+    """Return the files that options of `event_reading` name."""
+    named = [file for name in _FILES for file in as_paths(reading.get(name))]
+    instrument = as_paths(reading.get("instrument"))
+    return named + [file for file in instrument if file.suffix == ".json"]
+
+
 def event_reading(
     *,
     exposure: float | None = None,
-    expmap: Sequence[str | Path] | None = None,
+    expmap: Files | None = None,
     expmap_kind: Kind | None = None,
-    novig: Sequence[str | Path] | None = None,
-    background: Sequence[str | Path] | None = None,
+    novig: Files | None = None,
+    background: Files | None = None,
     mask: str | Path | None = None,
     regions: str | Path | None = None,
     skip_bad_regions: bool = False,
@@ -197,13 +209,13 @@ def event_reading(
     ----------
     exposure : float, optional
         In place of maps: seconds of all modules at the survey-average area.
-    expmap : sequence of path, optional
+    expmap : path or sequence of path, optional
         Exposure maps, FITS images.
     expmap_kind : {"vignetted", "unvignetted", "survey"}, optional
         What they hold; default: what their AREATYPE states, else vignetted.
-    novig : sequence of path, optional
+    novig : path or sequence of path, optional
         Unvignetted exposure maps, for the particle background.
-    background : sequence of path, optional
+    background : path or sequence of path, optional
         Background maps, counts a pixel, one for each band.
     mask, regions, sources : path, optional
         Mask image, 1 = use; DS9 regions to leave out; eSASS source catalogue.
@@ -236,8 +248,8 @@ def event_reading(
         gti=gti,
     )
 
-    def paths(files: Sequence[str | Path] | None) -> tuple[str, ...]:
-        return tuple(str(file) for file in files or ())
+    def paths(files: Files | None) -> tuple[str, ...]:
+        return tuple(str(file) for file in as_paths(files))
 
     return EventReading(
         cuts=cuts,

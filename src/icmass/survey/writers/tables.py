@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.survey.catalog import VARIABLES, as_slice, survey_cosmology
-from icmass.survey.writers.files import new_file
+from icmass.survey.writers.files import check_new_file, new_file
 
 if TYPE_CHECKING:
     from astropy.table import Column, Table
@@ -207,8 +208,12 @@ def write_table(table: Table, path: str | os.PathLike[str], *, overwrite: bool =
     return path
 
 
-def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def check_table_path(
+    path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Sequence[Path] = ()
+) -> Path:
     """Return the path of a table to write, or refuse it before the work is done.
+
+    `inputs` are files that are read for it.
 
     Raises
     ------
@@ -220,9 +225,7 @@ def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -
         raise InputError(
             f"{suffix or 'no suffix'} is no table", file=path, hint=f"use {', '.join(SUFFIXES)}"
         )
-    if path.exists() and not overwrite:
-        raise InputError("exists already", file=path, hint="choose another name or --overwrite")
-    return path
+    return check_new_file(path, overwrite=overwrite, inputs=inputs)
 
 
 def _write_ecsv(table: Table, path: Path) -> None:
