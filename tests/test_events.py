@@ -12,6 +12,8 @@ from astropy.io import fits
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import icmass
+from conftest import RunCli
 from event_files import BANDS, DEC, HERE, RA, REDSHIFT, Columns, draw, good, part, read_one, write
 from icmass.errors import InputError
 from icmass.io import fits_stream
@@ -406,3 +408,28 @@ def test_columns_are_what_astropy_reads(tmp_path: Path) -> None:
                 assert np.isnan(found[name][1])
                 expected, found[name] = np.delete(expected, 1), np.delete(found[name], 1)
             np.testing.assert_array_equal(found[name], expected)
+
+
+def test_masses_tell_what_became_of_the_events(tmp_path: Path, run_cli: RunCli) -> None:
+    """Lost events are told with the mass as `ingest` tells them; of sound files there is none."""
+    events = good(1100)
+    events["FLAG"][:40] = 0x80000000
+    sound = write(tmp_path / "sound.fits", events)
+    events["PI"][50:150] = np.nan
+    events["RA"][200:210] = np.nan
+    broken = write(tmp_path / "broken.fits", events)
+    found = icmass.predict(broken, ra=RA, dec=DEC, redshift=REDSHIFT)
+    assert found.document["events"]["not finite"] == 110
+    assert found.document["events"]["flagged"] == 40
+    assert sum(found.document["events"].values()) == 1100
+    [said] = [line for line in found.warnings if "not finite" in line]
+    assert said.startswith("110 of 1,100 events are left out")
+    [line] = [line for line in found.assumptions if line.startswith("Events of all files: ")]
+    words = ("ingest", "esass", broken, "--ra", RA, "--dec", DEC, "--redshift", REDSHIFT)
+    done = run_cli(*words, "--out", tmp_path / "x.zarr")
+    assert f"events: {line.removeprefix('Events of all files: ')[:-1]}\n" in done.stdout
+    again = icmass.predict(tmp_path / "x.zarr")
+    assert said in again.warnings and line in again.assumptions
+    found = icmass.predict(sound, ra=RA, dec=DEC, redshift=REDSHIFT)
+    assert not [line for line in found.warnings if "not finite" in line]
+    assert "40 flagged" in " ".join(found.assumptions)

@@ -17,7 +17,7 @@ import xarray as xr
 from astropy.io import fits
 
 from icmass.cli import main
-from icmass.cli.options import parse_index, repeat_options
+from icmass.cli.options import repeat_options
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
@@ -30,7 +30,7 @@ from icmass.inference.description import describe, mean_mass
 from icmass.inference.ensemble import Training, load_ensemble
 from icmass.inference.mixture import mix
 from icmass.sky.map_grid import MapGrid, cluster_frame
-from icmass.survey.catalog import counts, open_survey
+from icmass.survey.catalog import counts, open_survey, parse_index
 
 RA, DEC = 140.0, 3.0
 WITHOUT_MAPS = Training((0.1, 0.2), (1e14, 1e15), None, None, 10, {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import zarr
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.survey.catalog import (
+    checked_index,
     counts,
     galaxies,
     half_width_mpc_h,
@@ -278,3 +281,34 @@ def test_simulated_stores_have_every_chunk(tmp_path: Path) -> None:
             with pytest.raises(InputError, match=f"s.zarr: variable {name}: chunk"):
                 open_survey(tmp_path / "s.zarr")
             (tmp_path / "away").rename(file)
+
+
+def test_clusters_are_chosen_by_numbers_a_mask_or_a_text() -> None:
+    chosen = partial(checked_index, n=6, name="x.zarr")
+    assert chosen(None).tolist() == [0, 1, 2, 3, 4, 5]
+    for index in ([4, 1], np.array([4, 1], "u2"), np.array([4.0, 1.0]), "4,1"):
+        assert chosen(index).tolist() == [4, 1]
+    assert chosen(np.arange(6) < 2).tolist() == [0, 1] and chosen(3).tolist() == [3]
+    assert chosen("0-2,5").tolist() == [0, 1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (np.arange(5) < 2, "index: is a mask of 5 values: x.zarr has 6 clusters; give a value for"),
+        (np.zeros(6, bool), "index: none: x.zarr has 6 clusters"),
+        ([0.9, 4.7], "index: is no list of whole numbers; give numbers such as"),
+        ([np.nan], "whole numbers"),
+        ([1e30], "whole numbers"),
+        ([np.inf], "whole numbers"),
+        (["1"], "whole numbers"),
+        ([None], "whole numbers"),
+        ([[1, 2], [3]], "whole numbers"),
+        ("0-x", "'0-x' is no cluster"),
+        ([-1, 2], "index: -1: x.zarr has 6 clusters"),
+        ([], "none: x.zarr"),
+    ],
+)
+def test_what_chooses_no_cluster_is_refused(index: Any, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        checked_index(index, 6, "x.zarr")

@@ -171,21 +171,11 @@ def refuse(options: Mapping[str, object], why: str) -> None:
         raise InputError(why, field=", ".join(given), hint="leave it out")
 
 
-def parse_index(text: str) -> np.ndarray:
-    """Return the clusters of a text such as ``3``, ``0-9`` or ``1,5,7-9``."""
-    found = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None:
-            raise InputError(f"{part!r} is no cluster", field="--index", hint="write 3 or 0-9")
-        start, stop = int(match[1]), int(match[2] or match[1])
-        found.append(np.arange(start, stop + 1))
-    return np.concatenate(found)
-
-
 def parse_indices(texts: Sequence[str]) -> np.ndarray:
     """Return the clusters of all the values of ``--index``."""
-    return np.concatenate([parse_index(text) for text in texts])
+    from icmass.survey.catalog import parse_index
+
+    return parse_index(",".join(texts))
 
 
 def say(line: str) -> None:

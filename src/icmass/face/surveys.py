@@ -61,7 +61,7 @@ def export(
     format: Format,
     out: str | Path,
     *,
-    index: Sequence[int] | np.ndarray | None = None,
+    index: Sequence[int] | np.ndarray | str | None = None,
     seed: int = 0,
     instrument: str | None = None,
     license: str | None = None,
@@ -81,8 +81,8 @@ def export(
     out : path
         A ``.fits`` file for one cluster, else a folder; a table: .ecsv, .fits, .vot or .xml; a
         description: .json or .jsonld.
-    index : sequence of int, optional
-        Clusters of the survey; default: all.
+    index : sequence of int or bool, or str, optional
+        Clusters of the survey, a mask of them, or a text such as ``"0-9"``; default: all.
     seed : int
         Seed of what maps do not keep: places in pixels, energies, times.
     instrument : str, optional

@@ -23,9 +23,11 @@ from icmass.inference.quality_flags import (
 )
 from icmass.inference.scale_error import ScaleError
 from icmass.inference.trained_on import mission_of_attrs, mission_of_survey, seen_otherwise
+from icmass.io.event_binning import BROKEN, OUTCOMES
 from icmass.sky.map_grid import APERTURE_MPC_H
 from icmass.survey.catalog import counts, survey_cosmology
 from icmass.survey.observed.clusters import MIN_VISIBLE
+from icmass.survey.observed.events import describe_tally
 
 _SEEN = {
     "exposure_aperture": "exposure_aperture_s",
@@ -101,7 +103,7 @@ def describe(
         if why is not None:
             row |= {"reasons": why[k], "flagged": bool(why[k])}
             row = _as_limit(row) if is_upper_limit(photons[k]) else row
-        rows.append(row | _observed_facts(survey))
+        rows.append(row | observed_facts(survey))
     return rows
 
 
@@ -170,7 +172,7 @@ def _domain(prediction: Prediction, k: int) -> dict[str, Any]:
     return {"out_of_domain": score, "flagged": score > 1}
 
 
-def _observed_facts(survey: xr.Dataset) -> dict[str, Any]:
+def observed_facts(survey: xr.Dataset) -> dict[str, Any]:
     """Return how a survey was made of real data; nothing for a mock."""
     result: dict[str, Any] = json.loads(survey.attrs.get("observed", "{}"))
     return result
@@ -207,7 +209,7 @@ def assumptions(
     ]
     lines[1:1] = ScaleError.of(ensemble, is_calibrated=scale is not None).lines()
     lines += _thinned(ensemble, survey, index)
-    facts = _observed_facts(survey)
+    facts = observed_facts(survey)
     if not facts:
         return lines
     cosmology = survey_cosmology(survey)
@@ -223,6 +225,7 @@ def assumptions(
         f"Position and redshift are exact; cosmology of the training survey: flat, "
         f"h = {cosmology.h:g}, Om = {cosmology.om0:g}.",
         f"Exposure: {facts['exposure']}{_of_maps(facts)}.",
+        *_events(facts),
         "Background, point sources and PSF are as in the mock; no background is subtracted.",
         f"Hidden: {mask} left out, {visible} of the map is visible; the model {told}.",
         f"Galactic N_H is near the training survey's{_training_nh(ensemble)}.",
@@ -241,6 +244,12 @@ def _thinned(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> list[
         f"Exposures longer than the {used.max():.4g} s trained on ({n} of {len(index)} clusters): "
         "photons are thinned at random to that exposure, the same ones each time."
     ]
+
+
+def _events(facts: dict[str, Any]) -> list[str]:
+    """Return a line on what became of all events of the files, where it is known."""
+    told = describe_tally(facts.get("events", {}))
+    return [f"Events of all files: {told}."] if told else []
 
 
 def _of_maps(facts: dict[str, Any]) -> str:
@@ -330,10 +339,11 @@ def _outside(name: str, values: np.ndarray, limits: np.ndarray) -> list[str]:
 
 
 def _observed_warnings(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray) -> list[str]:
-    facts = _observed_facts(survey)
+    facts = observed_facts(survey)
     if not facts:
         return []
     found = [str(note) for note in facts.get("notes", [])]
+    found += _broken_events(facts.get("events", {}))
     visible = float(survey["visible_fraction"].values[index].min())
     if visible < MIN_VISIBLE:
         found.append(
@@ -349,6 +359,17 @@ def _observed_warnings(ensemble: Ensemble, survey: xr.Dataset, index: np.ndarray
     if facts["bands_not_used"]:
         found.append(f"Bands not used: {', '.join(facts['bands_not_used'])} keV.")
     return found + _nh_warnings(ensemble, survey["nh"].values[index])
+
+
+def _broken_events(events: dict[str, int]) -> list[str]:
+    """Return a warning of events that are lost because a number of theirs is none."""
+    broken, all_events = events.get(OUTCOMES[BROKEN], 0), sum(events.values())
+    if not broken:
+        return []
+    return [
+        f"{broken:,} of {all_events:,} events are left out: their position, energy or time is not "
+        "finite; the mass is that of the others."
+    ]
 
 
 def _nh_warnings(ensemble: Ensemble, nh_1e20: np.ndarray) -> list[str]:

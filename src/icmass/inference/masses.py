@@ -17,7 +17,7 @@ from icmass.calibration.likelihood_table import check_likelihood_path
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior
-from icmass.inference.description import assumptions, describe, warnings
+from icmass.inference.description import assumptions, describe, observed_facts, warnings
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.inputs import Clusters
 from icmass.inference.likelihood import Predicted, predict_calibrated, write_likelihoods
@@ -127,6 +127,8 @@ class Masses:
         document["mass_scale"] = error.facts()
         for row in document["clusters"]:
             row["ln_m500c_std_physics"] = None if row["ln_m500c"] is None else error.std
+        if events := observed_facts(survey).get("events"):
+            document["events"] = events
         if calibration is not None:
             document["calibration"] = calibration.facts()
             for row, std in zip(document["clusters"], found.std_scale_or_zeros(), strict=True):

@@ -91,7 +91,7 @@ def predict(
     table: str | Path | None = None,
     name: str | None = None,
     nh: Any = None,
-    index: Sequence[int] | np.ndarray | None = None,
+    index: Sequence[int] | np.ndarray | str | None = None,
     prior: Prior | str = "training",
     calibration: Calibration | str | Path | None = None,
     images: Files | None = None,
@@ -137,8 +137,8 @@ def predict(
         What to call the cluster.
     nh : float or Quantity, optional
         Galactic column density [1e20 cm^-2]; default 3, or what a mock's file says.
-    index : sequence of int, optional
-        Clusters of the survey; default: all.
+    index : sequence of int or bool, or str, optional
+        Clusters of the survey, a mask of them, or a text such as ``"0-9"``; default: all.
     prior : Prior or str
         Prior of the mass in place of the training set's: ``"flat"`` (in ln M) or
         ``"mass-function"``.
@@ -270,7 +270,7 @@ def _is_survey(inputs: Files) -> bool:
 
 
 def _of_survey(
-    model: Model, inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | None
+    model: Model, inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | str | None
 ) -> tuple[Ensemble, Clusters]:
     called = "the survey"
     if isinstance(inputs, xr.Dataset):

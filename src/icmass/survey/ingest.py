@@ -25,7 +25,13 @@ from icmass.io.target import Target, gather_notes
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import open_survey
 from icmass.survey.observed.clusters import COMPONENTS, survey_attrs
-from icmass.survey.observed.events import EVENT_NAMES, describe_tally, frames_of, problem_of
+from icmass.survey.observed.events import (
+    EVENT_NAMES,
+    describe_tally,
+    frames_of,
+    named_tally,
+    problem_of,
+)
 from icmass.survey.observed.reading import EventReading, plain_grid, scanned
 from icmass.survey.sky_jobs import MOST_CLUSTERS, Sky, Unit, assign, cluster_file, do_job, job_name
 from icmass.survey.sky_tiles import (
@@ -82,7 +88,7 @@ class Ingested:
     @property
     def outcomes(self) -> str:
         """What became of the events, in words."""
-        return describe_tally(self.tally)
+        return describe_tally(named_tally(self.tally))
 
 
 def ingest_events(
@@ -161,6 +167,7 @@ def _make(run: _Run, result: Ingested, partial: Path) -> Ingested:
     if rows:
         result.notes += _masks_missed(run, rows)
         facts["notes"] = _some(result.notes, "more such notes")
+        facts["events"] = named_tally(result.tally)
         attrs = survey_attrs(run.grid, preset="events", seed=0, facts=facts)
         attrs |= {"names": json.dumps(result.names)}
         run.gather(rows, attrs, result.out)

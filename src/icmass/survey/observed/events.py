@@ -7,7 +7,7 @@ tangent plane, from RA and DEC: no image is resampled. What only a mock knows is
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class EventSource:
     @property
     def outcomes(self) -> str:
         """What became of the events that were read, in words."""
-        return describe_tally(self.tally)
+        return describe_tally(named_tally(self.tally))
 
     @property
     def notes(self) -> list[str]:
@@ -244,9 +244,14 @@ def frames_of(targets: Sequence[Target], grid: MapGrid) -> Frames:
     )
 
 
-def describe_tally(tally: np.ndarray) -> str:
-    """Return what became of events in words: those of `OUTCOMES` that there are."""
-    return ", ".join(f"{n:,} {name}" for n, name in zip(tally, OUTCOMES, strict=True) if n)
+def named_tally(tally: np.ndarray) -> dict[str, int]:
+    """Return numbers of events by what became of them: those of `OUTCOMES` that there are."""
+    return {name: int(n) for name, n in zip(OUTCOMES, tally, strict=True) if n}
+
+
+def describe_tally(named: Mapping[str, int]) -> str:
+    """Return in words what became of events, see `named_tally`."""
+    return ", ".join(f"{n:,} {name}" for name, n in named.items())
 
 
 def problem_of(target: Target) -> InputError | None:
