@@ -8,7 +8,12 @@ from typing import Any
 
 #: Switches of the command line, which are keywords with a value in Python.
 _SWITCHES = ("overwrite", "resume", "skip-bad-regions", "survey-average")
-_RENAMED = {"set": "assignments", "variant": "variants", "no-gti": "gti=False"}
+_RENAMED = {
+    "set": "assignments",
+    "variant": "variants",
+    "no-gti": "gti=False",
+    "expmap-novig": "novig",
+}
 _COMMANDS = re.compile(r"(`[^`]*`|icmass [a-z]+ -[^;]*)")
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 

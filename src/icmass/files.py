@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from icmass.errors import InputError
+
 AnyPath = str | os.PathLike[str]
 
 
-def as_paths(files: AnyPath | Sequence[AnyPath] | None) -> list[Path]:
-    """Return one path, several or none as a list.
+def as_paths(files: AnyPath | Sequence[AnyPath] | None, field: str | None = None) -> list[Path]:
+    """Return one path, several or none as a list; refuse what is no path, as of a `field`.
 
     Examples
     --------
@@ -20,7 +22,23 @@ def as_paths(files: AnyPath | Sequence[AnyPath] | None) -> list[Path]:
     """
     if files is None:
         return []
-    return [Path(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
+    given = [files] if isinstance(files, str | os.PathLike) else files
+    try:
+        return [Path(file) for file in given]
+    except TypeError:
+        what, hint = (
+            f"is a {type(files).__name__}, no path",
+            "write it to a file, and give its name",
+        )
+        raise InputError(what, field=field, hint=hint) from None
+
+
+def as_path(file: AnyPath | None, field: str) -> Path | None:
+    """Return the path of one file, None for none; refuse what is none, as of a `field`."""
+    found = as_paths(file, field)
+    if file is not None and len(found) != 1:
+        raise InputError(f"has {len(found)} files", field=field, hint="give one")
+    return found[0] if found else None
 
 
 @contextmanager

@@ -31,8 +31,8 @@ Option = typer.Option
 STANDARD_FLAG = "0xE000F000"
 """Of eROSITA, for the help text alone: missions say their own."""
 
-Ra = Annotated[float | None, Option(help="Right ascension, degrees.")]
-Dec = Annotated[float | None, Option(help="Declination, degrees.")]
+Ra = Annotated[str | None, Option(metavar="DEG", help="Right ascension, degrees, or as 10h00m24s.")]
+Dec = Annotated[str | None, Option(metavar="DEG", help="Declination, degrees, or as -02d30m00s.")]
 Redshift = Annotated[float | None, Option(help="Redshift of the cluster.")]
 TableFile = Annotated[
     Path | None,

@@ -20,6 +20,7 @@ from icmass.calibration.result import Calibration, check_new_folder
 from icmass.calibration.sampler import Sampling, sample_posterior
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.files import as_path
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.family import Model, chosen_for_survey
 from icmass.inference.likelihood import model_facts, predict_likelihood, training_prior
@@ -92,6 +93,7 @@ def calibrate(
     InputError
         If what was given cannot be used.
     """
+    as_path(wl, "--wl")
     if out is not None:
         check_new_folder(out)
     elif blind:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from icmass.errors import InputError
+from icmass.io.quantities import NH_UNIT, plain_number
 from icmass.observe.rates import Band, Rates, count_rates
 from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
 from icmass.telescope.instrument import load_instrument
@@ -31,7 +32,7 @@ def rate(
     Parameters
     ----------
     kt : float or Quantity
-        Temperature [keV], 0.087-34.
+        Temperature [keV, or in K as a Quantity], 0.087-34 keV.
     redshift : float
     abundance : float
         Metal abundance [solar, Anders & Grevesse 1989].
@@ -64,8 +65,6 @@ def rate(
     >>> round(rates.flux_soft / rates.counts[0.5, 2.0] / 1e-13, 1)
     9.3
     """
-    from astropy import units as u
-
     if survey_average and arf is not None:
         why = "an ARF is taken as it is"
         raise InputError(why, field="--survey-average", hint="leave one of the two out")
@@ -75,6 +74,6 @@ def rate(
         arf=None if arf is None else Path(arf),
         rmf=None if rmf is None else Path(rmf),
     )
-    kev = float(u.Quantity(kt, u.keV).value)
-    column = check_nh(float(u.Quantity(nh, 1e20 * u.cm**-2).value))
-    return count_rates(kev, abundance, redshift, column, telescope, tuple(bands))
+    kev, column = plain_number(kt, "keV", "--kt"), check_nh(plain_number(nh, NH_UNIT, "--nh"))
+    z, metals = plain_number(redshift, "", "--redshift"), plain_number(abundance, "", "--abundance")
+    return count_rates(kev, metals, z, column, telescope, tuple(bands))

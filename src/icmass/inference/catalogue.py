@@ -15,6 +15,7 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE
 from icmass.estimators.prior import Prior, parse_prior
+from icmass.files import as_path
 from icmass.inference.bundled import family_members, model_folder
 from icmass.inference.catalogue_masses import CatalogueMasses
 from icmass.inference.catalogue_text import assumptions, row_facts, warnings
@@ -73,6 +74,7 @@ def predict_catalogue(
         If the table cannot be read, or no row has a mass.
     """
     parsed = parse_prior(prior) if isinstance(prior, str) else prior
+    as_path(catalogue, "--catalogue")
     ensemble = _load(model)
     mission = get_mission()
     if mission.catalogues is None:

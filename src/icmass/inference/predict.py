@@ -13,7 +13,7 @@ import xarray as xr
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
 from icmass.estimators.prior import Prior, parse_prior
-from icmass.files import as_paths
+from icmass.files import as_path, as_paths
 from icmass.inference.bundled import (
     DEFAULT_MODEL,
     family_members,
@@ -33,6 +33,7 @@ from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
+from icmass.io.quantities import NH_UNIT, plain_number, position_degrees
 from icmass.io.targets import Notes, read_targets
 from icmass.survey.catalog import checked_index, exposure_area, is_store, open_survey
 from icmass.survey.ingest import Progress
@@ -125,8 +126,8 @@ def predict(
     model : Ensemble, ModelFamily, str or path, optional
         What `load_model` returned or takes; default: the family ``"erass-v2"``, of which the
         member whose bands the input has is taken.
-    ra, dec : float or Quantity, optional
-        Position of the cluster [deg, ICRS].
+    ra, dec : float, Quantity or str, optional
+        Position of the cluster [deg, ICRS], or texts such as ``"10h00m24s"``, ``"-02d30m00s"``.
     redshift : float, optional
         Its redshift.
     position : SkyCoord, optional
@@ -190,7 +191,7 @@ def predict(
             catalogue,
             model=model,
             columns=columns,
-            nh=_column(nh),
+            nh=None if nh is None else plain_number(nh, NH_UNIT, "--nh"),
             prior=prior,
             samples=samples,
             seed=seed,
@@ -201,7 +202,7 @@ def predict(
     given = model if isinstance(model, Model) else load_model(model, device=device)
     if scale is not None:
         given = of_calibration(given, scale)
-    ra, dec = _degrees(ra, dec, position)
+    ra, dec = position_degrees(ra, dec, position)
     work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
     if (inputs is None) == (images is None):
         raise InputError("give one survey, event files, or --images", field="inputs")
@@ -215,11 +216,11 @@ def predict(
         telescope = telescope_for(_training_survey(given), reading.get("instrument"))
         reading["instrument"] = telescope.instrument
         targets = read_targets(
-            None if table is None else Path(table),
+            as_path(table, "--table"),
             ra,
             dec,
-            None if redshift is None else float(redshift),
-            _column(nh),
+            redshift,
+            nh,
             name=name,
             events=files[0] if files else None,
             mission=telescope.mission,
@@ -289,39 +290,14 @@ def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
     if unknown := sorted(set(reading) - known):
         field = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
         raise InputError("goes with event files, not with --images", field=field)
+    seconds = reading.get("exposure")
     sky = {
-        "expmap": as_paths(reading.get("expmap")),
+        "expmap": as_paths(reading.get("expmap"), "--expmap"),
         "exposure_kind": reading.get("expmap_kind"),
-        "seconds": reading.get("exposure"),
-        "mask": reading.get("mask"),
+        "seconds": None if seconds is None else plain_number(seconds, "s", "--exposure"),
+        "mask": as_path(reading.get("mask"), "--mask"),
         "seed": seed,
     }
     if "min_visible" in reading:
         sky["min_visible"] = reading["min_visible"]
     return sky
-
-
-def _degrees(ra: Any, dec: Any, position: Any) -> tuple[float | None, float | None]:
-    """Return a position in degrees, of numbers, quantities or a SkyCoord."""
-    from astropy import units as u
-
-    if position is not None:
-        if ra is not None or dec is not None:
-            raise InputError("give one of them", field="ra, dec, position")
-        return float(position.icrs.ra.deg), float(position.icrs.dec.deg)
-
-    def degrees(value: Any) -> float | None:
-        if value is None:
-            return None
-        return float(u.Quantity(value, u.deg).value)
-
-    return degrees(ra), degrees(dec)
-
-
-def _column(nh: Any) -> float | None:
-    """Return a column density in 1e20 cm^-2, of a number or a quantity."""
-    from astropy import units as u
-
-    if nh is None:
-        return None
-    return float(u.Quantity(nh, 1e20 * u.cm**-2).value)

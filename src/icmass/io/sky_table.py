@@ -327,6 +327,11 @@ def _number(text: str) -> float:
         return np.nan
 
 
+def parse_angle(text: str, *, hours: bool) -> float:
+    """Return an angle in degrees by its text, NaN where it is none; see `TableColumn.angles`."""
+    return _angle(text.strip(), _PARTS.fullmatch(text), hours)
+
+
 def _angle(text: str, found: re.Match[str] | None, hours: bool) -> float:
     """Return the degrees of a cell such as ``10:00:24`` or ``-2d12m0s``, NaN of another text."""
     if found is None:

@@ -14,8 +14,6 @@ from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astropy.units import Quantity
-
 
 @dataclass(frozen=True)
 class Target:
@@ -73,10 +71,3 @@ def gather_notes(notes: Iterable[tuple[str | Path, str]]) -> list[str]:
         files.setdefault(note, []).append(file)
     more = {note: f" and {len(of) - 1} more" if len(of) > 1 else "" for note, of in files.items()}
     return [f"{of[0]}{more[note]}: {note}" for note, of in files.items()]
-
-
-def degrees(angle: float | Quantity) -> float:
-    """Return an angle in degrees."""
-    from astropy import units as u
-
-    return float(u.Quantity(angle, u.deg).value)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from icmass.errors import InputError
 from icmass.io.cluster_table import read_cluster_table
 from icmass.io.events import scan_event_file
+from icmass.io.quantities import NH_UNIT, plain_number, position_degrees
 from icmass.io.target import Target, check_target
 from icmass.missions.registry import DEFAULT_MISSION
 from icmass.plasma.absorption import DEFAULT_NH_1E20
@@ -17,10 +19,10 @@ Notes = Callable[[str], None]
 
 def read_targets(
     table: Path | None,
-    ra: float | None,
-    dec: float | None,
-    redshift: float | None,
-    nh: float | None,
+    ra: Any,
+    dec: Any,
+    redshift: Any,
+    nh: Any,
     *,
     name: str | None = None,
     events: Path | None = None,
@@ -33,8 +35,8 @@ def read_targets(
     ----------
     table : path or None
         FITS, ECSV, CSV or VOTable with position and redshift, and where there are, id and N_H.
-    ra, dec, redshift, nh : float or None
-        Position [deg, ICRS], redshift, and column density [1e20 cm^-2], default 3.
+    ra, dec, redshift, nh : float, Quantity, str or None
+        Position [deg, ICRS, or sexagesimal], redshift, and column density [1e20 cm^-2], default 3.
     name : str, optional
         What the user calls the cluster.
     events : path, optional
@@ -50,6 +52,9 @@ def read_targets(
     InputError
         If a place is missing or impossible.
     """
+    ra, dec = position_degrees(ra, dec)
+    redshift = None if redshift is None else plain_number(redshift, "", "--redshift")
+    nh = None if nh is None else plain_number(nh, NH_UNIT, "--nh")
     place = {"--ra": ra, "--dec": dec, "--redshift": redshift}
     if table is not None:
         given = [key for key, value in {**place, "--name": name}.items() if value is not None]

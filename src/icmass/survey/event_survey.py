@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from icmass.errors import InputError
-from icmass.files import as_paths
+from icmass.files import as_path, as_paths
 from icmass.io.fits_images import Band, parse_bands
 from icmass.io.targets import Notes, read_targets
 from icmass.sky.map_grid import MapGrid
@@ -22,11 +22,11 @@ def ingest(
     files: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    ra: float | None = None,
-    dec: float | None = None,
-    redshift: float | None = None,
+    ra: Any = None,
+    dec: Any = None,
+    redshift: Any = None,
     table: str | Path | None = None,
-    nh: float | None = None,
+    nh: Any = None,
     bands: str | Sequence[Band] = BANDS_KEV,
     pixels: int = 128,
     half_width: float = 2.3,
@@ -50,11 +50,11 @@ def ingest(
         Event files of one mission: eSASS' of eROSITA, or those of `instrument`.
     out : path
         The store to write, ``X.zarr``; `icmass.open_survey` opens it.
-    ra, dec, redshift : float, optional
-        Position [deg, ICRS] and redshift of one cluster.
+    ra, dec, redshift : float, Quantity or str, optional
+        Position [deg, ICRS, or texts such as ``"10h00m24s"``] and redshift of one cluster.
     table : path, optional
         Many clusters in their place: FITS, ECSV, CSV or VOTable.
-    nh : float, optional
+    nh : float or Quantity, optional
         Galactic column density [1e20 cm^-2]; default 3, or what a mock's file says.
     bands : str or sequence of (float, float)
         Bands of the maps [keV].
@@ -87,16 +87,22 @@ def ingest(
     InputError
         If what was given cannot be used.
     """
-    paths = as_paths(files)
+    paths = as_paths(files, "files")
     if not paths:
         raise InputError("no event file", field="files", hint="give at least one")
-    given = [*paths, *as_paths(table), *read_files(reading)]
+    given = [*paths, *as_paths(table, "--table"), *read_files(reading)]
     check_new_store(Path(out), overwrite=overwrite or resume, inputs=given)
-    table_path = None if table is None else Path(table)
     options = event_reading(**reading)
     mission = options.cuts.mission
     targets = read_targets(
-        table_path, ra, dec, redshift, nh, events=paths[0], mission=mission, notes=notes
+        as_path(table, "--table"),
+        ra,
+        dec,
+        redshift,
+        nh,
+        events=paths[0],
+        mission=mission,
+        notes=notes,
     )
     edges = parse_bands(bands) if isinstance(bands, str) else [(lo, hi) for lo, hi in bands]
     result = ingest_events(

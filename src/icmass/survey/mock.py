@@ -10,7 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.files import as_paths
+from icmass.files import as_path, as_paths
 from icmass.survey.catalog import open_survey
 from icmass.survey.catalogue_table import HaloTable, read_halo_table, with_table
 from icmass.survey.config import SurveyConfig
@@ -109,6 +109,7 @@ def simulate(
     if instrument is not None:
         load_instrument(str(instrument))  # what is wrong with it shows before anything is written
         assignments = (*assignments, f"observe.instrument={json.dumps(str(instrument))}")
+    as_path(catalogue, "--catalogue")
     if out is not None:
         given = [*as_paths(catalogue), *as_paths(config), *as_paths(instrument)]
         check_new_store(Path(out), overwrite=overwrite or resume, inputs=given)

@@ -27,7 +27,8 @@ from icmass.io.fits_images import (
     image_bands_of,
     read_plane,
 )
-from icmass.io.target import Target, check_target, degrees, gather_notes
+from icmass.io.quantities import angle
+from icmass.io.target import Target, check_target, gather_notes
 from icmass.missions.registry import (
     DEFAULT_MISSION,
     Telescope,
@@ -147,7 +148,8 @@ def survey_from_images(
     InputError
         If an image, a map or the position cannot be used.
     """
-    target = check_target(Target("", degrees(ra), degrees(dec), redshift, nh))
+    place = angle(ra, "--ra", hours=True), angle(dec, "--dec", hours=False)
+    target = check_target(Target("", *place, redshift, nh))
     check_min_visible(min_visible)
     telescope = telescope or telescope_of()
     loaded = read_images(

@@ -11,12 +11,13 @@ from typing import Any
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.files import as_paths
+from icmass.files import as_path, as_paths
 from icmass.io.event_cuts import EventCuts, LightLeak, cuts_of
 from icmass.io.events import EventFile, scan_event_file
 from icmass.io.exposure_kinds import Kind
 from icmass.io.fits_images import Plane, read_plane
 from icmass.io.masks import Masks, read_masks
+from icmass.io.quantities import plain_number
 from icmass.missions.registry import DEFAULT_MISSION, Telescope, get_mission, telescope_of
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.observed.clusters import MIN_VISIBLE
@@ -179,14 +180,14 @@ def _masks(
 
 def read_files(reading: Mapping[str, Any]) -> list[Path]:
     """Return the files that options of `event_reading` name."""
-    named = [file for name in _FILES for file in as_paths(reading.get(name))]
+    named = [file for name in _FILES for file in as_paths(reading.get(name), f"--{name}")]
     instrument = as_paths(reading.get("instrument"))
     return named + [file for file in instrument if file.suffix == ".json"]
 
 
 def event_reading(
     *,
-    exposure: float | None = None,
+    exposure: Any = None,
     expmap: Files | None = None,
     expmap_kind: Kind | None = None,
     novig: Files | None = None,
@@ -207,7 +208,7 @@ def event_reading(
 
     Parameters
     ----------
-    exposure : float, optional
+    exposure : float or Quantity, optional
         In place of maps: seconds of all modules at the survey-average area.
     expmap : path or sequence of path, optional
         Exposure maps, FITS images.
@@ -248,20 +249,23 @@ def event_reading(
         gti=gti,
     )
 
-    def paths(files: Files | None) -> tuple[str, ...]:
-        return tuple(str(file) for file in as_paths(files))
+    def paths(files: Files | None, field: str) -> tuple[str, ...]:
+        return tuple(str(file) for file in as_paths(files, field))
+
+    def path(file: str | Path | None, field: str) -> str | None:
+        return None if file is None else str(as_path(file, field))
 
     return EventReading(
         cuts=cuts,
-        seconds=exposure,
-        exposure_maps=paths(expmap),
+        seconds=None if exposure is None else plain_number(exposure, "s", "--exposure"),
+        exposure_maps=paths(expmap, "--expmap"),
         exposure_kind=expmap_kind,
-        mask=None if mask is None else str(mask),
-        regions=None if regions is None else str(regions),
+        mask=path(mask, "--mask"),
+        regions=path(regions, "--regions"),
         skip_bad_regions=skip_bad_regions,
-        sources=None if sources is None else str(sources),
-        background_maps=paths(background),
-        unvignetted_maps=paths(novig),
+        sources=path(sources, "--sources"),
+        background_maps=paths(background, "--background"),
+        unvignetted_maps=paths(novig, "--expmap-novig"),
         min_visible=min_visible,
         instrument=telescope.instrument,
     )
