@@ -13,9 +13,11 @@ from types import ModuleType
 
 import pytest
 import typer
+from astropy.coordinates import SkyCoord
 
 import icmass
 from icmass.cli.app import app
+from icmass.missions.erosita.reading import tile_centre
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -185,3 +187,26 @@ def test_prose_has_lines_of_at_most_120_characters(page: Path) -> None:
         if len(line) > 120 and not in_code and not line.startswith("|") and "](" not in line:
             long.append(number)
     assert not long
+
+
+def test_tiles_of_examples_hold_the_position_of_the_command() -> None:
+    """The first command that a user copies can work with the real files of those names."""
+    number, tile = r"(-?\d+(?:\.\d+)?)", re.compile(r"\bem\d\d_\d{6}_\w+\.fits")
+    place = re.compile(rf"--ra[ =]{number} --dec[ =]{number}")
+    seen = 0
+    for page in PAGES:
+        for block in FENCE.finditer(page.read_text(encoding="utf-8")):
+            command = re.sub(r"\\\n\s*", "", block["body"])
+            for line in command.splitlines():
+                files, at = tile.findall(line), place.search(line)
+                if not files or at is None:
+                    continue
+                for file in files:
+                    ra, dec = tile_centre(file) or (0.0, 0.0)
+                    centre = SkyCoord(ra, dec, unit="deg")
+                    east, north = centre.spherical_offsets_to(
+                        SkyCoord(float(at[1]), float(at[2]), unit="deg")
+                    )
+                    assert max(abs(east.deg), abs(north.deg)) < 1.8, (name_of(page), file)
+                    seen += 1
+    assert seen >= 4

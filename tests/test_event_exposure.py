@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from conftest import RunCli
 from event_files import BANDS, DEC, RA, REDSHIFT, good, part, read_one, write
 from icmass.errors import InputError
 from icmass.io.events import EventCuts, scan_event_file
@@ -447,3 +448,19 @@ def test_exported_events_with_the_maps_of_efeds(
         assert found["exposure"] <= hdus[0].data.max()
     assert 2000 < found["exposure_aperture"] < 3200
     assert (found["background"] >= 0).all() and found["background"][0][seen].min() > 0
+
+
+def test_an_unexposed_position_is_told_with_the_map(tmp_path: Path, run_cli: RunCli) -> None:
+    events = write(tmp_path / "e.fits", good(400))
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": RA + 5})
+    header.update({"CRVAL2": DEC, "CRPIX1": 8.5, "CRPIX2": 8.5, "CDELT1": -0.01, "CDELT2": 0.01})
+    exposed = tmp_path / "map.fits"
+    fits.writeto(exposed, np.full((16, 16), 1000.0), header)
+    place = ("--ra", RA, "--dec", DEC, "--redshift", REDSHIFT)
+    done = run_cli("predict", events, *place, "--expmap", exposed)
+    assert done.returncode == 2 and f"{exposed}: " in done.stderr, done.stderr
+    done = run_cli("predict", tmp_path)
+    assert f"{tmp_path}: input: is taken for a model, and no input follows" in done.stderr
+    assert f"{tmp_path}/*.fits" in done.stderr
+    done = run_cli("ingest", "esass", tmp_path, *place, "--out", tmp_path / "x.zarr")
+    assert f"{tmp_path}: is a folder; give the files in it" in done.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from conftest import RunCli
 from icmass.cli.app import app
 from icmass.cli.predict_table import print_prediction
 from icmass.inference.quality_flags import score_text
@@ -82,3 +83,27 @@ def test_names_in_brackets_are_printed(capsys: pytest.CaptureFixture[str]) -> No
         for text in ("m[a]", "p[b]", "flat [c]", "A[red]1[/x]", "mind [keV]", "assumed [keV]"):
             assert text in out
         assert not re.search(r"\d{12}", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("simulate", "--n", "0", "--out", "x.zarr"), "invalid value for '--n'"),
+        (("simulate", "--n", "many", "--out", "x.zarr"), "invalid value for '--n'"),
+        (("simulate", "--n", "2"), "missing option '--out'; see `icmass simulate --help`"),
+        (("predict", "--foo"), "no such option: --foo"),
+        (("export", "x.zarr", "--format", "gif", "--out", "y"), "invalid value for '--format'"),
+        (("nothing",), "no such command 'nothing'"),
+    ],
+)
+def test_wrong_options_end_in_one_line(words: tuple[str, ...], said: str, run_cli: RunCli) -> None:
+    done = run_cli(*words)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("icmass: ") and done.stderr.count("\n") == 1
+    assert said in done.stderr and "--help`" in done.stderr
+
+
+def test_no_word_at_all_is_the_help(run_cli: RunCli) -> None:
+    for words in ((), ("ingest",)):
+        done = run_cli(*words)
+        assert done.returncode == 2 and "Commands" in done.stdout and not done.stderr

@@ -12,6 +12,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 
+from conftest import RunCli
 from event_files import BANDS, DEC, RA, REDSHIFT, good, write
 from icmass.errors import InputError
 from icmass.io import ds9_regions
@@ -464,3 +465,15 @@ def test_all_masked_is_refused(tmp_path: Path) -> None:
     [(_, found)] = source.read([Target("", RA, DEC, REDSHIFT)])
     assert isinstance(found, InputError)
     assert "only 0.0% of the cluster" in str(found) and "give another mask" in str(found)
+
+
+def test_a_hidden_cluster_is_told_with_the_files_that_hide_it(
+    tmp_path: Path, run_cli: RunCli
+) -> None:
+    events, regions = write(tmp_path / "e.fits", good(400)), tmp_path / "cut.reg"
+    regions.write_text(f'fk5\ncircle({RA},{DEC},600")\n')
+    place = ("--ra", RA, "--dec", DEC, "--redshift", REDSHIFT)
+    done = run_cli("predict", events, *place, "--regions", regions)
+    assert done.returncode == 2 and f"{regions}: only 0.0% of the cluster" in done.stderr
+    done = run_cli("predict", events, *place, "--exposure", 1000, "--regions", regions)
+    assert f"{regions}: only 0.0% of the cluster" in done.stderr

@@ -41,6 +41,13 @@ def as_path(file: AnyPath | None, field: str) -> Path | None:
     return found[0] if found else None
 
 
+def no_file(file: AnyPath, hint: str | None = None) -> InputError:
+    """Return what to raise of a path to read that is no file."""
+    if Path(file).is_dir():
+        return InputError("is a folder", file=file, hint="give the files in it")
+    return InputError("no such file", file=file, hint=hint)
+
+
 @contextmanager
 def whole_file(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a name beside `path`, with its suffix; what was written there takes its place.

@@ -30,6 +30,9 @@ from icmass.cli.transfer import transfer
 from icmass.cli.validate import validate
 from icmass.errors import InputError
 
+UsageError: Any = typer.BadParameter.__base__
+"""Of the library that reads options, which typer brings with it or takes from click."""
+
 app = typer.Typer(
     name="icmass",
     help="Galaxy cluster masses from X-ray photons.",
@@ -82,17 +85,27 @@ def main() -> None:
     escape_help(command)
     try:
         with terminated_as_interrupted():
-            command()
+            status = command(prog_name="icmass", standalone_mode=False)
+    except UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # whose help is printed
+            print(f"icmass: {_wrong_use(error)}", file=sys.stderr)
+        sys.exit(2)
     except (InputError, OSError, MemoryError, Interrupted, KeyboardInterrupt) as error:
         if os.environ.get("ICMASS_DEBUG"):
             raise
         is_interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
         print(f"icmass: {_one_line(error)}", file=sys.stderr)
         sys.exit(STATUS if is_interrupted else 2)
-    except SystemExit as end:
-        if end.code == STATUS:  # typer turns Ctrl-C into this, without a word
-            print(f"icmass: {Interrupted()}", file=sys.stderr)
-        raise
+    if status == STATUS:  # typer turns Ctrl-C into this, without a word
+        print(f"icmass: {Interrupted()}", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _wrong_use(error: Any) -> str:
+    """Return what to say of options that cannot be read."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    of = "icmass" if error.ctx is None else error.ctx.command_path
+    return f"{said[0].lower()}{said[1:]}; see `{of} --help`"
 
 
 def _one_line(error: BaseException) -> str:

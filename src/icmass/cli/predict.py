@@ -195,6 +195,7 @@ def predict(
     how = options.event_options(locals())
     model, files = _model_and_inputs(inputs or [], bool(images))
     stores = _checked_inputs(
+        model,
         files,
         images,
         index,
@@ -300,14 +301,23 @@ def _looks_like_events(path: Path) -> bool:
 
 
 def _checked_inputs(
-    files: list[Path], images: list[Path] | None, index: list[str] | None, given: dict[str, Any]
+    model: Path | None,
+    files: list[Path],
+    images: list[Path] | None,
+    index: list[str] | None,
+    given: dict[str, Any],
 ) -> list[Path]:
     """Return the survey among the inputs, if it is one; refuse options that don't go with them."""
     from icmass.survey.catalog import is_store
 
     stores = [file for file in files if is_store(file)]
     if bool(files) + bool(images) != 1 or (stores and len(files) > 1):
-        raise InputError("give one survey, event files, or --images", field="input")
+        what = "give one survey, event files, or --images"
+        if model is None or files or images:
+            raise InputError(what, field="input")
+        folder = f"; event files in a folder as {model}/*.fits" if model.is_dir() else ""
+        why = "is taken for a model, and no input follows"
+        raise InputError(why, file=model, field="input", hint=what + folder)
     option = {name: "--" + name.replace("_", "-") for name in given} | {"novig": "--expmap-novig"}
 
     def some(*names: str) -> dict[str, object]:

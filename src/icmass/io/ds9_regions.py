@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import no_file
 from icmass.sky.map_grid import FineGrid
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def read_regions(file: str | Path, *, skip_bad: bool = False) -> tuple[SkyRegion
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError("no such file", file=file, hint="give the path of a DS9 region file")
+        raise no_file(file, "give the path of a DS9 region file")
     if file.stat().st_size > MAX_BYTES:
         raise InputError(f"is larger than {MAX_BYTES >> 20} MiB", file=file)
     try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import no_file
 from icmass.io.fits_stream import FitsStream, Hdu
 from icmass.io.units import is_other_than_counts
 from icmass.missions.names import KEYWORDS
@@ -87,7 +88,7 @@ def read_plane(file: str | Path, *, without_pixels: bool = False) -> Plane:
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError("no such file", file=file, hint="give the path of a FITS image")
+        raise no_file(file, "give the path of a FITS image")
     try:
         values, header = _first_image(file, without_pixels)
     except InputError as error:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import no_file
 from icmass.io.fits_columns import TYPES, WIDTHS, Column
 from icmass.io.gunzip import Expansion, Gunzip, compression_of
 
@@ -267,7 +268,7 @@ class FitsStream:
     ) -> None:
         self.file, self._kinds = Path(file), kinds
         if not self.file.is_file():
-            raise InputError("no such file", file=self.file, hint="give the path of a FITS file")
+            raise no_file(self.file, "give the path of a FITS file")
         self.stored_bytes = self.file.stat().st_size
         raw: BinaryIO = self.file.open("rb")
         self.gzipped = raw.read(2) == b"\x1f\x8b"

@@ -54,6 +54,8 @@ class Masks:
     spare_arcsec : float
     notes : tuple of str
         What is not used, a sentence each.
+    files : tuple of str
+        What they were read from.
     """
 
     image: Plane | None = None
@@ -61,6 +63,7 @@ class Masks:
     sources: Sources | None = None
     spare_arcsec: float = 25.0
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.image is not None or self.regions is not None or self.sources is not None
@@ -147,6 +150,7 @@ def read_masks(
         sources=None if sources is None else _read_sources(Path(sources), config),
         spare_arcsec=config.spare_radius_arcsec,
         notes=tuple(notes),
+        files=tuple(str(file) for file in (image, regions, sources) if file is not None),
     )
 
 

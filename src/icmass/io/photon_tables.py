@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import no_file
 from icmass.io.column_density import NH, column_density
 from icmass.io.halo_columns import (
     KINDS,
@@ -236,7 +237,7 @@ def read_table(file: str | os.PathLike[str]) -> Columns:
     """
     path = Path(file)
     if not path.is_file():
-        raise InputError("no such file", file=path, hint="give a CSV, ECSV or FITS table")
+        raise no_file(path, "give a CSV, ECSV or FITS table")
     if path.suffix.lower() not in SUFFIXES and not has_plugin(path):
         raise InputError(f"ends in {path.suffix!r}", file=path, hint=f"give {', '.join(SUFFIXES)}")
     columns = read_columns(path, max_rows=MAX_ROWS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icmass.errors import InputError
+from icmass.files import no_file
 from icmass.io.gunzip import compression_of
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_text_table(file: Path) -> Table:
 def _content(file: Path) -> bytes:
     """Return the bytes of a file, expanded, if they are not too many."""
     if not file.is_file():
-        raise InputError("no such file", file=file, hint="give the path of a table")
+        raise no_file(file, "give the path of a table")
     too_large = InputError(f"is larger than {MAX_TEXT_BYTES >> 20} MiB", file=file)
     if file.stat().st_size > MAX_TEXT_BYTES:
         raise too_large

@@ -45,7 +45,7 @@ def check_min_visible(value: float) -> float:
     return value
 
 
-def check_visible(view: View, min_visible: float, *, file: str | Path | None) -> None:
+def check_visible(view: View, min_visible: float, *, file: str | Path) -> None:
     """Refuse a cluster of which too little is seen."""
     if view.visible_aperture >= min_visible and view.exposure > 0:
         return

@@ -168,22 +168,25 @@ class EventSource:
     def _cluster(self, target: Target, counts: EventCounts, place: int) -> dict[str, Any]:
         grid, maps = self.grid, counts.maps_of(place)
         frame = cluster_frame(target.ra, target.dec, redshift=target.redshift, grid=grid)
-        images = [plane.wcs for plane in self.exposure.maps]
-        if self.masks.image is not None:
-            images.append(self.masks.image.wcs)
-        fine = FineGrid.for_images(frame, grid, images) if images else FineGrid(frame, grid, _SUB)
+        images = [*self.exposure.maps, *filter(None, [self.masks.image])]
+        wcs = [plane.wcs for plane in images]
+        fine = FineGrid.for_images(frame, grid, wcs) if wcs else FineGrid(frame, grid, _SUB)
         seconds = self.exposure.sample(fine)
+        of_maps = ", ".join(str(plane.file) for plane in self.exposure.maps[:3])
         if not seconds.any():
+            what = "outside the exposure maps, or unexposed" if of_maps else "not exposed"
             raise InputError(
-                f"RA {target.ra:g} Dec {target.dec:g} is outside the exposure maps, or unexposed",
+                f"RA {target.ra:g} Dec {target.dec:g} is {what}",
+                file=of_maps or self.files[0].file,
                 field="position",
+                hint="check the position, and that the files are of this field",
             )
         used = (
             fine.whole_pixels(self.masks.used(fine)) if self.masks else np.ones_like(seconds, bool)
         )
         view = fine.view(seconds * used)
-        files = self.exposure.maps
-        check_visible(view, self.min_visible, file=files[0].file if files else None)
+        shown_by = ", ".join(self.masks.files) or of_maps or self.files[0].file
+        check_visible(view, self.min_visible, file=shown_by)
         if not maps.any():
             arcmin = float(frame.wcs.cdelt[1]) * 30 * grid.n_pixels
             raise self._no_photon(target, counts, place, arcmin)
