@@ -157,9 +157,11 @@ def test_maps_without_a_size(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder(tmp_path: Path, run_cli: Any) -> None:
     place = ["--ra", RA, "--dec", DEC, "--redshift", REDSHIFT, "--out", tmp_path / "X.zarr"]
-    for file in (tmp_path / "none.fits", tmp_path):
+    no_file = "no such file; give the path of a FITS file"
+    folder = "is a folder; give the files in it"
+    for file, said in ((tmp_path / "none.fits", no_file), (tmp_path, folder)):
         done = run_cli("ingest", "esass", file, *place)
-        assert done.returncode == 2 and "no such file; give the path of a FITS file" in done.stderr
+        assert done.returncode == 2 and said in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
 
