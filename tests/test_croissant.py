@@ -140,13 +140,15 @@ def test_other_formats_have_no_licence(store, tmp_path):
 
 
 def test_a_survey_in_memory_has_no_files(toy_survey, tmp_path):
-    with pytest.raises(InputError, match="is not on disk"):
+    with pytest.raises(InputError, match="is in memory alone"):
         icmass.export(toy_survey, "croissant", tmp_path / "m.json")
 
 
 def test_an_opened_survey_is_described_as_its_store(store, tmp_path):
-    part = icmass.open_survey(store).isel(cluster=np.arange(2))
-    assert described(store, tmp_path / "a.json") == described(part, tmp_path / "b.json")
+    opened = icmass.open_survey(store)
+    assert described(store, tmp_path / "a.json") == described(opened, tmp_path / "b.json")
+    with pytest.raises(InputError, match="is no longer what is on disk"):
+        described(opened.isel(cluster=np.arange(2)), tmp_path / "c.json")
 
 
 def test_the_command_writes_and_does_not_overwrite(run_cli, store, tmp_path):

@@ -15,6 +15,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 import icmass
+from icmass.survey.stored import store_of
 
 
 def test_the_import_is_lazy_and_names_everything() -> None:
@@ -102,3 +103,40 @@ def test_a_run(tmp_path: Path, toy_survey: xr.Dataset) -> None:
     assert run.survey.sizes == toy_survey.sizes
     with pytest.raises(icmass.InputError, match="survey: is in memory alone"):
         icmass.benchmark(toy_survey.load().copy(deep=True), ["L_X"], folds=2, out=tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda survey: survey.isel(cluster=slice(0, 3)),
+        lambda survey: survey.isel(cluster=[1, 0, 2, 3]),
+        lambda survey: survey.assign(m500c=survey.m500c * 2),
+        lambda survey: survey.assign(maps=survey.maps * 2),
+        lambda survey: survey.drop_vars("nh"),
+        lambda survey: survey.assign_attrs(seed=9),
+    ],
+)
+def test_a_survey_that_was_changed_is_not_replaced_by_its_store(
+    survey: xr.Dataset, tmp_path: Path, changed: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    given = changed(survey)
+    for call in (
+        lambda out: icmass.train(given, "L_X", out=out),
+        lambda out: icmass.benchmark(given, ["L_X"], folds=2, out=out),
+        lambda out: icmass.transfer(survey, given, ["L_X"], out=out),
+        lambda out: icmass.export(given, "croissant", out / "c.json"),
+    ):
+        with pytest.raises(icmass.InputError, match="survey: is no longer what is on disk"):
+            call(tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_survey_that_was_read_or_copied_is_still_its_store(survey: xr.Dataset) -> None:
+    store = Path(survey["maps"].encoding["source"])
+    for same in (survey, survey.copy(deep=True), icmass.open_survey(store).load()):
+        assert store_of(same) == store
+
+
+def test_a_survey_in_memory_is_in_memory_alone(tmp_path: Path) -> None:
+    with pytest.raises(icmass.InputError, match="survey: is in memory alone"):
+        icmass.train(icmass.simulate("demo", n=2), "L_X", out=tmp_path / "o")

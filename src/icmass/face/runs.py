@@ -12,12 +12,12 @@ import xarray as xr
 
 from icmass.benchmarking.runner import run_benchmark
 from icmass.benchmarking.state import Progress
-from icmass.errors import InputError
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.main_process import is_main
 from icmass.report.page import write_report
 from icmass.run.folder import RunFolder
 from icmass.run.results import Results
+from icmass.survey.stored import store_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -118,7 +118,7 @@ def benchmark(
     Parameters
     ----------
     survey : path or Dataset
-        A simulated survey; a dataset must be one that `icmass.open_survey` opened.
+        A simulated survey; a dataset must be one that `icmass.open_survey` opened, unchanged.
     models : sequence of str, optional
         Names of estimators, a set of proxies joined by ``+``; default: all proxies, some sets of
         them, and ``icm-3band``.
@@ -247,14 +247,3 @@ def explain(
     figures = write_figures(networks.path, document, examples)
     files = [kept, kept.with_suffix(".md"), *(figure.png for figure in figures)]
     return {**document.as_json(), "files": [*files, write_report(networks.path, keep_figures=True)]}
-
-
-def store_of(survey: str | Path | xr.Dataset) -> Path:
-    """Return the store of a survey, given its path or what `open_survey` made of it."""
-    if not isinstance(survey, xr.Dataset):
-        return Path(survey)
-    for variable in survey.variables.values():
-        if source := variable.encoding.get("source"):
-            return Path(source)
-    hint = "simulate it with out=, or give the path of its store"
-    raise InputError("is in memory alone", field="survey", hint=hint)

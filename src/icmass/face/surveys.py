@@ -12,6 +12,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.survey.catalog import checked_index, open_survey
+from icmass.survey.stored import store_of
 from icmass.survey.writers.croissant import Publication, write_croissant
 from icmass.survey.writers.events import write_events
 from icmass.survey.writers.files import check_folder, new_file
@@ -118,7 +119,7 @@ def export(
     if format == "croissant":
         _refuse_part("--index", index, format)
         publication = Publication(license, creator, url)
-        told(write_croissant(_store(data), out, publication=publication, overwrite=overwrite))
+        told(write_croissant(store_of(data), out, publication=publication, overwrite=overwrite))
         return Exported([out])
     called = "the survey" if isinstance(survey, xr.Dataset) else Path(survey).name
     rows = np.unique(checked_index(index, data.sizes["cluster"], called))
@@ -163,16 +164,6 @@ def _refuse_part(field: str, given: object, format: Format) -> None:
     """Refuse what a format has no use for."""
     if given is not None:
         raise InputError(f"has no part in {format}", field=field, hint="leave it out")
-
-
-def _store(survey: xr.Dataset) -> Path:
-    """Return where a survey lies on disk."""
-    source = survey["maps"].encoding.get("source") if "maps" in survey else None
-    if source is None:
-        raise InputError(
-            "is not on disk", field="survey", hint="give the path of a store, or open_survey of it"
-        )
-    return Path(source)
 
 
 def _paths(format: Format, out: Path, rows: np.ndarray) -> dict[int, Path]:

@@ -12,10 +12,10 @@ import xarray as xr
 from icmass.benchmarking.train_model import TrainedModel, check_new, train_model
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
-from icmass.face.runs import store_of
 from icmass.io.fits_images import Band, parse_bands
 from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
+from icmass.survey.stored import store_of
 from icmass.survey.write import Progress, simulate_survey
 from icmass.training.names import is_network
 

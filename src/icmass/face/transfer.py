@@ -8,9 +8,9 @@ from pathlib import Path
 import xarray as xr
 
 from icmass.benchmarking.transfer import Transfer, run_transfer
-from icmass.face.runs import store_of
 from icmass.inference.bundled import family_members, is_bundled, model_folder
 from icmass.inference.family import ModelFamily
+from icmass.survey.stored import store_of
 
 Survey = str | Path | xr.Dataset
 Surveys = Survey | Sequence[Survey]

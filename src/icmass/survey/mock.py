@@ -16,6 +16,7 @@ from icmass.survey.catalogue_table import HaloTable, read_halo_table, with_table
 from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
 from icmass.survey.store import check_new_store
+from icmass.survey.stored import forget_store
 from icmass.survey.twin_report import honoured
 from icmass.survey.write import Progress, simulate_survey
 from icmass.telescope.instrument import load_instrument
@@ -149,7 +150,7 @@ def simulate(
         survey = write(Path(out))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            survey = write(Path(folder) / "survey.zarr").load()
+            survey = forget_store(write(Path(folder) / "survey.zarr").load())
     if table is not None and notes is not None:
         for line in honoured(survey):
             say(line)
