@@ -244,6 +244,15 @@ def test_hidden_parts_and_bands_of_unequal_exposure(survey: xr.Dataset) -> None:
     assert why(survey) == ["bands of unequal exposure: down to 71% of the most exposed"]
 
 
+def test_hidden_parts_of_a_survey_that_has_a_coverage_alone(survey: xr.Dataset) -> None:
+    radius = np.hypot(survey["y"].values[:, None], survey["x"].values)
+    half = np.where((radius <= 0.5) & (survey["x"].values < 0), 0.1, 1.0)
+    for coverage, words in ((half, 1), (np.where(radius > 0.6, 0.0, 1.0), 0)):
+        seen = np.tile(coverage.astype("f2"), (N, 1, 1))
+        clusters = survey.assign(coverage=(("cluster", "y", "x"), seen))
+        assert len([each for each in why(clusters) if each.startswith("masked: 50%")]) == words
+
+
 def test_out_of_domain(survey: xr.Dataset) -> None:
     assert why(survey, score=0.99) == []
     assert why(survey, score=1.5) == ["unlike the training maps: out-of-domain score 1.50 above 1"]

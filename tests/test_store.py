@@ -22,6 +22,7 @@ from icmass.survey.catalog import (
     galaxies,
     half_width_mpc_h,
     open_survey,
+    read_coverage,
     survey_bands,
     survey_cosmology,
 )
@@ -312,3 +313,46 @@ def test_clusters_are_chosen_by_numbers_a_mask_or_a_text() -> None:
 def test_what_chooses_no_cluster_is_refused(index: Any, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         checked_index(index, 6, "x.zarr")
+
+
+def with_maps(survey: xr.Dataset, dtype: str, pixel: float) -> xr.Dataset:
+    maps = survey["maps"].values.astype(dtype)
+    maps[2, 0, 0, 3, 3] = pixel
+    return survey.assign(maps=(survey["maps"].dims, maps))
+
+
+def test_counts_are_added_without_wrapping(toy_survey: xr.Dataset) -> None:
+    survey = toy_survey.copy(deep=True)
+    survey["maps"][1, :, 0, 4, 4] = 65535
+    found = counts(survey)
+    assert found[1, 0, 4, 4] == survey.sizes["component"] * 65535
+    assert counts(survey, np.array([0])).dtype == np.uint16
+    assert counts(with_maps(toy_survey, "i8", 70_000), np.array([2]))[0, 0, 3, 3] >= 70_000
+
+
+@pytest.mark.parametrize(
+    ("dtype", "pixel", "said"),
+    [
+        ("f4", np.nan, "variable maps: are float32, no counts"),
+        ("i4", -3, "variable maps: a pixel of cluster 2 is negative: -3"),
+        ("i8", 2**33, "variable maps: a pixel of cluster 2 is above 16777216 photons"),
+    ],
+)
+def test_what_is_no_count_is_refused(
+    toy_survey: xr.Dataset, dtype: str, pixel: float, said: str
+) -> None:
+    survey = with_maps(toy_survey, dtype, pixel)
+    for index in (slice(None), slice(1, 5), np.array([5, 2])):
+        with pytest.raises(InputError, match=said):
+            counts(survey, index)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.5, 1.5])
+def test_a_coverage_is_a_fraction(toy_survey: xr.Dataset, wrong: float) -> None:
+    maps = toy_survey["maps"]
+    seen = np.ones((maps.sizes["cluster"], *maps.shape[-2:]), "f2")
+    seen[3, 1, 1] = wrong
+    survey = toy_survey.assign(coverage=(("cluster", "y", "x"), seen))
+    assert (read_coverage(survey, np.array([0, 1])) == 1).all()
+    with pytest.raises(InputError, match="variable coverage: a pixel of cluster 3 is outside 0 to"):
+        read_coverage(survey, np.array([2, 3]))

@@ -14,7 +14,7 @@ from icmass.errors import InputError
 from icmass.observe.image_statistics import image_statistics, x_ray_peak
 from icmass.proxies.names import REFERENCE_EXPOSURE_S, read_scalar
 from icmass.sky.map_grid import VISIBLE_COVERAGE
-from icmass.survey.catalog import counts, half_width_mpc_h
+from icmass.survey.catalog import counts, half_width_mpc_h, read_coverage
 from icmass.survey.uncovered import fill_uncovered
 
 RING_EDGES_MPC_H = np.array([0, 0.04, 0.08, 0.13, 0.2, 0.3, 0.42, 0.56, 0.75, 1.0, 1.3, 1.7, 2.3])
@@ -63,7 +63,7 @@ def ring_counts(survey: xr.Dataset, index: np.ndarray, *, sum_bands: bool) -> np
         image = counts(survey, part).astype("f4")
         image = image.sum(1, keepdims=True) if sum_bands else image
         if "coverage" in survey:
-            seen = survey["coverage"].isel(cluster=part).values.astype("f4")
+            seen = read_coverage(survey, part)
             seen = np.where(seen >= VISIBLE_COVERAGE, seen, 0)
             image = image * (seen > 0)[:, None]
             exposed = (seen.reshape(len(part), -1) @ rings)[:, None]
@@ -103,7 +103,7 @@ def morphology_features(survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
     for part in _parts(index):
         images = counts(survey, part).sum(1, dtype="i8")[:, None]
         if "coverage" in survey:
-            seen = survey["coverage"].isel(cluster=part).values[:, None].astype("f4")
+            seen = read_coverage(survey, part)[:, None]
             images = fill_uncovered(images, seen, drawn=True)
         rows += [_morphology(image[0], pixel) for image in images]
     found = np.array(rows)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from icmass.sky.map_grid import APERTURE_MPC_H
+from icmass.sky.map_grid import APERTURE_MPC_H, is_visible
 from icmass.survey.catalog import (
     counts,
     half_width_mpc_h,
-    read_values,
+    read_coverage,
     survey_bands,
     survey_cosmology,
 )
@@ -87,7 +87,7 @@ def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[CentralExcess
         images = counts(survey, some)[:, bands].sum(1, dtype="f8")
         seen = np.ones_like(images)
         if "coverage" in survey:
-            seen = read_values(survey["coverage"].isel(cluster=some)).astype("f8")
+            seen = read_coverage(survey, some).astype("f8")
         images, seen = _added(images, size), _added(seen, size)
         found += circles.photons(images, seen, arcmin[start : start + _AT_ONCE])
     return found
@@ -175,6 +175,8 @@ def reasons(
     """Return for each cluster why its mass is not to be trusted; nothing if all is well."""
     found = []
     facts = {name: survey[name].values[np.asarray(index)] for name in _FACTS if name in survey}
+    if "visible_fraction" not in facts and "coverage" in survey:
+        facts["visible_fraction"] = _visible_fraction(survey, np.asarray(index))
     for k in range(len(index)):
         cluster = {name: values[k] for name, values in facts.items()}
         words = photon_reasons(photons[k])
@@ -186,6 +188,16 @@ def reasons(
             words.append(f"unlike the training maps: out-of-domain score {told} above 1")
         found.append(words)
     return found
+
+
+def _visible_fraction(survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
+    """Return the visible fraction within `APERTURE_MPC_H`, of surveys that do not say, (n,)."""
+    near = np.hypot(survey["y"].values[:, None], survey["x"].values) <= APERTURE_MPC_H
+    found = [
+        is_visible(read_coverage(survey, index[start : start + _AT_ONCE]))[:, near].mean(1)
+        for start in range(0, len(index), _AT_ONCE)
+    ]
+    return np.concatenate([np.zeros(0), *found])
 
 
 def score_text(score: float) -> str:

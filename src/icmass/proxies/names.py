@@ -16,7 +16,7 @@ from icmass.proxies.observables import (
     net_photon_counts,
     photon_counts,
 )
-from icmass.survey.catalog import half_width_mpc_h, survey_config
+from icmass.survey.catalog import half_width_mpc_h, read_coverage, survey_config
 
 REFERENCE_EXPOSURE_S = 2000.0
 """Photon counts are put on this exposure: the one of Ho et al. (2023)."""
@@ -184,6 +184,6 @@ def _areas(
     members = np.arange(survey.sizes["cluster"]) if index is None else np.asarray(index)
     chunks = []
     for rows in np.array_split(np.arange(len(members)), max(len(members) // 256, 1)):
-        coverage = survey["coverage"].isel(cluster=members[rows]).values
+        coverage = read_coverage(survey, members[rows])
         chunks.append(photon_counts(coverage, r500c[rows], half_width=half_width))
     return total, {name: np.concatenate([chunk[name] for chunk in chunks]) for name in total}

@@ -181,7 +181,7 @@ class FineGrid:
         """Return what is seen, of the exposure at the points [s], 0 where masked or unexposed."""
         near = self.radius <= APERTURE_MPC_H
         longest = float(seconds.max())
-        seen = (seconds > 0) & (seconds >= VISIBLE_COVERAGE * longest)
+        seen = is_visible(seconds)
         return View(
             seconds=self.binned(seconds),
             exposure=longest,
@@ -189,6 +189,13 @@ class FineGrid:
             visible_map=float(seen.mean()),
             visible_aperture=float(seen[near].mean()),
         )
+
+
+def is_visible(exposure: np.ndarray) -> np.ndarray:
+    """Return which points of maps (..., y, x) have enough of the largest exposure of theirs."""
+    longest = exposure.max((-2, -1), keepdims=True)
+    result: np.ndarray = (exposure > 0) & (exposure >= VISIBLE_COVERAGE * longest)
+    return result
 
 
 def sample_exposure(seconds: np.ndarray, wcs: WCS, frame: WCS, grid: MapGrid) -> View:

@@ -59,11 +59,9 @@ def sum_bands(survey: xr.Dataset, bands: Sequence[Band]) -> xr.Dataset:
 
 
 def add_counts(counts: xr.DataArray, dim: str) -> xr.DataArray:
-    """Return counts added along a dimension, of the same type: what is too large is its largest."""
-    if not np.issubdtype(counts.dtype, np.integer):
-        return counts.sum(dim, dtype=counts.dtype)
-    most = np.iinfo(counts.dtype).max
-    return counts.sum(dim, dtype="i8").clip(max=most).astype(counts.dtype)
+    """Return counts added along a dimension; small integers become uint32, which holds them."""
+    wide = "u4" if counts.dtype.kind == "u" and counts.dtype.itemsize < 4 else counts.dtype
+    return counts.sum(dim, dtype=wide)
 
 
 def _merged(values: xr.DataArray, parts: Sequence[Sequence[int]]) -> xr.DataArray:
@@ -73,6 +71,6 @@ def _merged(values: xr.DataArray, parts: Sequence[Sequence[int]]) -> xr.DataArra
         each = [lazy.isel(band=list(tiles)).mean("band") for tiles in parts]
     else:
         each = [add_counts(lazy.isel(band=list(tiles)), "band") for tiles in parts]
-    merged = xr.concat(each, "band").transpose(*values.dims).astype(values.dtype)
+    merged = xr.concat(each, "band").transpose(*values.dims)
     merged.attrs, merged.encoding = dict(values.attrs), {"source": values.encoding.get("source")}
     return merged

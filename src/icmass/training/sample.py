@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import as_slice, half_width_mpc_h
 from icmass.survey.catalog import counts as observed_counts
+from icmass.survey.catalog import half_width_mpc_h, read_coverage, read_maps
 from icmass.survey.uncovered import fill_uncovered
 from icmass.training.dihedral import dihedral, dihedral_points
 
@@ -234,7 +234,7 @@ def read_sample(
     for start in range(0, len(index), _READ):
         part = slice(start, start + _READ)
         if parts is not None:
-            by_component = survey["maps"].isel(cluster=as_slice(index[part])).values
+            by_component = read_maps(survey, index[part])
             block = _of_components(by_component, sum_bands, n_pixels)
             parts = _store(parts, part, block)
             maps = _store(maps, part, block.sum(1, dtype="i4"))
@@ -243,7 +243,7 @@ def read_sample(
         if sum_bands:
             block = block.sum(1, keepdims=True)
         if has_coverage:
-            seen = survey["coverage"].isel(cluster=index[part]).values[:, None].astype("f4")
+            seen = read_coverage(survey, index[part])[:, None]
             if coverage is not None:
                 coverage[part] = _bin(seen, n_pixels) * (n_pixels / survey.sizes["x"]) ** 2
             else:

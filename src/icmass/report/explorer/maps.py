@@ -10,7 +10,7 @@ import xarray as xr
 
 from icmass.report.explorer.contents import Attributions, Part
 from icmass.report.explorer.encoding import Pieces, deflated
-from icmass.survey.catalog import as_slice, read_values
+from icmass.survey.catalog import as_slice, read_coverage, read_maps, read_values
 
 MAPS_BUDGET = 15_500_000
 """Characters of a page that its maps may take; binned by two until they do not take more."""
@@ -110,14 +110,12 @@ def _blocks(
     survey: xr.Dataset, index: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
     """Yield places in `index`, counts (n, component, band, y, x) and what is hidden (n, y, x)."""
-    dims = ("cluster", "component", "band", "y", "x")
-    source = survey["maps"].encoding.get("source")
     for start in range(0, len(index), _AT_ONCE):
         some = as_slice(index[start : start + _AT_ONCE])
-        maps = read_values(survey["maps"].isel(cluster=some).transpose(*dims), source)
+        maps = read_maps(survey, some)
         hidden = None
         if "coverage" in survey:
-            hidden = read_values(survey["coverage"].isel(cluster=some)) <= 0
+            hidden = read_coverage(survey, some) <= 0
         yield slice(start, start + len(maps)), maps, hidden
 
 
