@@ -140,3 +140,50 @@ def test_a_survey_that_was_read_or_copied_is_still_its_store(survey: xr.Dataset)
 def test_a_survey_in_memory_is_in_memory_alone(tmp_path: Path) -> None:
     with pytest.raises(icmass.InputError, match="survey: is in memory alone"):
         icmass.train(icmass.simulate("demo", n=2), "L_X", out=tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"prioor": "flat"}, r"^prioor: is no parameter; is it prior\?"),
+        ({"redshift": 0.4, "mask": "gone.fits"}, "^redshift, mask: a SURVEY has its own"),
+        ({"nh": 20, "gti": False}, "^nh, gti=False: a SURVEY has its own"),
+        ({"novig": "gone.fits"}, "^novig: a SURVEY has its own"),
+        ({"store": "x.zarr"}, "^store: goes with event files"),
+        ({"prior": 3}, "^prior: 3 is no prior"),
+        ({"samples": -1}, "^samples: is -1; give a whole number, 1 or more"),
+        ({"seed": -1}, "^seed: is -1; give a whole number, 0 or more"),
+        ({"workers": 0}, "^workers: goes with event files"),
+    ],
+)
+def test_what_a_survey_has_no_use_for_is_refused(
+    survey: xr.Dataset, given: dict, said: str
+) -> None:
+    with pytest.raises(icmass.InputError, match=said):
+        icmass.predict(survey, **given)
+
+
+def test_parameters_that_are_as_by_default_are_no_parameters(survey: xr.Dataset) -> None:
+    masses = icmass.predict(survey, index=[0], min_visible=0.5, gti=True, prior=None, workers=1)
+    assert len(masses) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (lambda survey: survey.isel(cluster=3), r"variable \w+: has dimensions"),
+        (lambda survey: xr.Dataset({}), "attribute format: is None"),
+        (lambda survey: 5, "inputs: 5 is no path"),
+        (lambda survey: survey.isel(y=slice(0, 8)), "coordinate y: is not that of x"),
+        (lambda survey: survey.assign_coords(y=survey.y * 2), "coordinate y: is not that of x"),
+        (
+            lambda survey: survey.assign_coords(band=[1.0, 2.0, 3.0]),
+            "coordinate band: are no bands",
+        ),
+    ],
+)
+def test_what_is_no_survey_is_refused(
+    survey: xr.Dataset, changed: Callable[[xr.Dataset], object], said: str
+) -> None:
+    with pytest.raises(icmass.InputError, match=said):
+        icmass.predict(changed(survey))

@@ -567,6 +567,7 @@ def test_what_is_missing_is_named(
         ([run, store, "--index", "96"], "toy.zarr has 96 clusters, 0 to 95"),
         ([run, store, "--index", "x"], "'x' is no cluster"),
         ([run, store, "--mask", image], "--mask: a SURVEY has its own"),
+        ([run, store, "--nh", "20"], "--nh: a SURVEY has its own"),
         ([run, "--images", image, "--index", "0"], "--index: only a SURVEY has an index"),
     ]:
         called = icmass("predict", *args)

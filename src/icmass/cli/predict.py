@@ -17,8 +17,6 @@ from icmass.files import as_paths
 if TYPE_CHECKING:
     from icmass.inference.masses import Masses
 
-_OF_IMAGES = ("exposure", "expmap", "expmap_kind", "mask", "min_visible", "instrument")
-
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -184,6 +182,7 @@ def predict(
     A batch goes on past a file or a cluster that cannot be used, and lists it at the end.
     """
     from icmass.cli.predict_table import check_outputs, print_prediction, write_outputs
+    from icmass.inference.given import kind_of, refuse_what_does_not_go
     from icmass.inference.predict import load_model
     from icmass.inference.predict import predict as predict_masses
     from icmass.survey.observed.reading import read_files
@@ -194,28 +193,18 @@ def predict(
     refuse({"--columns": columns}, "goes with --catalogue")
     how = options.event_options(locals())
     model, files = _model_and_inputs(inputs or [], bool(images))
-    stores = _checked_inputs(
-        model,
-        files,
-        images,
-        index,
-        {**how, "table": table, "ra": ra, "dec": dec}
-        | {"redshift": redshift, "image_bands": image_bands},
-    )
-    if images or stores:
-        work: dict[str, object] = {"--store": store, "--scheduler": scheduler}
-        work |= {"--resume": resume or None, "--workers": workers if workers > 1 else None}
-        refuse(work, "goes with event files")
-    given = [*files, *(images or ()), *as_paths(table), *read_files(how)]
-    check_outputs(samples, out, likelihood, given, overwrite=overwrite, as_json=as_json)
+    if model is not None and not files and not images:
+        raise _no_input(model)
+    given = {"ra": ra, "dec": dec, "redshift": redshift, "table": table, "nh": nh, "index": index}
+    given |= {"name": cluster_name, "image_bands": image_bands, "store": store, **how}
+    given |= {"scheduler": scheduler, "resume": resume, "workers": workers}
+    refuse_what_does_not_go(kind_of(files or None, images or None), given)
+    read = [*files, *(images or ()), *as_paths(table), *read_files(how)]
+    check_outputs(samples, out, likelihood, read, overwrite=overwrite, as_json=as_json)
     if pictures is not None:
         check_folder(pictures, "--pictures")
     elif attribution:
         raise InputError("draws in --pictures", field="--attribution", hint="give --pictures DIR")
-    if images:
-        how = {name: how[name] for name in _OF_IMAGES}
-    elif stores:
-        how = {}
     kept = None if store is None else unfinished(store)
     with resumable(kept, store), stages(quiet=quiet or as_json) as report:
         masses = predict_masses(
@@ -230,7 +219,7 @@ def predict(
             index=options.parse_indices(index) if index else None,
             prior=prior_text,
             calibration=calibration,
-            images=images,
+            images=images or None,
             image_bands=image_bands,
             samples=samples,
             seed=seed,
@@ -300,45 +289,11 @@ def _looks_like_events(path: Path) -> bool:
     return bool({".fits", ".fit", ".evt"} & {suffix.lower() for suffix in path.suffixes})
 
 
-def _checked_inputs(
-    model: Path | None,
-    files: list[Path],
-    images: list[Path] | None,
-    index: list[str] | None,
-    given: dict[str, Any],
-) -> list[Path]:
-    """Return the survey among the inputs, if it is one; refuse options that don't go with them."""
-    from icmass.survey.catalog import is_store
-
-    stores = [file for file in files if is_store(file)]
-    if bool(files) + bool(images) != 1 or (stores and len(files) > 1):
-        what = "give one survey, event files, or --images"
-        if model is None or files or images:
-            raise InputError(what, field="input")
-        folder = f"; event files in a folder as {model}/*.fits" if model.is_dir() else ""
-        why = "is taken for a model, and no input follows"
-        raise InputError(why, file=model, field="input", hint=what + folder)
-    option = {name: "--" + name.replace("_", "-") for name in given} | {"novig": "--expmap-novig"}
-
-    def some(*names: str) -> dict[str, object]:
-        return {option[name]: given[name] for name in names}
-
-    place = some("ra", "dec", "redshift", "table")
-    of_sky = some("exposure", "expmap", "expmap_kind", "mask", "instrument")
-    of_events = some("novig", "background", "regions", "sources")
-    of_images = some("image_bands")
-    if stores:
-        why = "a SURVEY has its own; it goes with event files and --images"
-        refuse(place | of_sky | of_events | of_images, why)
-        return stores
-    refuse({"--index": index}, "only a SURVEY has an index")
-    if given["exposure"] is not None:
-        refuse(some("expmap_kind"), "says what --expmap holds, not --exposure")
-    if images:
-        refuse(of_events | some("table"), "goes with event files, not with --images")
-    else:
-        refuse(of_images, "goes with --images")
-    return []
+def _no_input(model: Path) -> InputError:
+    what = "give one survey, event files, or --images"
+    folder = f"; event files in a folder as {model}/*.fits" if model.is_dir() else ""
+    why = "is taken for a model, and no input follows"
+    return InputError(why, file=model, field="input", hint=what + folder)
 
 
 def _draw(masses: Masses, folder: Path, attribution: bool) -> None:

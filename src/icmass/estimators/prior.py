@@ -340,6 +340,15 @@ class Prior(BaseModel):
         )
 
 
+def as_prior(prior: Prior | str | None) -> Prior:
+    """Return a prior, given as such or as a text; None is that of the training masses."""
+    if prior is None or isinstance(prior, str):
+        return parse_prior("training" if prior is None else prior)
+    if not isinstance(prior, Prior):
+        raise InputError(f"{prior!r} is no prior", field="--prior", hint=_HINT)
+    return prior
+
+
 def parse_prior(text: str) -> Prior:
     """Return the prior of a text.
 

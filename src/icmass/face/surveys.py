@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import checked_index, open_survey
+from icmass.survey.catalog import check_survey, checked_index, open_survey
 from icmass.survey.stored import store_of
 from icmass.survey.writers.croissant import Publication, write_croissant
 from icmass.survey.writers.events import write_events
@@ -157,7 +157,10 @@ def _each(
 
 def opened(survey: str | Path | xr.Dataset) -> xr.Dataset:
     """Return a survey, opened if it is a path."""
-    return survey if isinstance(survey, xr.Dataset) else open_survey(survey)
+    if not isinstance(survey, xr.Dataset):
+        return open_survey(survey)
+    check_survey(survey)
+    return survey
 
 
 def _refuse_part(field: str, given: object, format: Format) -> None:

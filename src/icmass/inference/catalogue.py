@@ -14,13 +14,14 @@ import xarray as xr
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.estimator import REDSHIFT_TOLERANCE
-from icmass.estimators.prior import Prior, parse_prior
+from icmass.estimators.prior import Prior, as_prior
 from icmass.files import as_path
 from icmass.inference.bundled import family_members, model_folder
 from icmass.inference.catalogue_masses import CatalogueMasses
 from icmass.inference.catalogue_text import assumptions, row_facts, warnings
 from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.family import ModelFamily
+from icmass.inference.given import check_draws
 from icmass.inference.mixture import Mixture
 from icmass.io.source_catalogue import SourceRows, parse_column_map, read_source_catalogue
 from icmass.io.targets import Notes
@@ -73,7 +74,8 @@ def predict_catalogue(
     InputError
         If the table cannot be read, or no row has a mass.
     """
-    parsed = parse_prior(prior) if isinstance(prior, str) else prior
+    parsed = as_prior(prior)
+    check_draws(samples, seed)
     as_path(catalogue, "--catalogue")
     ensemble = _load(model)
     mission = get_mission()

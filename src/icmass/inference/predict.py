@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from icmass.arguments import refuse_unknown
 from icmass.calibration.result import Calibration
 from icmass.errors import InputError
-from icmass.estimators.prior import Prior, parse_prior
+from icmass.estimators.prior import Prior, as_prior
 from icmass.files import as_path, as_paths
 from icmass.inference.bundled import (
     DEFAULT_MODEL,
@@ -29,13 +31,19 @@ from icmass.inference.family import (
     chosen_for_survey,
     of_calibration,
 )
+from icmass.inference.given import (
+    READING,
+    check_draws,
+    kind_of,
+    refuse_what_does_not_go,
+)
 from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
 from icmass.io.quantities import NH_UNIT, plain_number, position_degrees
 from icmass.io.targets import Notes, read_targets
-from icmass.survey.catalog import checked_index, exposure_area, is_store, open_survey
+from icmass.survey.catalog import check_survey, checked_index, exposure_area, open_survey
 from icmass.survey.ingest import Progress
 from icmass.survey.observed.reading import Files, event_reading, read_files
 
@@ -197,22 +205,26 @@ def predict(
             seed=seed,
             notes=notes,
         )
-    parsed = parse_prior(prior) if isinstance(prior, str) else prior
+    parsed = as_prior(prior)
+    refuse_unknown(reading, [*READING, *signature(predict).parameters])
+    kind = kind_of(inputs, images)
+    place = {"ra": ra, "dec": dec, "redshift": redshift, "position": position, "table": table}
+    place |= {"name": name, "nh": nh, "image_bands": image_bands, "index": index}
+    work: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "resume": resume}
+    refuse_what_does_not_go(kind, {**place, **reading, **work, "store": store})
+    if columns is not None:
+        raise InputError("goes with --catalogue", field="--columns", hint="leave it out")
+    check_draws(samples, seed)
     scale = as_calibration(calibration)
     given = model if isinstance(model, Model) else load_model(model, device=device)
     if scale is not None:
         given = of_calibration(given, scale)
     ra, dec = position_degrees(ra, dec, position)
-    work = {"workers": workers, "scheduler": scheduler, "resume": resume, "progress": progress}
-    if (inputs is None) == (images is None):
-        raise InputError("give one survey, event files, or --images", field="inputs")
-    if not isinstance(inputs, xr.Dataset) and not as_paths(inputs) + as_paths(images):
-        raise InputError("no file is given", field="inputs" if images is None else "images",
-                         hint="give at least one")  # fmt: skip
-    if isinstance(inputs, xr.Dataset) or (inputs is not None and _is_survey(inputs)):
+    work["progress"] = progress
+    if kind == "survey" and inputs is not None:
         ensemble, clusters = _of_survey(given, inputs, index)
     else:
-        files = [] if inputs is None else as_paths(inputs)
+        files = as_paths(inputs) if kind == "events" else []
         telescope = telescope_for(_training_survey(given), reading.get("instrument"))
         reading["instrument"] = telescope.instrument
         targets = read_targets(
@@ -263,19 +275,13 @@ def _training_survey(model: Model) -> Mapping[str, Any]:
     return model.training_survey if isinstance(model, ModelFamily) else model.training.survey
 
 
-def _is_survey(inputs: Files) -> bool:
-    stores = [path for path in as_paths(inputs) if is_store(path)]
-    if stores and len(as_paths(inputs)) > 1:
-        raise InputError("give one survey, event files, or --images", field="inputs")
-    return bool(stores)
-
-
 def _of_survey(
     model: Model, inputs: Files | xr.Dataset, index: Sequence[int] | np.ndarray | str | None
 ) -> tuple[Ensemble, Clusters]:
     called = "the survey"
     if isinstance(inputs, xr.Dataset):
         survey = inputs
+        check_survey(survey)
     else:
         path = as_paths(inputs)[0]
         survey, called = open_survey(path), path.name
@@ -286,10 +292,6 @@ def _of_survey(
 
 def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return what `survey_from_images` takes of the options of reading."""
-    known = {"exposure", "expmap", "expmap_kind", "mask", "min_visible", "instrument"}
-    if unknown := sorted(set(reading) - known):
-        field = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
-        raise InputError("goes with event files, not with --images", field=field)
     seconds = reading.get("exposure")
     sky = {
         "expmap": as_paths(reading.get("expmap"), "--expmap"),

@@ -260,7 +260,7 @@ def open_survey(path: str | Path) -> xr.Dataset:
             field=field,
             hint="copy it again, or make it again",
         ) from None
-    _check(survey, path)
+    check_survey(survey, path)
     return survey
 
 
@@ -299,7 +299,14 @@ def _check_sizes(path: Path) -> None:
             )
 
 
-def _check(survey: xr.Dataset, path: Path) -> None:
+def check_survey(survey: xr.Dataset, path: Path | None = None) -> None:
+    """Refuse what is no survey, of its store or in memory.
+
+    Raises
+    ------
+    InputError
+        That names the variable, the coordinate or the attribute.
+    """
     if survey.attrs.get("format") != FORMAT:
         raise InputError(
             f"is {survey.attrs.get('format')!r}, this version reads {FORMAT}",
@@ -316,7 +323,7 @@ def _check(survey: xr.Dataset, path: Path) -> None:
     for name in map(str, survey.data_vars):
         dims = survey[name].dims
         known = name.startswith("latent_") or name in VARIABLES
-        if known and dims != variable_of(name).dims:
+        if known and not _are_dims(dims, variable_of(name).dims, any_order=path is None):
             raise InputError(f"has dimensions {dims}", file=path, field=f"variable {name}")
     if "physics" in survey:
         known = "universe" in survey and {"parameter", "parameter_unit"} <= set(survey.coords)
@@ -330,7 +337,11 @@ def _check(survey: xr.Dataset, path: Path) -> None:
             )
 
 
-def _check_axes(survey: xr.Dataset, path: Path) -> None:
+def _are_dims(dims: tuple[Any, ...], told: tuple[str, ...], *, any_order: bool) -> bool:
+    return sorted(dims) == sorted(told) if any_order else dims == told
+
+
+def _check_axes(survey: xr.Dataset, path: Path | None) -> None:
     """Refuse maps whose pixels or bands make no sense."""
     for name in ("x", "y"):
         steps = np.diff(survey[name].values) if name in survey.coords else np.zeros(0)
@@ -338,6 +349,14 @@ def _check_axes(survey: xr.Dataset, path: Path) -> None:
             raise InputError(
                 "is no even grid", file=path, field=f"coordinate {name}", hint="make it again"
             )
+    x, y = survey["x"].values, survey["y"].values
+    if len(x) != len(y) or not np.allclose(x, y, rtol=0, atol=1e-3 * (x[1] - x[0])):
+        raise InputError(
+            "is not that of x: maps are square, and so are their pixels",
+            file=path,
+            field="coordinate y",
+            hint="make it again",
+        )
     try:
         valid = "band" in survey.coords and all(0 <= lo < hi for lo, hi in survey_bands(survey))
     except ValueError:
