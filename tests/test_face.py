@@ -16,6 +16,7 @@ from astropy.coordinates import SkyCoord
 
 import icmass
 from icmass.survey.stored import store_of
+from icmass.survey.tasks import Tasks
 
 
 def test_the_import_is_lazy_and_names_everything() -> None:
@@ -187,3 +188,57 @@ def test_what_is_no_survey_is_refused(
 ) -> None:
     with pytest.raises(icmass.InputError, match=said):
         icmass.predict(changed(survey))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n": 0}, "^n: is 0; give a whole number, 20 or more"),
+        ({"n": 20.5}, "^n: is 20.5"),
+        ({"n": 20, "seed": -1}, "^seed: is -1"),
+        ({"n": 20, "workers": 0}, "^workers: is 0; give a whole number, 1 or more"),
+    ],
+)
+def test_a_training_that_is_refused_leaves_nothing(tmp_path: Path, given: dict, said: str) -> None:
+    with pytest.raises(icmass.InputError, match=said):
+        icmass.train(model="L_X", out=tmp_path / "o", **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_workers_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    for given, said in (({"workers": 0}, "^workers: is 0"), ({"seed": -1}, "^seed: is -1")):
+        with pytest.raises(icmass.InputError, match=said):
+            icmass.simulate("demo", n=1, out=tmp_path / "x.zarr", **given)
+    with pytest.raises(icmass.InputError, match=r"^workers: is 0"):
+        Tasks(0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_name_is_a_list_of_one(tmp_path: Path, toy_survey: xr.Dataset) -> None:
+    store = tmp_path / "toy.zarr"
+    toy_survey.to_zarr(store)
+    run = icmass.benchmark(store, "L_X", folds=2, out=tmp_path / "r")
+    assert run.models == ["L_X"]
+    with pytest.raises(icmass.InputError, match=r"^a: Extra inputs"):
+        icmass.simulate("demo", n=1, assignments="a=b")
+    with pytest.raises(icmass.InputError, match="'hotter-than-hot'"):
+        icmass.simulate("demo", n=1, variants="hotter-than-hot")
+    for wrong in (0, -1):
+        with pytest.raises(icmass.InputError, match=f"^max_clusters: is {wrong}"):
+            icmass.explain(run, max_clusters=wrong)
+    failed = icmass.Run(run.path, run.document.model_copy(update={"estimators": []})).scores()
+    assert len(failed) == 0 and {"name", "sigma_lnm"} <= set(failed.colnames)
+
+
+def test_bands_of_a_member_are_compared_as_numbers_in_any_order(survey: xr.Dataset) -> None:
+    model = icmass.load_model("erass-v2-3band")
+    labels = ["0.50-1.20", "1.2-2.0", "2-7"]
+    expected = icmass.predict(survey, model=model, index=[0]).median
+    for same in (
+        survey.isel(band=[2, 1, 0]),
+        survey.assign_coords(band=labels),
+        survey.assign_coords(band=labels).isel(band=[1, 2, 0]),
+    ):
+        assert icmass.predict(same, model=model, index=[0]).median == expected
+    with pytest.raises(icmass.InputError, match=r"bands: 0.5-1.2, 1.2-2; trained on 0.5-1.2, 1.2-"):
+        icmass.predict(survey.isel(band=[0, 1]), model=model)

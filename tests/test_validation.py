@@ -86,6 +86,7 @@ def test_a_row_holds_up_to_its_tolerance_and_not_beyond():
     verdict = Verdict.of([inside, outside])
     assert (verdict.n_ok, verdict.n, verdict.share) == (1, 2, 0.5)
     assert verdict.worst_deviation == pytest.approx(1.0067, abs=1e-3)
+    assert Verdict.of([unknown, inside, outside]).worst_deviation == verdict.worst_deviation
 
 
 def test_scatter_and_correlation_are_those_put_in(mock):

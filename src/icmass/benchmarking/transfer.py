@@ -25,7 +25,7 @@ from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.inference.ensemble import Ensemble, load_ensemble
-from icmass.inference.family import ModelFamily
+from icmass.inference.family import ModelFamily, chosen_for_survey
 from icmass.proxies.names import read_scalar
 from icmass.run.document import finite
 from icmass.run.folder import survey_digest
@@ -246,8 +246,9 @@ class _Work:
         name = folder.name
         rows = []
         for test in tests:
-            index = np.arange(test.data.sizes["cluster"])
-            rows += self._scored(ensemble, name, SAVED, test, index, False)
+            found = replace(test, data=chosen_for_survey(ensemble, test.data)[1])
+            index = np.arange(found.data.sizes["cluster"])
+            rows += self._scored(ensemble, name, SAVED, found, index, False)
         return rows
 
     def score_family(self, family: ModelFamily, tests: Sequence[NamedSurvey]) -> list[TransferRow]:

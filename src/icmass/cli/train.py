@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from icmass.benchmarking.train_model import TrainedModel
     from icmass.training.trainer import Epoch
 
-_FEWEST = 20  # clusters simulated
-
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the saved model, new.", metavar="MODEL")],
@@ -90,6 +88,7 @@ def train(
     A tenth of the halos is never trained on: the model is scored on it.
     """
     import icmass
+    from icmass.face.training import FEWEST
     from icmass.main_process import is_main
 
     with resumable(unfinished(out)), stages(quiet=quiet or not is_main()) as report:
@@ -97,7 +96,7 @@ def train(
             surveys or (),
             model,
             out=out,
-            n=None if n is None else options.parse_count(n, _FEWEST),
+            n=None if n is None else options.parse_count(n, FEWEST),
             preset=preset,
             bands=bands,
             assignments=assign or (),

@@ -21,6 +21,7 @@ from icmass.estimators.info import (
     Kind,
     TrainedMaps,
     TrainingExtent,
+    check_bands,
     training_config,
 )
 from icmass.estimators.posterior import Prediction
@@ -209,9 +210,7 @@ def _check_maps(survey: xr.Dataset, trained: TrainedMaps) -> None:
     seen = TrainedMaps.of(
         [str(band) for band in survey["band"].values], survey.sizes["x"], half_width_mpc_h(survey)
     )
-    if seen.bands != trained.bands:
-        names = [", ".join(f"{lo:g}-{hi:g}" for lo, hi in maps.bands) for maps in (seen, trained)]
-        raise InputError(f"{names[0]}; trained on {names[1]} keV", field="bands")
+    check_bands(seen.bands, trained)
     if not math.isclose(seen.half_width_mpc_h, trained.half_width_mpc_h, rel_tol=1e-3):
         sides = f"+-{seen.half_width_mpc_h:g} Mpc/h; trained on +-{trained.half_width_mpc_h:g}"
         raise InputError(f"{sides} Mpc/h", field="maps")

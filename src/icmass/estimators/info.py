@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.estimators.prior import TrainingPrior
+from icmass.sky.bands import band_label, band_labels, same_bands
+from icmass.sky.map_grid import Band
 from icmass.survey.catalog import half_width_mpc_h
 
 Kind = Literal["ideal", "observed", "features", "network"]
@@ -33,6 +35,13 @@ class TrainedMaps:
         """Return those of bands as a survey names them, ``0.5-1.2``."""
         pairs = tuple(_pair([float(edge) for edge in str(band).split("-")]) for band in bands)
         return cls(pairs, int(n_pixels), float(half_width_mpc_h))
+
+
+def check_bands(bands: Sequence[Band], trained: TrainedMaps) -> None:
+    """Refuse bands that are not those of the training, or in another order."""
+    if not same_bands(bands, trained.bands):
+        names = ", ".join(map(band_label, bands))
+        raise InputError(f"{names}; trained on {band_labels(trained.bands)}", field="bands")
 
 
 @dataclass(frozen=True)

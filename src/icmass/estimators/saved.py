@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from icmass.errors import InputError
 from icmass.estimators.estimator import check_redshifts
+from icmass.estimators.info import TrainedMaps, check_bands
 from icmass.estimators.prior import TrainingPrior
-from icmass.survey.catalog import half_width_mpc_h
+from icmass.survey.catalog import half_width_mpc_h, survey_bands
 from icmass.training.encodings import (
     CompactEncoding,
     GalaxySetEncoding,
@@ -114,11 +115,8 @@ def _nh_line(config: NetworkConfig) -> str:
 
 def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> None:
     """Refuse clusters that the network was not trained for."""
-    bands = [str(band) for band in survey["band"].values]
-    if bands != config.bands:
-        raise InputError(
-            f"{', '.join(bands)}; trained on {', '.join(config.bands)} keV", field="bands"
-        )
+    trained = TrainedMaps.of(config.bands, config.n_pixels, config.half_width_mpc_h)
+    check_bands(survey_bands(survey), trained)
     half_width = half_width_mpc_h(survey)
     if not math.isclose(half_width, config.half_width_mpc_h, rel_tol=1e-3):
         raise InputError(

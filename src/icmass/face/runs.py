@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from icmass.arguments import as_list, whole_number
 from icmass.benchmarking.runner import run_benchmark
 from icmass.benchmarking.state import Progress
 from icmass.inference.ensemble import Ensemble, load_ensemble
@@ -85,7 +86,7 @@ class Run:
             *("coverage68", "coverage95", "sigma_paper", "sigma_published", "train_seconds"),
         )
         rows = [score.model_dump(include=set(columns)) for score in self.document.estimators]
-        kept = [name for name in columns if any(row[name] is not None for row in rows)]
+        kept = [n for n in columns if not rows or any(row[n] is not None for row in rows)]
         nan = float("nan")
         return Table(
             {name: [nan if row[name] is None else row[name] for row in rows] for name in kept}
@@ -155,7 +156,7 @@ def benchmark(
     """
     done = run_benchmark(
         store_of(survey),
-        models,
+        as_list(models) or None,
         folds,
         out,
         seed=seed,
@@ -228,13 +229,15 @@ def explain(
     from icmass.report.explain import write_figures
     from icmass.run.attributions import AttributionMaps
 
+    if max_clusters is not None:
+        max_clusters = whole_number(max_clusters, "--max-clusters", 1)
     path = run.path if isinstance(run, Run) else Path(run)
     networks = open_run(path, survey, model=model, device=device)
     settings = Settings(seed=seed)
     maps: list[AttributionMaps] = []
     document = explain_run(
         networks,
-        methods=list(methods),
+        methods=as_list(methods),
         max_clusters=max_clusters,
         checks=checks,
         settings=settings,

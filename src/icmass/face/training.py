@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from icmass.arguments import as_list, whole_number
 from icmass.benchmarking.train_model import TrainedModel, check_new, train_model
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
@@ -22,6 +23,8 @@ from icmass.training.names import is_network
 PRESET = "erosita"
 ONLINE_ABOVE = 200_000
 """Clusters of which a survey is not worth storing for one training: some 10 kB each, 2 GB."""
+FEWEST = 20
+"""Clusters that a network or a relation is trained on, at least."""
 Surveys = str | Path | xr.Dataset | Sequence[str | Path | xr.Dataset]
 
 
@@ -103,12 +106,15 @@ def train(
     """
     out = Path(out)
     check_new(out)
+    seed, workers = whole_number(seed, "--seed"), whole_number(workers, "--workers", 1)
+    if n is not None:
+        n = whole_number(n, "--n", FEWEST)
     make_estimator(model)  # a wrong name is refused before the survey is made
     simulated: dict[str, Any] = {
         "preset": preset,
         "bands": bands,
-        "set": assignments,
-        "variant": variants,
+        "set": as_list(assignments),
+        "variant": as_list(variants),
     }
     simulated |= {"physics": physics, "universes": universes, "online": online}
     simulated["reuse"] = reuse if reuse != 1 else None

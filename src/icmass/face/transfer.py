@@ -7,6 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from icmass.arguments import as_list
 from icmass.benchmarking.transfer import Transfer, run_transfer
 from icmass.inference.bundled import family_members, is_bundled, model_folder
 from icmass.inference.family import ModelFamily
@@ -73,7 +74,7 @@ def transfer(
     """
     from icmass.report.transfer import write_transfer
 
-    wanted = [models] if isinstance(models, str) else list(models)
+    wanted = as_list(models)
     saved = [name for name in wanted if is_bundled(name) or Path(name).is_dir()]
     done = run_transfer(
         _stores(train),

@@ -31,7 +31,7 @@ from icmass.missions.registry import DEFAULT_MISSION
 from icmass.run.layout import MODEL_CONFIG, finished_models
 from icmass.sky.bands import band_labels, find_tiles
 from icmass.sky.map_grid import Band
-from icmass.survey.bands import sum_bands
+from icmass.survey.bands import in_order_of, sum_bands
 from icmass.survey.catalog import survey_bands
 from icmass.survey.observed.images import how_to_get_bands
 
@@ -179,7 +179,10 @@ Model = Ensemble | ModelFamily
 
 def chosen_for_survey(model: Model, survey: xr.Dataset) -> tuple[Ensemble, xr.Dataset]:
     """Return the model for a survey and the survey as it reads it; of a family, a member."""
-    return model.for_survey(survey) if isinstance(model, ModelFamily) else (model, survey)
+    if isinstance(model, ModelFamily):
+        return model.for_survey(survey)
+    grid = model.training.grid
+    return model, survey if grid is None else in_order_of(survey, grid.bands)
 
 
 def chosen(model: Model, choose: Callable[[ModelFamily], Ensemble]) -> Ensemble:

@@ -21,6 +21,17 @@ def band_labels(bands: Sequence[Band]) -> str:
     return ", ".join(band_label(band) for band in bands) + " keV"
 
 
+def same_bands(bands: Sequence[Band], others: Sequence[Band]) -> bool:
+    """Return whether bands are the same in the same order.
+
+    Examples
+    --------
+    >>> same_bands([(0.5, 2.0)], [(0.50, 2.00)]), same_bands([(0.5, 2.0)], [(0.5, 2.3)])
+    (True, False)
+    """
+    return len(bands) == len(others) and np.allclose(bands, others, rtol=0, atol=_SAME_KEV)
+
+
 def find_tiles(band: Band, given: Sequence[Band]) -> list[int] | None:
     """Return the indices of the given bands that tile `band` exactly, in order of energy.
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.sky.bands import band_label, band_labels, find_tiles
+from icmass.sky.bands import band_label, band_labels, find_tiles, same_bands
 from icmass.sky.map_grid import Band
 from icmass.survey.catalog import survey_bands
 
@@ -37,7 +37,7 @@ def sum_bands(survey: xr.Dataset, bands: Sequence[Band]) -> xr.Dataset:
         If the survey's bands do not add up to one of `bands`.
     """
     given = survey_bands(survey)
-    if list(bands) == given:
+    if same_bands(bands, given):
         return survey
     parts = []
     for band in bands:
@@ -56,6 +56,16 @@ def sum_bands(survey: xr.Dataset, bands: Sequence[Band]) -> xr.Dataset:
         .assign(changed)
         .assign_coords(band=("band", labels, dict(survey["band"].attrs)))
     )
+
+
+def in_order_of(survey: xr.Dataset, bands: Sequence[Band]) -> xr.Dataset:
+    """Return a survey with its bands in the order of `bands`; as it is, if they are others."""
+    given = survey_bands(survey)
+    if same_bands(bands, given) or not same_bands(sorted(bands), sorted(given)):
+        return survey
+    of_energy = sorted(range(len(given)), key=lambda i: given[i])
+    place = dict(zip(sorted(bands), of_energy, strict=True))
+    return survey.isel(band=[place[band] for band in bands])
 
 
 def add_counts(counts: xr.DataArray, dim: str) -> xr.DataArray:

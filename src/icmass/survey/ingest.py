@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from icmass import __version__
+from icmass.arguments import whole_number
 from icmass.errors import InputError
 from icmass.io.event_binning import IN_MAPS, OUTCOMES
 from icmass.io.target import Target, gather_notes
@@ -134,7 +135,7 @@ def ingest_events(
     InputError
         If the options make no sense with the files, or none of the files can be read.
     """
-    out = Path(out)
+    out, workers = Path(out), whole_number(workers, "--workers", 1)
     check_new_store(out, overwrite=overwrite or resume)
     partial = out.with_name(out.name + ".partial")
     if resume and out.exists() and not partial.exists():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from icmass.arguments import as_list
 from icmass.errors import InputError
 from icmass.files import as_path, as_paths
 from icmass.survey.catalog import open_survey
@@ -109,7 +110,7 @@ def simulate(
         raise InputError("is missing", field="--n", hint="give it, or a --catalogue")
     if instrument is not None:
         load_instrument(str(instrument))  # what is wrong with it shows before anything is written
-        assignments = (*assignments, f"observe.instrument={json.dumps(str(instrument))}")
+        assignments = (*as_list(assignments), f"observe.instrument={json.dumps(str(instrument))}")
     as_path(catalogue, "--catalogue")
     if out is not None:
         given = [*as_paths(catalogue), *as_paths(config), *as_paths(instrument)]
@@ -117,8 +118,8 @@ def simulate(
     resolved = resolve_config(
         preset,
         None if config is None else Path(config),
-        tuple(assignments),
-        tuple(variants),
+        tuple(as_list(assignments)),
+        tuple(as_list(variants)),
         physics=physics,
         universes=universes,
         twins=catalogue is not None,

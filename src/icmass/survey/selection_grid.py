@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from icmass import __version__
+from icmass.arguments import whole_number
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.observe.allsky import exposure as exposure_at
@@ -192,7 +193,7 @@ _Column = tuple[np.ndarray, np.ndarray]
 
 
 def _mapped(work: Sequence[_Work], workers: int) -> Iterator[_Column]:
-    if workers == 1:
+    if whole_number(workers, "--workers", 1) == 1:
         yield from map(_column, work)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import dask
 
+from icmass.arguments import whole_number
+
 #: One thread a worker. Dask would also have the C library give freed memory back at once, which
 #: costs more time in page faults than the work takes.
 ONE_THREAD = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
@@ -41,7 +43,7 @@ class Tasks:
     """
 
     def __init__(self, workers: int = 1, scheduler: str | None = None) -> None:
-        self._workers, self._scheduler = workers, scheduler
+        self._workers, self._scheduler = whole_number(workers, "--workers", 1), scheduler
         self._open = ExitStack()
         self._client: Any = None
 

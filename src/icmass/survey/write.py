@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from icmass import __version__
+from icmass.arguments import whole_number
 from icmass.errors import InputError
 from icmass.files import whole_file, write_text
 from icmass.survey.blank import blank_survey
@@ -83,8 +83,8 @@ def simulate_survey(
         Attributes of the variable that keeps them.
     """
     check_new_store(out, overwrite=overwrite or resume)
-    n_clusters = _whole_number(n_clusters, "--n", 1)
-    seed, chunk = _whole_number(seed, "--seed", 0), _whole_number(chunk, "--chunk", 1)
+    n_clusters, workers = whole_number(n_clusters, "--n", 1), whole_number(workers, "--workers", 1)
+    seed, chunk = whole_number(seed, "--seed"), whole_number(chunk, "--chunk", 1)
     if out.exists() and not overwrite:
         return out
     if config.physics is not None and config.physics.universes > n_clusters:
@@ -119,18 +119,6 @@ def simulate_survey(
         shutil.rmtree(out)
     partial.rename(out)
     return out
-
-
-def _whole_number(value: int, field: str, least: int) -> int:
-    """Return an integer, also one of NumPy, or refuse what is none or less than `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        hint = f"give a whole number, {least} or more"
-        raise InputError(f"is {value!r}", field=field, hint=hint)
-    return number
 
 
 def _part(partial: Path, start: int) -> Path:

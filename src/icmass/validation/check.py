@@ -150,7 +150,8 @@ class Verdict:
     ----------
     n, n_ok : int
     worst : str
-        Name of the row furthest off its target in units of its tolerance.
+        Name of the row furthest off its target in units of its tolerance, of those whose value
+        is known.
     worst_deviation : float
         Its signed deviation in those units.
     """
@@ -163,7 +164,7 @@ class Verdict:
     @classmethod
     def of(cls, checks: list[Check]) -> Verdict:
         """Return the verdict over some checks, at least one."""
-        worst = max(checks, key=lambda c: abs(c.deviation) if np.isfinite(c.deviation) else np.inf)
+        worst = max(checks, key=lambda c: -1 if np.isnan(c.deviation) else abs(c.deviation))
         return cls(len(checks), sum(c.ok for c in checks), worst.name, worst.deviation)
 
     @property
