@@ -195,7 +195,8 @@ def predict(
     model, files = _model_and_inputs(inputs or [], bool(images))
     if model is not None and not files and not images:
         raise _no_input(model)
-    given = {"ra": ra, "dec": dec, "redshift": redshift, "table": table, "nh": nh, "index": index}
+    given: dict[str, Any] = {"ra": ra, "dec": dec, "redshift": redshift, "table": table}
+    given |= {"nh": nh, "index": index}
     given |= {"name": cluster_name, "image_bands": image_bands, "store": store, **how}
     given |= {"scheduler": scheduler, "resume": resume, "workers": workers}
     refuse_what_does_not_go(kind_of(files or None, images or None), given)

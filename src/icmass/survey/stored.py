@@ -24,11 +24,12 @@ def store_of(survey: str | Path | xr.Dataset) -> Path:
     """
     if not isinstance(survey, xr.Dataset):
         return Path(survey)
-    sources = {variable.encoding.get("source") for variable in survey.variables.values()} - {None}
+    told = [variable.encoding.get("source") for variable in survey.variables.values()]
+    sources = sorted({str(source) for source in told if source is not None})
     if not sources:
         hint = "simulate it with out=, give the path of its store, or what open_survey made of it"
         raise InputError("is in memory alone", field="survey", hint=hint)
-    path = Path(sorted(sources)[0])
+    path = Path(sources[0])
     for what in _changes(survey, open_survey(path)):
         raise InputError(
             f"is no longer what is on disk ({what})",
@@ -55,7 +56,7 @@ def _changes(survey: xr.Dataset, stored: xr.Dataset) -> Iterator[str]:
         yield f"variable {name} is {'gone' if name in stored.variables else 'new'}"
     if sorted(map(repr, survey.attrs.items())) != sorted(map(repr, stored.attrs.items())):
         yield "attributes differ"
-    for name in survey.variables:
+    for name in map(str, survey.variables):
         if not _is_same(survey[name], stored[name]):
             yield f"variable {name} differs"
 
@@ -63,8 +64,9 @@ def _changes(survey: xr.Dataset, stored: xr.Dataset) -> Iterator[str]:
 def _is_same(values: xr.DataArray, stored: xr.DataArray) -> bool:
     if values.dims != stored.dims or values.dtype != stored.dtype:
         return False
-    if not values.variable._in_memory and values.encoding.get("source") is not None:
-        return True
+    source = values.encoding.get("source")
+    if not values.variable._in_memory and source is not None:
+        return bool(source == stored.encoding["source"])
     step = _AT_ONCE if values.ndim > 1 else max(values.size, 1)
     for start in range(0, len(values) if values.ndim else 1, step):
         part = slice(start, start + step) if values.ndim else ...
