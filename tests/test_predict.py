@@ -601,6 +601,28 @@ def test_damaged_and_unfinished_models(
     assert "choose with --model: N_phot, icm-3band" in icmass("predict", copy, store).err
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("exposure", 0.0, "is 0, and must be positive"),
+        ("exposure", np.nan, "is nan"),
+        ("exposure", -5.0, "is -5, and must be positive"),
+        ("nh", np.nan, "is nan"),
+        ("nh", 5e22, "is 5e+22, not 0 to 3000e20 cm^-2"),
+    ],
+)
+def test_one_bad_cluster_does_not_lose_the_others(
+    icmass: Callable[..., Called], run: Path, toy_survey: xr.Dataset, tmp_path: Path,
+    variable: str, value: float, said: str,
+) -> None:  # fmt: skip
+    survey = toy_survey.isel(cluster=slice(5)).copy(deep=True)
+    survey[variable][2] = value
+    survey.to_zarr(tmp_path / "bad.zarr")
+    done = icmass("predict", run, tmp_path / "bad.zarr", "--json")
+    assert [cluster["cluster"] for cluster in done.document["clusters"]] == [0, 1, 3, 4]
+    assert f"cluster 2: variable {variable}: {said}\n" in done.err
+
+
 def test_a_model_that_reads_what_is_not_there(run: Path, store: Path) -> None:
     survey = open_survey(store).drop_vars("n_phot")
     with pytest.raises(InputError, match="the input has no n_phot"):

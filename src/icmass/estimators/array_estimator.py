@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.card import card_metadata, with_metadata
-from icmass.estimators.estimator import check_redshifts
+from icmass.estimators.estimator import check_inputs, check_redshifts
 from icmass.estimators.info import (
     EstimatorInfo,
     Kind,
@@ -106,9 +106,10 @@ class ArrayEstimator(ABC):
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
         """Fit on the clusters `train` alone."""
         train = np.asarray(train)
+        if not len(train):
+            raise InputError("no clusters", field="train", hint="give one or more")
+        check_inputs(survey, self.info, train)
         mass = read_scalar(survey, "m500c", train)
-        if not len(mass) or (mass <= 0).any():
-            raise InputError("must be positive, of one cluster or more", field="variable m500c")
         self._arrays = {
             name: np.ascontiguousarray(values)
             for name, values in self.fit_arrays(survey, train).items()

@@ -11,6 +11,7 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.estimators.info import EstimatorInfo, Kind
 from icmass.estimators.posterior import Prediction
+from icmass.proxies.names import read_scalar
 
 __all__ = ["Estimator", "EstimatorInfo", "Kind", "Prediction", "check_redshifts"]
 
@@ -38,7 +39,7 @@ def check_redshifts(
     """
     low, high = trained
     z = np.atleast_1d(redshifts)
-    bad = ~((z >= low - REDSHIFT_TOLERANCE) & (z <= high + REDSHIFT_TOLERANCE))
+    bad = ~is_trained_redshift(z, trained)
     if bad.any():
         of = f" of {name}" if name else ""
         raise InputError(
@@ -46,6 +47,38 @@ def check_redshifts(
             field="redshift",
             hint="use a model trained at this redshift",
         )
+
+
+def is_trained_redshift(redshifts: np.ndarray, trained: tuple[float, float]) -> np.ndarray:
+    """Return which redshifts an estimator was trained for, give or take `REDSHIFT_TOLERANCE`."""
+    low, high = trained
+    near: np.ndarray = redshifts >= low - REDSHIFT_TOLERANCE
+    return near & (redshifts <= high + REDSHIFT_TOLERANCE)
+
+
+def at_trained_redshifts(redshift: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return those of the clusters `test` that an estimator fitted on `train` predicts.
+
+    Parameters
+    ----------
+    redshift : ndarray, shape (cluster,)
+    train, test : ndarray of int
+    """
+    trained = float(redshift[train].min()), float(redshift[train].max())
+    return test[is_trained_redshift(redshift[test], trained)]
+
+
+def check_inputs(
+    survey: xr.Dataset,
+    info: EstimatorInfo,
+    index: np.ndarray | None = None,
+    *,
+    file: str | Path | None = None,
+) -> None:
+    """Refuse clusters of a mass, redshift, exposure or N_H that cannot be fitted or scored on."""
+    read = [name for name in ("exposure", "nh") if info.reads_maps and name in info.inputs]
+    for name in ("m500c", "redshift", *read):
+        read_scalar(survey, name, index, file=file)
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from torch import nn
 
 from icmass.errors import InputError
 from icmass.estimators.card import card_metadata, with_metadata
-from icmass.estimators.estimator import Kind, Prediction
+from icmass.estimators.estimator import Kind, Prediction, check_inputs
 from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
 from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.estimators.ood import OODDetector
@@ -136,6 +136,7 @@ class NetworkEstimator:
         Clusters that take more than `IN_MEMORY_BYTES` are read from the store as they are needed.
         """
         train = np.asarray(train)
+        check_inputs(survey, self.info, train)
         lnm = training_masses(survey, train)
         coverage = self.design.sees_coverage and "coverage" in survey
         options = self.read_options(coverage)
@@ -162,6 +163,7 @@ class NetworkEstimator:
         self.training_config = clusters.adapted(self.training_config)
         table, encoding = clusters.table, self.design.encoding.fit(sample, lnm)
         every, coverage = np.arange(table.sizes["cluster"]), sample.coverage is not None
+        check_inputs(table, self.info, every)
         lnm = training_masses(table, every)
         self._describe(table, every, lnm, encoding, clusters.n_held, coverage)
         self.config = self._configured().model_copy(update={"n_train": clusters.n_train})

@@ -18,7 +18,7 @@ import xarray as xr
 from icmass import __version__
 from icmass.errors import InputError
 from icmass.estimators.card import card_metadata, with_metadata
-from icmass.estimators.estimator import Kind, Prediction, check_redshifts
+from icmass.estimators.estimator import Kind, Prediction, check_inputs, check_redshifts
 from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.files import write_text
 from icmass.main_process import is_main
@@ -119,9 +119,8 @@ class ProxyRelation:
                 f"{len(train)} clusters are too few to fit {self.name}",
                 hint=f"give at least {MIN_CLUSTERS}",
             )
+        check_inputs(survey, self.info, train)
         mass = read_scalar(survey, "m500c", train)
-        if (mass <= 0).any():
-            raise InputError("must be positive", field="variable m500c")
         z = read_scalar(survey, "redshift", train)
         self._array = {}
         if self.counts:

@@ -14,6 +14,7 @@ from icmass.errors import InputError
 from icmass.estimators.estimator import check_redshifts
 from icmass.estimators.info import TrainedMaps, check_bands
 from icmass.estimators.prior import TrainingPrior
+from icmass.proxies.names import read_scalar
 from icmass.survey.catalog import half_width_mpc_h, survey_bands
 from icmass.training.encodings import (
     CompactEncoding,
@@ -122,12 +123,13 @@ def check_fits(survey: xr.Dataset, index: np.ndarray, config: NetworkConfig) -> 
         raise InputError(
             f"+-{half_width:g} Mpc/h; trained on +-{config.half_width_mpc_h:g} Mpc/h", field="maps"
         )
-    n_pixels = binned_pixels(
-        survey.sizes["x"], MODEL_SPECS[parse_network(config.name)[0]].max_pixels
-    )
+    base, _ = parse_network(config.name)
+    n_pixels = binned_pixels(survey.sizes["x"], MODEL_SPECS[base].max_pixels)
     if n_pixels != config.n_pixels:
         raise InputError(f"{n_pixels} pixels a side; trained on {config.n_pixels}", field="maps")
     check_redshifts(survey["redshift"].isel(cluster=index).values, config.redshift_range)
+    for name in ("exposure", "nh")[: 1 + MODEL_SPECS[base].sees_nh]:
+        read_scalar(survey, name, index)
 
 
 def read_config(file: Path) -> NetworkConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,12 @@ REFERENCE_EXPOSURE_S = 2000.0
 """Photon counts are put on this exposure: the one of Ho et al. (2023)."""
 SOFTENING = 20.0
 """Photons at which a net number is softened: about the background's noise within R500c in 2 ks."""
+
+POSITIVE = ("m500c", "exposure")
+"""Variables of clusters that cannot be 0 or less."""
+MOST_NH_1E20 = 3000.0
+"""Column density beyond which none is Galactic [1e20 cm^-2]."""
+_NAMED = 5  # clusters named in an error
 
 
 @dataclass(frozen=True)
@@ -100,18 +107,51 @@ def read_halos(survey: xr.Dataset) -> np.ndarray:
     return np.arange(survey.sizes["cluster"])
 
 
-def read_scalar(survey: xr.Dataset, variable: str, index: np.ndarray | None = None) -> np.ndarray:
-    """Return a per-cluster variable of a survey as float64, finite, or say what is wrong."""
+def read_scalar(
+    survey: xr.Dataset,
+    variable: str,
+    index: np.ndarray | None = None,
+    *,
+    file: str | Path | None = None,
+) -> np.ndarray:
+    """Return a per-cluster variable of a survey as float64, finite, or say what is wrong.
+
+    Masses and exposures are positive too, and N_H is one that there is.
+    """
     if variable not in survey:
-        raise InputError("is missing from the survey", field=f"variable {variable}")
+        raise InputError("is missing from the survey", file=file, field=f"variable {variable}")
     values = survey[variable].values.astype("f8")
     values = values if index is None else values[index]
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise InputError(
-            f"is not finite for {bad.sum()} of {len(bad)} clusters", field=f"variable {variable}"
-        )
+    for bad, wrong, must in _wrong(variable, values):
+        if bad.any():
+            clusters = np.flatnonzero(bad) if index is None else np.asarray(index)[bad]
+            what = f"is {wrong} for {_told(clusters, len(bad))}"
+            if len(bad) == 1:
+                what = f"is {values[0]:g}{must}"
+            raise InputError(what, file=file, field=f"variable {variable}")
     return values
+
+
+def _wrong(variable: str, values: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
+    """Return which values cannot be, what they are, and what they must be."""
+    wrong = [(~np.isfinite(values), "not finite", "")]
+    if variable in POSITIVE:
+        wrong.append((values <= 0, "not positive", ", and must be positive"))
+    if variable == "nh":
+        limits = f"0 to {MOST_NH_1E20:g}e20 cm^-2"
+        wrong.append(((values < 0) | (values > MOST_NH_1E20), f"not {limits}", f", not {limits}"))
+    return wrong
+
+
+def _told(clusters: np.ndarray, n: int) -> str:
+    """Return how many clusters of how many, and the first of them.
+
+    >>> _told(np.array([3, 4]), 9)
+    '2 of 9 clusters (3, 4)'
+    """
+    first = [str(cluster) for cluster in clusters[:_NAMED]]
+    more = ["..."] if len(clusters) > _NAMED else []
+    return f"{len(clusters)} of {n} clusters ({', '.join(first + more)})"
 
 
 def has_background(survey: xr.Dataset) -> bool:
