@@ -192,6 +192,41 @@ def test_one_failure_does_not_lose_the_others(tmp_path: Path) -> None:
     assert "Traceback" in (tmp_path / "run" / "failures" / "L_X.txt").read_text()
 
 
+def test_a_cluster_beyond_the_redshifts_of_the_other_folds_is_not_scored(tmp_path: Path) -> None:
+    """Of no estimator, so that all are scored on the same clusters; and it is said."""
+    survey = beta_model_survey(n=120, n_pixels=8, seed=6)
+    survey["redshift"][5] = 0.5
+    survey.to_zarr(tmp_path / "tail.zarr")
+    names = ["T", "N_phot", "rings-gbm-1band"]
+    done = run_benchmark(tmp_path / "tail.zarr", names, 4, tmp_path / "run")
+    assert done.failed == {}
+    assert [(row.n, row.n_refused) for row in done.results.estimators] == [(119, 1)] * 3
+    for name in names:
+        others = np.delete(np.arange(120), 5)
+        np.testing.assert_array_equal(arrays_of(tmp_path / "run", name)["cluster"], others)
+    note = "all but 1, at redshifts that the other folds do not have"
+    assert note in (tmp_path / "run" / "tables" / "results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("redshift", np.nan, "redshift: is not finite for 2 of 40 clusters (3, 7)"),
+        ("m500c", 0.0, "m500c: is not positive for 2 of 40 clusters (3, 7)"),
+    ],
+)
+def test_a_survey_that_cannot_be_scored_is_refused_before_the_fits(
+    tmp_path: Path, variable: str, value: float, said: str
+) -> None:
+    survey = beta_model_survey(n=40, n_pixels=8, seed=6)
+    survey[variable][[3, 7]] = value
+    survey.to_zarr(tmp_path / "bad.zarr")
+    with pytest.raises(InputError) as refused:
+        run_benchmark(tmp_path / "bad.zarr", ["T"], 2, tmp_path / "run")
+    assert str(refused.value) == f"{tmp_path / 'bad.zarr'}: variable {said}"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_full_disk_stops_everything(
     survey_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

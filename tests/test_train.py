@@ -13,10 +13,10 @@ import xarray as xr
 from astropy.io import fits
 
 from conftest import beta_model_survey
-from icmass.benchmarking.train_model import join_surveys
+from icmass.benchmarking.train_model import join_surveys, train_model
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.registry import load_estimator
+from icmass.estimators.registry import load_estimator, make_estimator
 from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.observed.images import how_to_get_bands
 from icmass.training.held_out import hold_out
@@ -69,6 +69,63 @@ def test_a_relation_is_scored_on_others_and_predicts(
     predicted = run_cli("predict", out, store, "--index", "0-3", "--json")
     document = json.loads(predicted.stdout)
     assert document["model"]["sigma_lnm"] == row["sigma_lnm"] and len(document["clusters"]) == 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cluster_beyond_the_redshifts_trained_on_does_not_lose_the_training(
+    toy_survey: xr.Dataset, tmp_path: Path, run_cli: Callable, stream: bool
+):
+    survey = toy_survey.copy(deep=True)
+    held = hold_out(survey["halo_id"].values, 0.1, 2)[1]
+    survey["redshift"][held[0]] = 0.5
+    survey.to_zarr(tmp_path / "tail.zarr")
+    out = tmp_path / "model"
+    given = ["--model", "icm-1band", "--seed", 2, "--max-epochs", 1, "--device", "cpu"]
+    done = run_cli("train", tmp_path / "tail.zarr", *given, *["--stream"] * stream, "--out", out)
+    assert done.returncode == 0, done.stderr
+    row = json.loads((out / "results.json").read_text())["estimators"][0]
+    assert (row["n"], row["n_refused"]) == (len(held) - 1, 1)
+    assert "1 not scored, at redshifts that it was not trained for" in done.stdout
+
+
+def test_a_model_of_which_no_cluster_can_be_scored_is_kept(
+    store: Path, toy_survey: xr.Dataset, tmp_path: Path, run_cli: Callable
+):
+    survey = toy_survey.copy(deep=True)
+    survey["redshift"][hold_out(survey["halo_id"].values, 0.1, 2)[1]] = 0.5
+    survey.to_zarr(tmp_path / "tail.zarr")
+    given = ["--model", "M_gas", "--seed", 2, "--out", tmp_path / "model"]
+    done = run_cli("train", tmp_path / "tail.zarr", *given)
+    assert done.returncode == 0 and "10 not scored" in done.stdout
+    predicted = run_cli("predict", tmp_path / "model", store, "--index", "0-3")
+    assert predicted.returncode == 0, predicted.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "model", "said"),
+    [
+        ("nh", np.nan, "icm-1band", "nh: is not finite"),
+        ("nh", 5e22, "rings-gbm-1band", "nh: is not 0 to 3000e20 cm^-2"),
+        ("exposure", 0.0, "icm-1band", "exposure: is not positive"),
+        ("exposure", 0.0, "N_phot_r500", "exposure: is not positive"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said_before(
+    toy_survey: xr.Dataset, tmp_path: Path, variable: str, value: float, model: str, said: str
+):
+    survey = toy_survey.copy(deep=True)
+    survey[variable][4] = value
+    estimator = make_estimator(model, device="cpu", max_epochs=1)
+    with pytest.raises(InputError) as refused:
+        estimator.fit(survey, np.arange(1, 96))
+    assert str(refused.value) == f"variable {said} for 1 of 95 clusters (4)"
+    survey.to_zarr(tmp_path / "bad.zarr")
+    with pytest.raises(InputError) as refused:
+        train_model([tmp_path / "bad.zarr"], model, tmp_path / "model")
+    assert str(refused.value) == (
+        f"{tmp_path / 'bad.zarr'}: variable {said} for 1 of 96 clusters (4)"
+    )
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_advice_for_images_of_other_bands_works_as_typed(

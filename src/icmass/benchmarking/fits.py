@@ -13,9 +13,16 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError, one_line
-from icmass.estimators.estimator import Estimator, EstimatorInfo, Prediction
+from icmass.estimators.estimator import (
+    Estimator,
+    EstimatorInfo,
+    Prediction,
+    at_trained_redshifts,
+    check_inputs,
+)
 from icmass.estimators.registry import make_estimator
 from icmass.main_process import usable_cores
+from icmass.proxies.names import read_scalar
 from icmass.run.layout import RunLayout
 from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds, split
@@ -58,7 +65,8 @@ class Fit:
     Attributes
     ----------
     cluster : ndarray of int, shape (n,)
-        The fold's clusters, which the estimator has not seen.
+        The fold's clusters, which the estimator has not seen; none at redshifts that it was not
+        trained for.
     prediction : Prediction
     seconds : float
         What the fit took, that before a kill included.
@@ -102,6 +110,9 @@ def fit_fold(
 ) -> Fit:
     """Fit one estimator on all folds but one, save it in the run, and predict that fold.
 
+    Clusters of the fold at redshifts beyond those of the others are not predicted; they are the
+    same for every estimator.
+
     Parameters
     ----------
     settings : FitSettings
@@ -126,7 +137,12 @@ def fit_fold(
         max_epochs=settings.max_epochs,
         progress=watch,
     )
+    check_inputs(survey, estimator.info)
     train, test = split(fold, k)
+    test = at_trained_redshifts(read_scalar(survey, "redshift"), train, test)
+    if not len(test):
+        what = f"fold {k} has no clusters at the redshifts of the others"
+        raise InputError(what, field="redshift", hint="use fewer folds or more clusters")
     start = time.perf_counter()
     estimator.fit(survey, train)
     # what was done before a kill counts too

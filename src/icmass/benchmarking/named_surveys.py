@@ -47,6 +47,14 @@ def _origin(survey: xr.Dataset) -> tuple[Any, ...] | None:
     return int(survey.attrs["seed"]), *(json.dumps(halos.get(key)) for key in kept)
 
 
+def open_truth(path: str | Path) -> xr.Dataset:
+    """Open a survey of which every cluster has a true mass and a redshift: it can be scored on."""
+    survey = open_survey(path)
+    for name in ("m500c", "redshift"):
+        read_scalar(survey, name, file=path)
+    return survey
+
+
 def open_named(paths: Sequence[str | Path], field: str) -> list[NamedSurvey]:
     """Open surveys under names that tell them apart: stems, or whole paths where those clash."""
     if field == "test" and not paths:
@@ -55,8 +63,7 @@ def open_named(paths: Sequence[str | Path], field: str) -> list[NamedSurvey]:
     surveys = []
     for path, stem in zip(paths, stems, strict=True):
         label = stem if stems.count(stem) == 1 else str(path)
-        survey = open_survey(path)
-        read_scalar(survey, "m500c")  # without true masses there is nothing to score
+        survey = open_truth(path)
         surveys.append(NamedSurvey(label, Path(path), survey))
     return surveys
 

@@ -17,6 +17,7 @@ from icmass.benchmarking.fit_all import fit_all, noting_failure
 from icmass.benchmarking.fits import FitSettings
 from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.model_selection import canonical_names, checked_limit
+from icmass.benchmarking.named_surveys import open_truth
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import published_network_scatter, scatter_ratio, score
 from icmass.benchmarking.state import Bench, Progress
@@ -30,7 +31,6 @@ from icmass.run.config import RunConfig, Scaling
 from icmass.run.document import finite
 from icmass.run.folder import RunFolder, survey_digest
 from icmass.run.results import PairedScatterRatio, Results, Score
-from icmass.survey.catalog import open_survey
 from icmass.survey.folds import octant_folds
 
 COMBINATIONS = ("T+M_gas", "T+L_X+M_gas")
@@ -118,7 +118,7 @@ def run_benchmark(
     if jobs < 1 or (jobs > 1 and os.environ.get("WORLD_SIZE", "1") != "1"):
         hint = "give 1 or more, and 1 where a launcher starts several processes"
         raise InputError(str(jobs), field="--jobs", hint=hint)
-    survey = open_survey(survey_path)
+    survey = open_truth(survey_path)
     masses = read_scalar(survey, "m500c")
     fold = octant_folds(survey, folds)
     names = canonical_names(models or default_models(survey))
@@ -191,6 +191,7 @@ def _row(bench: Bench, name: str, info: EstimatorInfo, held: FoldPredictions) ->
         "sigma_paper_error": sigma_error,
         "sigma_published": published_sigma(name),
         **scores.as_dict(),
+        "n_refused": bench.n_refused(held),
         "n_parameters": held.n_parameters,
         "folds_fitted": held.folds_fitted,
         "train_seconds": float(np.nansum(held.train_seconds)),

@@ -63,6 +63,11 @@ class Bench:
         """Return on how many folds an estimator is fitted."""
         return self.fold_limit.get(model, self.settings.folds)
 
+    def n_refused(self, held: FoldPredictions) -> int:
+        """Return how many clusters of the finished folds were not predicted."""
+        finished = np.flatnonzero([held.has(k) for k in range(self.settings.folds)])
+        return int(np.isin(self.fold, finished).sum()) - len(held.cluster)
+
     def tell(self, model: str, k: int, said: str, *, done_fold: bool = False) -> None:
         """Say what happened to an estimator on a fold, and whether that is finished."""
         self.finished[model] = self.finished.get(model, 0) + done_fold

@@ -12,23 +12,31 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from icmass.benchmarking.named_surveys import open_truth
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import score
 from icmass.errors import InputError
 from icmass.estimators.card import add_scores
-from icmass.estimators.estimator import Estimator, Prediction
+from icmass.estimators.estimator import (
+    Estimator,
+    Prediction,
+    at_trained_redshifts,
+    check_inputs,
+)
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.run.document import finite
 from icmass.run.layout import RESULTS
 from icmass.run.results import ModelResults, Score, SurveyFacts
-from icmass.survey.catalog import is_ragged, open_survey
+from icmass.survey.catalog import is_ragged
 from icmass.training.held_out import hold_out
 from icmass.training.names import is_network
 
 SCORED_SHARE = 0.1
 """Fraction of the halos that the model is scored on and never sees."""
+NOTHING = Prediction(np.empty(0), np.empty(0))
+"""What is predicted of no clusters."""
 _HALOS_A_SURVEY = 10**12  # halo numbers of one survey lie below
 
 
@@ -87,7 +95,7 @@ def train_model(
     """
     out = Path(out)
     check_new(out)
-    opened = [open_survey(path) for path in surveys]
+    opened = [open_truth(path) for path in surveys]
     estimator = make_estimator(
         model,
         seed=seed,
@@ -96,19 +104,23 @@ def train_model(
         max_epochs=max_epochs,
         progress=progress,
     )
+    for path, survey in zip(surveys, opened, strict=True):
+        check_inputs(survey, estimator.info, file=path)
     if stream and not estimator.info.is_differentiable:
         raise InputError("only networks read as they train", field="--stream", hint="leave it out")
     if is_network(model) and (stream or _is_large(opened, estimator)):
         from icmass.benchmarking.train_streams import fit_stream  # torch
 
         check_alike(opened)
-        scored = fit_stream(opened, estimator, seed)
+        scored = fit_stream(opened, estimator, out, seed)
     else:
         survey = join_surveys(opened)
-        train, test = hold_out(read_halos(survey), SCORED_SHARE, seed)
+        train, held = hold_out(read_halos(survey), SCORED_SHARE, seed)
         estimator.fit(survey, train)
-        scored = Scored(survey, len(train), survey, test, estimator.predict(survey, test))
-    estimator.save(out)
+        estimator.save(out)
+        test = at_trained_redshifts(survey["redshift"].values, train, held)
+        found = estimator.predict(survey, test) if len(test) else NOTHING
+        scored = Scored(survey, len(train), survey, test, found, len(held) - len(test))
     names = ", ".join(Path(path).name for path in surveys)
     facts = about_survey(scored.about, names)
     results = scored_results(estimator, scored, facts, seed, device, command)
@@ -132,6 +144,8 @@ class Scored:
     survey, index : Dataset, ndarray of int
         What the clusters are that were predicted: a survey, or scalars of one, and rows of it.
     prediction : Prediction
+    n_refused : int
+        Clusters held out that are at redshifts that it was not trained for.
     """
 
     about: xr.Dataset
@@ -139,6 +153,7 @@ class Scored:
     survey: xr.Dataset
     index: np.ndarray
     prediction: Prediction
+    n_refused: int = 0
 
 
 def scored_results(
@@ -150,7 +165,7 @@ def scored_results(
     command: str | None,
 ) -> dict[str, Any]:
     """Return the document that lies beside a saved model."""
-    row = _score(estimator, scored.survey, scored.index, scored.prediction, seed)
+    row = _score(estimator, scored, seed)
     return ModelResults(
         survey=facts,
         n_train=scored.n_train,
@@ -218,9 +233,11 @@ def check_alike(surveys: Sequence[xr.Dataset]) -> None:
             raise InputError(f"differs in survey {i}", field="attribute cosmology")
 
 
-def _score(
-    estimator: Estimator, survey: xr.Dataset, test: np.ndarray, prediction: Prediction, seed: int
-) -> Score:
+def _score(estimator: Estimator, scored: Scored, seed: int) -> Score:
+    survey, test, prediction = scored.survey, scored.index, scored.prediction
+    row = {"name": estimator.name, "kind": estimator.info.kind, "n_refused": scored.n_refused}
+    if not len(test):
+        return Score.of({**row, "n": 0})
     scores = score(
         np.log(read_scalar(survey, "m500c", test)),
         prediction,
@@ -228,7 +245,7 @@ def _score(
         redshift=read_scalar(survey, "redshift", test),
         rng=np.random.default_rng([seed, 6]),
     )
-    row = {"name": estimator.name, "kind": estimator.info.kind, **scores.as_dict()}
+    row |= scores.as_dict()
     if prediction.out_of_domain is not None:
         row["flagged"] = float(np.mean(prediction.out_of_domain > 1))
     return Score.of(finite(row))

@@ -12,6 +12,7 @@ import xarray as xr
 
 from icmass.benchmarking.provenance import about_survey
 from icmass.benchmarking.train_model import (
+    NOTHING,
     SCORED_SHARE,
     Scored,
     TrainedModel,
@@ -20,6 +21,7 @@ from icmass.benchmarking.train_model import (
 )
 from icmass.errors import InputError
 from icmass.estimators.card import add_scores
+from icmass.estimators.estimator import at_trained_redshifts
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import Prediction
 from icmass.files import write_text
@@ -34,8 +36,8 @@ MOST_SCORED = 4096
 _AT_ONCE = 512  # clusters predicted
 
 
-def fit_stream(surveys: Sequence[xr.Dataset], estimator: Any, seed: int) -> Scored:
-    """Train a network on nine tenths of the halos of surveys, and predict the others.
+def fit_stream(surveys: Sequence[xr.Dataset], estimator: Any, out: Path, seed: int) -> Scored:
+    """Train a network on nine tenths of the halos of surveys, save it, and predict the others.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ def fit_stream(surveys: Sequence[xr.Dataset], estimator: Any, seed: int) -> Scor
         Opened, of one kind of maps.
     estimator : NetworkEstimator
         Not yet fitted.
+    out : path
+        Folder of the saved model.
     seed : int
         Seed of the choice of the halos to score on: about a tenth of the clusters, `MOST_SCORED`
         at most.
@@ -50,20 +54,23 @@ def fit_stream(surveys: Sequence[xr.Dataset], estimator: Any, seed: int) -> Scor
     surveys = shared(surveys)
     table = scalar_table(surveys)
     share = min(SCORED_SHARE, MOST_SCORED / table.sizes["cluster"])
-    train, test = hold_out(table["halo_id"].values, share, seed)
+    train, held = hold_out(table["halo_id"].values, share, seed)
     sizes = [survey.sizes["cluster"] for survey in surveys]
     coverage = estimator.design.sees_coverage and "coverage" in surveys[0]
     clusters = StoredClusters(
         surveys, _by_survey(train, sizes), estimator.read_options(coverage), seed
     )
     estimator.fit_clusters(clusters)
+    estimator.save(out)
+    test = at_trained_redshifts(table["redshift"].values, train, held)
     predictions = [
         estimator.predict(survey, part)
         for survey, index in zip(surveys, _by_survey(test, sizes), strict=True)
         for part in np.split(index, range(_AT_ONCE, len(index), _AT_ONCE))
         if len(part)
     ]
-    return Scored(table, len(train), table, test, _joined(predictions))
+    found = _joined(predictions) if predictions else NOTHING
+    return Scored(table, len(train), table, test, found, len(held) - len(test))
 
 
 def train_online(
@@ -126,10 +133,10 @@ def train_online(
     options = estimator.read_options(estimator.design.sees_coverage)
     with SimulatedClusters(made, options, seed, workers=workers, progress=progress) as clusters:
         estimator.fit_clusters(clusters)
+    estimator.save(out)
     every = np.arange(clusters.scored_table.sizes["cluster"])
     prediction = estimator.predict_sample(clusters.scored)
     scored = Scored(clusters.table, clusters.n_train, clusters.scored_table, every, prediction)
-    estimator.save(out)
     facts = about_survey(clusters.table, "simulated while training")
     facts = facts.model_copy(update={"n_clusters": n})
     results = scored_results(estimator, scored, facts, seed, device, command)

@@ -135,8 +135,14 @@ def _epochs(report: StageReport) -> Callable[[Epoch], None]:
 
 def _print(done: TrainedModel) -> None:
     row = done.results["estimators"][0]
-    typer.echo(
-        f"{done.path}: {row['name']}, trained on {done.results['n_train']} clusters; of {row['n']} "
-        f"others: scatter of ln M {row['sigma_lnm']:.3f}, bias {row['bias_lnm']:+.3f}, "
-        f"{row['coverage68']:.0%} within the 68 per cent intervals"
-    )
+    trained = f"{done.path}: {row['name']}, trained on {done.results['n_train']} clusters"
+    scores = ""
+    if row["n"]:
+        scores = (
+            f"; of {row['n']} others: scatter of ln M {row['sigma_lnm']:.3f}, "
+            f"bias {row['bias_lnm']:+.3f}, {row['coverage68']:.0%} within the 68 per cent intervals"
+        )
+    refused = ""
+    if row["n_refused"]:
+        refused = f"; {row['n_refused']} not scored, at redshifts that it was not trained for"
+    typer.echo(trained + scores + refused)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.estimators.estimator import at_trained_redshifts
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.model import as_network, network_config
 from icmass.inference.ensemble import load_ensemble
@@ -69,7 +70,8 @@ class FoldNetworks:
 
     def clusters(self, limit: int | None, seed: int) -> np.ndarray:
         """Return the clusters of the finished folds, at random as many as `limit`, in order."""
-        held = np.flatnonzero(np.isin(self.fold, list(self.members)))
+        held = np.concatenate([self._unseen(k) for k in self.members])
+        held.sort()
         if limit is None or limit >= len(held):
             return held
         return np.sort(np.random.default_rng([seed, 23]).choice(held, limit, replace=False))
@@ -109,7 +111,12 @@ class FoldNetworks:
     def train_test(self) -> tuple[NetworkEstimator, np.ndarray, np.ndarray]:
         """Return the estimator of the first finished fold, its training clusters, and the rest."""
         k = min(self.members)
-        return self.members[k], *split(self.fold, k)
+        return self.members[k], split(self.fold, k)[0], self._unseen(k)
+
+    def _unseen(self, k: int) -> np.ndarray:
+        """Return the clusters of a fold that its estimator predicts, as the benchmark has them."""
+        train, test = split(self.fold, k)
+        return at_trained_redshifts(self.survey["redshift"].values, train, test)
 
 
 def open_run(

@@ -99,6 +99,8 @@ class Score(Document):
         Scatter by the method of Ho et al. (2023), and what they publish.
     paired_scatter_ratio : dict
         By name of another estimator; ``beside`` in the file.
+    n, n_refused : int or None
+        Clusters scored; those held out at redshifts that the training had none of, not scored.
     flagged : float or None
         Fraction of the clusters out of the domain.
     """
@@ -110,6 +112,7 @@ class Score(Document):
     sigma_paper_error: Number = None
     sigma_published: Number = None
     n: int | None = None
+    n_refused: int | None = None
     sigma_lnm: Number = None
     sigma_lnm_error: Number = None
     bias_lnm: Number = None
@@ -198,11 +201,19 @@ class Results(Document):
     explain: dict[str, ExplanationSummary] = Field(default_factory=dict)
 
     def limited(self) -> list[str]:
-        """Return a note for each estimator fitted on fewer folds: ``paper-1band: 2 of 8 folds``."""
+        """Return a note for each estimator scored on fewer clusters: ``T: 2 of 8 folds``.
+
+        Clusters at redshifts that the other folds lack are one note for all estimators.
+        """
+        most = max((score.n_refused or 0 for score in self.estimators), default=0)
+        refused = f"all but {most}, at redshifts that the other folds do not have"
         return [
-            f"{score.name}: {score.folds_fitted} of {self.folds} folds"
-            for score in self.estimators
-            if score.folds_fitted and score.folds_fitted < self.folds
+            *(
+                f"{score.name}: {score.folds_fitted} of {self.folds} folds"
+                for score in self.estimators
+                if score.folds_fitted and score.folds_fitted < self.folds
+            ),
+            *([refused] if most else []),
         ]
 
 
