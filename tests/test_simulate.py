@@ -106,6 +106,22 @@ def test_a_killed_run_resumes_to_the_same_survey(run_cli, tmp_path):
     xr.testing.assert_identical(open_survey(whole).load(), open_survey(killed).load())
 
 
+def test_a_finished_survey_of_other_options_is_not_what_was_asked(run_cli, tmp_path):
+    out = tmp_path / "a.zarr"
+    given = ["simulate", "--preset", "demo", "--set", "observe.n_pixels=32", "--out", out]
+    assert run_cli(*given, "--n", 3, "--seed", 5).returncode == 0
+    again = run_cli(*given, "--n", 3, "--seed", 5, "--chunk", 2, "--resume")
+    assert again.returncode == 0 and "3 clusters" in again.stdout
+    for other, key in [
+        (["--n", 4, "--seed", 5], "n_clusters"),
+        (["--n", 3, "--seed", 6], "seed"),
+        (["--n", 3, "--seed", 5, "--variant", "strong-feedback"], "config"),
+    ]:
+        refused = run_cli(*given, *other, "--resume")
+        assert refused.returncode == 2 and refused.stdout == ""
+        assert f"a.zarr: is finished and of another {key}; resume with" in refused.stderr
+
+
 def test_every_variable_has_units_and_meaning(reference):
     for name, variable in reference.data_vars.items():
         assert variable.attrs["units"] and variable.attrs["long_name"], name

@@ -171,6 +171,9 @@ def test_simulate_resumes_and_refuses_another_table(
     done = run_cli(*arguments, "--resume")
     assert done.returncode == 0, done.stderr
     assert "M_gas: 6 of 6 as given" in done.stdout and "24 rows" in done.stdout
+    assert run_cli(*arguments, "--resume").returncode == 0
+    refused = run_cli(*[other if a == file else a for a in arguments], "--resume")
+    assert refused.returncode == 2 and "finished and of another rows" in refused.stderr
     assert run_cli("info", out).returncode == 0
     table = tmp_path / "t.ecsv"
     assert run_cli("export", out, "--format", "table", "--out", table).returncode == 0

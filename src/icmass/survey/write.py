@@ -72,7 +72,8 @@ def simulate_survey(
     chunk : int
         Clusters per chunk of the store, written by one worker.
     resume : bool
-        Go on with an unfinished store of the same configuration, size, seed and chunk.
+        Go on with an unfinished store of the same configuration, size, seed and chunk; a finished
+        one of the same configuration, size and seed is left as it is.
     overwrite : bool
         Replace a finished store.
     progress : callable, optional
@@ -85,8 +86,7 @@ def simulate_survey(
     check_new_store(out, overwrite=overwrite or resume)
     n_clusters, workers = whole_number(n_clusters, "--n", 1), whole_number(workers, "--workers", 1)
     seed, chunk = whole_number(seed, "--seed"), whole_number(chunk, "--chunk", 1)
-    if out.exists() and not overwrite:
-        return out
+    finished = out.exists() and not overwrite
     if config.physics is not None and config.physics.universes > n_clusters:
         raise InputError(
             f"{config.physics.universes} universes cannot share {n_clusters} clusters",
@@ -100,8 +100,11 @@ def simulate_survey(
         "n_clusters": n_clusters,
         "chunk": chunk,
         "version": __version__,
-        "rows": None if rows is None else hashlib.sha256(rows.content).hexdigest(),
+        "rows": _digest(rows),
     }
+    if finished:
+        _check_finished(out, plan)
+        return out
     table = None if rows is None else rows_variable(rows, about_rows or {})
     _start(partial, plan, resume, table)
     todo = [s for s in range(0, n_clusters, chunk) if not _part(partial, s).exists()]
@@ -163,6 +166,31 @@ def _start(partial: Path, plan: dict[str, Any], resume: bool, rows: xr.DataArray
             array.resize((plan["n_clusters"], *array.shape[1:]))
     note.parent.mkdir()
     write_text(note, json.dumps(plan))
+
+
+def _check_finished(out: Path, plan: dict[str, Any]) -> None:
+    """Refuse to go on with a finished store that other options made."""
+    hint = "resume with the same options, choose another name or --overwrite"
+    try:
+        group = zarr.open_group(out, mode="r")
+        made = {
+            "config": SurveyConfig.model_validate_json(str(group.attrs["config"])),
+            "seed": group.attrs["seed"],
+            "n_clusters": group["m500c"].shape[0],  # type: ignore[union-attr]
+            "rows": _digest(_stored_rows(group) if ROWS in group else None),
+        }
+    except (OSError, ValueError, KeyError) as error:
+        what = f"is no survey to go on with ({type(error).__name__})"
+        raise InputError(what, file=out, hint=hint) from None
+    asked = {**plan, "config": SurveyConfig.model_validate_json(plan["config"])}
+    for key, value in made.items():
+        if asked[key] != value:
+            raise InputError(f"is finished and of another {key}", file=out, hint=hint)
+
+
+def _digest(rows: TwinRows | None) -> str | None:
+    """Return what tells a table of halos from others."""
+    return None if rows is None else hashlib.sha256(rows.content).hexdigest()
 
 
 def _template(plan: dict[str, Any], variables: list[str]) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -240,7 +268,11 @@ def _rows(partial: str, plan: dict[str, Any]) -> TwinRows | None:
     """Return the table that an unfinished store keeps, if it is of twins."""
     if plan.get("rows") is None:
         return None
-    return TwinRows.from_table(np.asarray(zarr.open_group(partial, mode="r")[ROWS][:]))  # type: ignore[index]
+    return _stored_rows(zarr.open_group(partial, mode="r"))
+
+
+def _stored_rows(group: zarr.Group) -> TwinRows:
+    return TwinRows.from_table(np.asarray(group[ROWS][:]))  # type: ignore[index]
 
 
 def _attempt(partial: str, plan: dict[str, Any], start: int) -> int | Exception:
