@@ -252,7 +252,7 @@ def test_a_broken_plugin_on_the_command_line(tmp_path: Path):
     assert said[0].startswith(
         "icmass: plugin broken of outsider (icmass.estimators) cannot be used"
     )
-    assert "no such proxy: 'broken'" in said[1]
+    assert "no such estimator: 'broken'" in said[1]
 
 
 def test_built_in_names_come_before_plugins(outsider: Path):

@@ -149,11 +149,16 @@ def test_the_explorer_has_every_model_on_every_survey(run: Transfer) -> None:
     assert transfer_contents(without) is None
 
 
-def test_the_command_goes_on_and_says_what_failed(
-    run_cli, stores: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # its page takes seconds, and is tested of another run
+@pytest.fixture
+def unpaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page takes seconds, and is tested of another run."""
     monkeypatch.setattr("icmass.report.transfer.write_transfer", lambda run: run.path)
+
+
+@pytest.mark.usefixtures("unpaged")
+def test_the_command_goes_on_and_says_what_failed(
+    run_cli, stores: dict[str, Path], tmp_path: Path
+) -> None:
     xr.open_zarr(stores["other"]).drop_vars("N_gal").to_zarr(
         tmp_path / "bare.zarr", consolidated=False
     )
@@ -179,12 +184,77 @@ def test_the_command_goes_on_and_says_what_failed(
     assert other.returncode == 2 and "seed: differs from the run" in other.stderr
 
 
+@pytest.mark.usefixtures("unpaged")
+def test_one_cluster_that_cannot_be_predicted_does_not_lose_the_others(
+    run_cli, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    survey = icmass.open_survey(stores["other"]).isel(cluster=slice(12)).load()
+    survey = survey.drop_vars([name for name in survey if "galaxy" in str(name)])
+    survey = survey.drop_vars("L_X_outlier")  # of none: a chunk that is not written
+    survey["exposure"][2], survey["nh"][5] = 0, np.nan
+    survey.to_zarr(tmp_path / "bad.zarr", consolidated=False)
+    start = ["transfer", "--test", tmp_path / "bad.zarr", "--models", DEFAULT_MODEL]
+    done = run_cli(*start, "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["n"], row["n_refused"]) == (10, 2)
+    what = f"icmass: {DEFAULT_MODEL} on bad, cluster"
+    assert f"{what} 2: variable exposure: is 0, and must be positive\n" in done.stderr
+    assert f"{what} 5: variable nh: is nan\n" in done.stderr
+
+
+@pytest.mark.usefixtures("unpaged")
+def test_saved_models_of_one_name_are_told_apart(stores: dict[str, Path], tmp_path: Path) -> None:
+    folders = [tmp_path / name / "model" for name in "ab"]
+    for folder, name in zip(folders, ["M_gas", "N_gal"], strict=True):
+        icmass.train(stores["plain"], name, out=folder)
+    test, models = stores["other"], [str(folder) for folder in folders]
+    done = icmass.transfer((), test, models, out=tmp_path / "out")
+    assert [row.model for row in done.rows] == models
+    assert done.rows[0].rms_lnm != done.rows[1].rms_lnm
+    assert len(list((tmp_path / "out" / "predictions" / "other" / "saved").iterdir())) == 2
+    with pytest.raises(InputError, match="models: is given twice"):
+        icmass.transfer((), test, [models[0], f"{tmp_path}/b/../a/model"], out=tmp_path / "c")
+    with pytest.raises(InputError, match="test: is given twice"):
+        icmass.transfer((), [test, test], models[:1], out=tmp_path / "c")
+    (folders[1] / "model.safetensors").write_text("x")
+    with pytest.raises(InputError, match="is not a saved proxy relation"):
+        icmass.transfer(stores["plain"], test, ["M_gas", models[1]], out=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_output_that_cannot_be_used_is_one_line(
+    run_cli, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    start = ["transfer", "--test", stores["other"], "--models", DEFAULT_MODEL, "--out"]
+    (tmp_path / "file").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{")
+    for given, said in [
+        (["file"], "file: --out: is not a folder"),
+        (["run", "--resume"], "config.json: is damaged (JSONDecodeError); give another --out"),
+    ]:
+        done = run_cli(*start, tmp_path / given[0], *given[1:])
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_survey_that_cannot_be_scored_is_refused_before_the_fits(
+    stores: dict[str, Path], tmp_path: Path
+) -> None:
+    survey = icmass.open_survey(stores["other"]).load()
+    survey["redshift"][2] = np.nan
+    survey.to_zarr(tmp_path / "bad.zarr", consolidated=False)
+    with pytest.raises(InputError, match=r"bad.zarr: variable redshift: is not finite .* \(2\)"):
+        icmass.transfer(stores["plain"], tmp_path / "bad.zarr", ["M_gas"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_used_is_refused(stores: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to score"):
         icmass.transfer(stores["plain"], stores["other"], [], out=tmp_path / "a")
     with pytest.raises(InputError, match="none given"):
         icmass.transfer(stores["plain"], [], ["M_gas"], out=tmp_path / "a")
-    with pytest.raises(InputError, match="magic"):
+    with pytest.raises(InputError, match=r"no such estimator: 'magic'; known are .*icm-3band"):
         icmass.transfer(stores["plain"], stores["other"], ["magic"], out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
     with pytest.raises(InputError, match="no such"):

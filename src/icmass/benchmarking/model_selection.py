@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from icmass.errors import InputError
-from icmass.estimators.registry import known_names, make_estimator
+from icmass.estimators.registry import make_estimator
 
 
 def canonical_names(models: Sequence[str], field: str = "models") -> list[str]:
@@ -15,11 +15,7 @@ def canonical_names(models: Sequence[str], field: str = "models") -> list[str]:
         try:
             names.append(make_estimator(name).name)
         except InputError as error:
-            raise InputError(
-                error.problem,
-                field=f"{field}, {name!r}",
-                hint=f"known are {', '.join(known_names())}, and proxies joined by +",
-            ) from None
+            raise InputError(error.problem, field=f"{field}, {name!r}", hint=error.hint) from None
     return list(dict.fromkeys(names))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,34 @@ def open_named(paths: Sequence[str | Path], field: str) -> list[NamedSurvey]:
     """Open surveys under names that tell them apart: stems, or whole paths where those clash."""
     if field == "test" and not paths:
         raise InputError("none given", field="--test", hint="give the surveys to score on")
-    stems = [Path(path).name.removesuffix(".zarr") for path in paths]
-    surveys = []
-    for path, stem in zip(paths, stems, strict=True):
-        label = stem if stems.count(stem) == 1 else str(path)
-        survey = open_truth(path)
-        surveys.append(NamedSurvey(label, Path(path), survey))
-    return surveys
+    labels = distinct_labels([Path(path) for path in paths], f"--{field}")
+    return [NamedSurvey(label, path, open_truth(path)) for path, label in labels.items()]
+
+
+def distinct_labels(
+    paths: Sequence[Path], field: str, *, taken: Collection[str] = ()
+) -> dict[Path, str]:
+    """Return a label of each path: its last name, or the whole path where that is another's.
+
+    Raises
+    ------
+    InputError
+        If a path is given twice.
+
+    Examples
+    --------
+    >>> list(distinct_labels([Path("a/m"), Path("b/m"), Path("c.zarr")], "models").values())
+    ['a/m', 'b/m', 'c']
+    """
+    places = [path.resolve() for path in paths]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise InputError("is given twice", file=paths[i], field=field, hint="give it once")
+    stems = [path.name.removesuffix(".zarr") for path in paths]
+    return {
+        path: stem if stems.count(stem) == 1 and stem not in taken else str(path)
+        for path, stem in zip(paths, stems, strict=True)
+    }
 
 
 def distinct(surveys: Sequence[NamedSurvey]) -> list[NamedSurvey]:

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from icmass.benchmarking.named_surveys import NamedSurvey, distinct, open_named
+from icmass.benchmarking.model_selection import canonical_names
+from icmass.benchmarking.named_surveys import NamedSurvey, distinct, distinct_labels, open_named
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.transfer_predictions import keep_predictions, transfer_predictions
 from icmass.benchmarking.transfer_row import TransferRow, transfer_row
 from icmass.errors import InputError, one_line
-from icmass.estimators.estimator import REDSHIFT_TOLERANCE, Prediction
+from icmass.estimators.estimator import Prediction, is_trained_redshift
 from icmass.estimators.registry import make_estimator
 from icmass.files import write_text
 from icmass.inference.ensemble import Ensemble, load_ensemble
@@ -113,18 +114,19 @@ def run_transfer(
     Returns
     -------
     Transfer
-        A model that failed on a survey is in ``failed``, and the others are there nonetheless.
+        A model that failed on a survey is in ``failed``, and the others are there nonetheless;
+        single clusters that one cannot predict are in ``refused`` of the document.
 
     Raises
     ------
     InputError
-        If a survey or a name cannot be used, or `out` is not empty.
+        If a survey, a name or a saved model cannot be used, or `out` is not empty.
     """
-    for name in models:
-        make_estimator(name)
+    models = canonical_names(models)
     if not (models and train) and not saved:
         raise InputError("nothing to score", field="models", hint="give --train and --models")
     fits, tests = open_named(train, "train"), open_named(test, "test")
+    opened = _open_saved(saved, device)
     work = _Work(Path(out), seed, device, max_epochs, watch or (lambda line: None))
     work.start(_settings(fits, tests, models, saved, seed, max_epochs), resume=resume)
     n_fits = len(fits) * len(models)
@@ -134,15 +136,16 @@ def run_transfer(
     rows: list[TransferRow] = []
     for name, source in [(n, s) for s in fits for n in models]:
         rows += work.fit_and_score(name, source, tests)
-    for model in saved:
+    for name, model in opened.items():
         if isinstance(model, ModelFamily):
             rows += work.score_family(model, tests)
         else:
-            rows += work.score_saved(Path(model), tests)
+            rows += work.score_saved(name, model, tests)
     document = finite(
         {
             "rows": [asdict(row) for row in rows],
             "failed": work.failed,
+            "refused": work.refused,
             "chosen": work.chosen,
             "surveys": [about_survey(s.data, s.label) for s in distinct([*fits, *tests])],
             "stores": {s.label: str(s.path.absolute()) for s in tests},
@@ -154,6 +157,22 @@ def run_transfer(
     )
     write_text(work.folder / TRANSFER, json.dumps(document, indent=1) + "\n")
     return Transfer(work.folder, rows, work.failed, document)
+
+
+def _open_saved(
+    saved: Sequence[str | Path | ModelFamily], device: str
+) -> dict[str, Ensemble | ModelFamily]:
+    """Return saved models and families under names that tell them apart."""
+    families = {model.name: model for model in saved if isinstance(model, ModelFamily)}
+    folders = [Path(model) for model in saved if not isinstance(model, ModelFamily)]
+    labels = distinct_labels(folders, "models", taken=families)
+    found: dict[str, Ensemble | ModelFamily] = {}
+    for model in saved:
+        if isinstance(model, ModelFamily):
+            found[model.name] = model
+        else:
+            found[labels[Path(model)]] = load_ensemble(model, device=device)
+    return found
 
 
 def _settings(
@@ -175,6 +194,15 @@ def _settings(
     }
 
 
+def _earlier(file: Path) -> dict[str, Any]:
+    """Return the settings that a run was started with; none where it has no file of them."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    except (OSError, ValueError, TypeError) as error:
+        what = f"is damaged ({type(error).__name__})"
+        raise InputError(what, file=file, hint="give another --out") from None
+
+
 @dataclass
 class _Work:
     """The folder of a transfer run, and what its fits share."""
@@ -187,6 +215,7 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.failed: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
         self.chosen: dict[str, dict[str, str]] = {}
         self.done = self.total = 0
         self.progress: Progress = lambda done, total: None
@@ -199,11 +228,14 @@ class _Work:
     def start(self, settings: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, or check that it is one of the same settings to go on with."""
         file = RunLayout(self.folder).config
+        if self.folder.exists() and not self.folder.is_dir():
+            hint = "choose another name"
+            raise InputError("is not a folder", file=self.folder, field="--out", hint=hint)
         if self.folder.exists() and any(self.folder.iterdir()):
             if not resume:
                 hint = "choose another folder, or go on with --resume"
                 raise InputError("exists already", file=self.folder, field="--out", hint=hint)
-            earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+            earlier = _earlier(file)
             for key, value in settings.items():
                 if earlier.get(key) != value:
                     hint = "resume with what the run was started with, or give another --out"
@@ -240,10 +272,10 @@ class _Work:
             rows += self._scored(ensemble, name, source.label, test, index, test in shared)
         return rows
 
-    def score_saved(self, folder: Path, tests: Sequence[NamedSurvey]) -> list[TransferRow]:
+    def score_saved(
+        self, name: str, ensemble: Ensemble, tests: Sequence[NamedSurvey]
+    ) -> list[TransferRow]:
         """Score a saved model, or the best network of a run."""
-        ensemble = load_ensemble(folder, device=self.device)
-        name = folder.name
         rows = []
         for test in tests:
             found = replace(test, data=chosen_for_survey(ensemble, test.data)[1])
@@ -306,21 +338,27 @@ class _Work:
         try:
             low, high = ensemble.training.redshift_range
             redshift = read_scalar(test.data, "redshift", index)
-            near = (redshift >= low - REDSHIFT_TOLERANCE) & (redshift <= high + REDSHIFT_TOLERANCE)
-            if near.sum() < 2:
+            near = index[is_trained_redshift(redshift, (low, high))]
+            if len(near) < 2:
                 what = f"{test.label} has no clusters at redshifts {low:.2f}-{high:.2f}"
                 raise InputError(what, field="redshift")
-            prediction = ensemble.predict(test.data, index[near])
+            scored, prediction, refused = ensemble.predict_all(test.data, near)
+            if len(scored) < 2:
+                what = f"one cluster alone can be predicted of {len(near)}"
+                raise InputError(what, field=test.label)
         except InputError as error:
             self._fail(name, train, test, error)
             return []
-        self._keep(prediction, name, train, test, index[near])
+        origin = "" if train == SAVED else f" from {train}"
+        for cluster, error in refused.items():
+            self.refused[f"{name}{origin} on {test.label}, cluster {cluster}"] = one_line(error)
+        self._keep(prediction, name, train, test, scored)
         row = transfer_row(
             prediction,
             test.data,
-            index[near],
+            scored,
             names=(name, train, test.label),
-            n_refused=int((~near).sum()),
+            n_refused=len(index) - len(scored),
             held_out=held_out,
             seed=self.seed,
         )

@@ -22,7 +22,8 @@ class TransferRow:
         Name of the estimator; survey that it was fitted on, ``"saved"`` if it came so; survey that
         it is scored on.
     n, n_refused : int
-        Clusters scored, and those at redshifts that the model was not trained for.
+        Clusters scored, and those that the model refuses: at redshifts that it was not trained
+        for, or of an exposure or N_H that cannot be.
     held_out : bool
         Whether the surveys have halos in common, of which those held out are scored.
     rms_lnm, bias_lnm, sigma_lnm : float

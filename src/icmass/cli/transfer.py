@@ -79,6 +79,8 @@ def transfer(
     else:
         _print(done.rows)
         typer.echo(out / "transfer.html")
+    for name, why in done.document["refused"].items():
+        typer.echo(f"icmass: {name}: {why}", err=True)
     for name, why in done.failed.items():
         typer.echo(f"icmass: {name} failed: {why}", err=True)
     if done.failed:
@@ -105,6 +107,7 @@ def _print(rows: list[TransferRow]) -> None:
             f"{row.n}",
             f"{100 * row.rms_lnm:.1f}±{100 * row.rms_lnm_error:.1f}",
             f"{100 * row.bias_lnm:+.1f}±{100 * row.bias_lnm_error:.1f}",
+            f"{100 * row.sigma_lnm:.1f}±{100 * row.sigma_lnm_error:.1f}",
             f"{100 * row.coverage68:.0f}",
             "–" if row.flagged is None else f"{100 * row.flagged:.0f}",
         )

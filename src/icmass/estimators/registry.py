@@ -184,8 +184,13 @@ def make_estimator(
     entry = entry or _plugin(matching_plugin(ESTIMATORS, name))
     if entry is not None:
         return entry.make(name, options)
-    parse_names(name)  # names the part that is no proxy
-    raise InputError("no such estimator", field=name, hint=f"known are {', '.join(known_names())}")
+    hint = f"known are {', '.join(known_names())}; also proxies joined by +, @n after a network"
+    try:
+        parse_names(name)  # names the part that is no proxy
+    except InputError as error:
+        if "+" in name:
+            raise InputError(error.problem, field="model", hint=hint) from None
+    raise InputError(f"no such estimator: {name!r}", field="model", hint=hint)
 
 
 def load_estimator(directory: str | Path, *, device: str = "auto") -> Estimator:

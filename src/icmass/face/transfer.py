@@ -70,7 +70,7 @@ def transfer(
     Raises
     ------
     InputError
-        If a survey or a name cannot be used, or `out` is not empty.
+        If a survey, a name or a saved model cannot be used, or `out` is not empty.
     """
     from icmass.report.transfer import write_transfer
 
