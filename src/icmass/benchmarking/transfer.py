@@ -350,8 +350,8 @@ class _Work:
             self._fail(name, train, test, error)
             return []
         origin = "" if train == SAVED else f" from {train}"
-        for cluster, error in refused.items():
-            self.refused[f"{name}{origin} on {test.label}, cluster {cluster}"] = one_line(error)
+        for cluster, why in refused.items():
+            self.refused[f"{name}{origin} on {test.label}, cluster {cluster}"] = one_line(why)
         self._keep(prediction, name, train, test, scored)
         row = transfer_row(
             prediction,

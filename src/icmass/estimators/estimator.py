@@ -52,8 +52,10 @@ def check_redshifts(
 def is_trained_redshift(redshifts: np.ndarray, trained: tuple[float, float]) -> np.ndarray:
     """Return which redshifts an estimator was trained for, give or take `REDSHIFT_TOLERANCE`."""
     low, high = trained
-    near: np.ndarray = redshifts >= low - REDSHIFT_TOLERANCE
-    return near & (redshifts <= high + REDSHIFT_TOLERANCE)
+    near: np.ndarray = (redshifts >= low - REDSHIFT_TOLERANCE) & (
+        redshifts <= high + REDSHIFT_TOLERANCE
+    )
+    return near
 
 
 def at_trained_redshifts(redshift: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -65,7 +67,8 @@ def at_trained_redshifts(redshift: np.ndarray, train: np.ndarray, test: np.ndarr
     train, test : ndarray of int
     """
     trained = float(redshift[train].min()), float(redshift[train].max())
-    return test[is_trained_redshift(redshift[test], trained)]
+    kept: np.ndarray = test[is_trained_redshift(redshift[test], trained)]
+    return kept
 
 
 def check_inputs(

@@ -245,6 +245,10 @@ class NetworkEstimator:
         """Predict clusters in memory, read with `read_options`; long exposures are `thinned`."""
         sample = thinned(sample, self._fitted().exposure_range_s[1])
         outputs = self._outputs(sample)
+        lost = int((~np.isfinite(outputs).all((0, 2))).sum())
+        if lost:
+            what = f"gives no mass of {lost} of {len(sample)} clusters"
+            raise InputError(what, field=f"model {self.name}", hint="look at their maps")
         prediction = self._prediction(outputs)
         if self.ood_detector is None:
             return prediction
