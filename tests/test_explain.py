@@ -354,6 +354,11 @@ def test_each_cluster_is_explained_by_the_fold_that_has_not_seen_it(run, toy_sur
         networks.of_cluster(other)
     with pytest.raises(InputError, match="give some of"):
         networks.of_cluster(999)
+    far = toy_survey.copy(deep=True)
+    far["redshift"][chosen[3]] = 0.5
+    beyond = replace(networks, survey=far)
+    assert beyond.clusters(None, 0).tolist() == np.delete(chosen, 3).tolist()
+    assert beyond.train_test()[2].tolist() == np.delete(chosen, 3).tolist()
 
 
 def test_a_run_is_not_explained_with_another_survey(run, toy_survey, tmp_path):
