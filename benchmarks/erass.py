@@ -48,7 +48,8 @@ from icmass.run.table import Column, Table
 from icmass.sky.bands import band_label, find_tiles
 from icmass.sky.map_grid import APERTURE_MPC_H, Band
 from icmass.survey.bands import sum_bands
-from icmass.survey.catalog import counts, survey_bands, survey_cosmology
+from icmass.survey.catalog import survey_bands, survey_cosmology
+from icmass.survey.counts import counts
 from icmass.validation.rate_relation import PIVOT_MSUN, RateRelation
 
 SAMPLES: dict[str, tuple[str, int, tuple[str, ...]]] = {

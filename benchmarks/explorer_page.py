@@ -27,7 +27,8 @@ from icmass.report.explorer.contents import (
 )
 from icmass.report.explorer.section import make_explorer
 from icmass.report.page import fill_template
-from icmass.survey.catalog import counts, open_survey
+from icmass.survey.catalog import open_survey
+from icmass.survey.counts import counts
 
 N = 3285
 GAUSSIAN, TABULATED = 14, 6

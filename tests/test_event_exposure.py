@@ -425,7 +425,7 @@ def test_masked_points_expect_no_background() -> None:
 def test_exported_events_with_the_maps_of_efeds(
     tmp_path: Path, data_dir: Path, toy_survey: Any
 ) -> None:
-    from icmass.survey.catalog import counts
+    from icmass.survey.counts import counts
     from icmass.survey.writers.cluster_view import map_grid
     from icmass.survey.writers.events import write_events
 

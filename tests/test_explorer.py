@@ -23,7 +23,7 @@ from icmass.report.explorer.encoding import Pieces, Table
 from icmass.report.explorer.maps import pack_attributions, pack_maps
 from icmass.report.explorer.pack import NODES, pack, tabulate
 from icmass.run.attributions import AttributionMaps
-from icmass.survey.catalog import counts
+from icmass.survey.counts import counts
 
 
 def inflated(pieces: Pieces, i: int) -> bytes | None:

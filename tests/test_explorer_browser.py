@@ -21,7 +21,7 @@ from conftest import beta_model_survey
 from explorer_pages import EVIL, made_up, write_page
 from icmass.estimators.posterior import Prediction
 from icmass.report.explorer.contents import Contents, Estimates, Part, survey_properties
-from icmass.survey.catalog import counts
+from icmass.survey.counts import counts
 
 N = 96
 LARGE = 3285

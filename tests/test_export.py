@@ -24,7 +24,8 @@ from icmass.io.target import Target
 from icmass.observe.spectra import FoldedSpectra
 from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import load_plasma_table
-from icmass.survey.catalog import counts, open_survey
+from icmass.survey.catalog import open_survey
+from icmass.survey.counts import counts
 from icmass.survey.observed.events import open_events
 from icmass.survey.presets import resolve_config
 from icmass.survey.write import simulate_survey

@@ -21,7 +21,7 @@ from conftest import BANDS, beta_model_survey
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.sky.map_grid import MapGrid
-from icmass.survey.catalog import counts
+from icmass.survey.counts import counts
 from icmass.survey.observed.images import survey_from_images
 from icmass.survey.writers.cluster_view import map_grid
 from icmass.survey.writers.images import (

@@ -174,7 +174,7 @@ def test_parameters_that_are_as_by_default_are_no_parameters(survey: xr.Dataset)
     [
         (lambda survey: survey.isel(cluster=3), r"variable \w+: has dimensions"),
         (lambda survey: xr.Dataset({}), "attribute format: is None"),
-        (lambda survey: 5, "inputs: 5 is no path"),
+        (lambda survey: 5, "inputs: is of type int, no path"),
         (lambda survey: survey.isel(y=slice(0, 8)), "coordinate y: is not that of x"),
         (lambda survey: survey.assign_coords(y=survey.y * 2), "coordinate y: is not that of x"),
         (

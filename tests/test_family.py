@@ -25,7 +25,8 @@ from icmass.io.event_energies import covers
 from icmass.sky.bands import band_label, find_tiles
 from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.bands import add_counts, sum_bands
-from icmass.survey.catalog import counts, open_survey
+from icmass.survey.catalog import open_survey
+from icmass.survey.counts import counts
 
 MEMBERS = {
     "toy-3band": ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0)),

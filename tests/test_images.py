@@ -21,7 +21,7 @@ from icmass.errors import InputError
 from icmass.io.fits_images import band_of, parse_bands, read_plane
 from icmass.missions.registry import telescope_of
 from icmass.sky.map_grid import MapGrid, cluster_frame
-from icmass.survey.catalog import counts
+from icmass.survey.counts import counts
 from icmass.survey.observed.images import how_to_get_bands, survey_from_images
 
 RA, DEC, REDSHIFT = 140.0, 3.0, 0.3
@@ -286,7 +286,7 @@ def test_missing_damaged_and_foreign_files(field: Field) -> None:
     text.write_text("not an image\n" * 500)
     for bad, message in [
         (field.folder / "gone.fits", "no such file"),
-        (field.folder, "no such file"),
+        (field.folder, "is a folder"),
         (packed, "not a readable FITS"),
         (cut, "not a readable FITS"),
         (text, "not a readable FITS"),

@@ -18,7 +18,8 @@ from icmass.estimators.registry import make_estimator
 from icmass.io.cluster_table import read_cluster_table
 from icmass.io.target import Target
 from icmass.sky.map_grid import MapGrid
-from icmass.survey.catalog import VARIABLES, counts, open_survey
+from icmass.survey.catalog import VARIABLES, open_survey
+from icmass.survey.counts import counts
 from icmass.survey.observed import events as esass
 from icmass.survey.observed.events import EVENT_NAMES, open_events
 

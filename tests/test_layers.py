@@ -14,7 +14,7 @@ FLOORS = (
     *("cli", "face", "report", "explanation", "benchmarking", "inference", "calibration"),
     *("validation", "estimators", "training", "run", "proxies", "survey", "io", "missions"),
     *("observe", "universe", "networks", "telescope", "sky", "plasma", "cosmology"),
-    *("parameter", "plugins", "files", "main_process", "errors"),
+    *("parameter", "plugins", "files", "main_process", "arguments", "errors"),
 )
 """From the top down; a room knows those that come after it."""
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")

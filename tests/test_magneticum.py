@@ -21,7 +21,8 @@ from icmass.errors import InputError
 from icmass.io.photon_lists import read_photon_list
 from icmass.io.photon_tables import CLUSTER_COLUMNS, JoinedTable, read_table
 from icmass.sky.tangent import deproject
-from icmass.survey.catalog import counts, galaxies, open_survey
+from icmass.survey.catalog import galaxies, open_survey
+from icmass.survey.counts import counts
 from icmass.survey.folds import octant_folds
 from icmass.survey.observed.photon_jobs import find_jobs, job_layout, job_targets, read_parameters
 from icmass.survey.presets import resolve_config

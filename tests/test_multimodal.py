@@ -184,6 +184,13 @@ def test_a_survey_without_galaxies_is_refused(
         estimator().fit(survey.drop_vars(name), TRAIN)
 
 
+def test_a_cut_survey_has_the_galaxies_of_other_clusters(
+    fitted: NetworkEstimator, survey: xr.Dataset
+) -> None:
+    with pytest.raises(InputError, match="variable galaxy_offset: has .* edges for 2 clusters"):
+        fitted.predict(survey.isel(cluster=slice(1, 3)), np.arange(2))
+
+
 def test_saved_and_loaded_it_predicts_the_same(
     fitted: NetworkEstimator, survey: xr.Dataset, tmp_path: Path
 ) -> None:

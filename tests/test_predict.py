@@ -30,7 +30,9 @@ from icmass.inference.description import describe, mean_mass
 from icmass.inference.ensemble import Training, load_ensemble
 from icmass.inference.mixture import mix
 from icmass.sky.map_grid import MapGrid, cluster_frame
-from icmass.survey.catalog import counts, open_survey, parse_index
+from icmass.survey.catalog import open_survey
+from icmass.survey.chosen import parse_index
+from icmass.survey.counts import counts
 
 RA, DEC = 140.0, 3.0
 WITHOUT_MAPS = Training((0.1, 0.2), (1e14, 1e15), None, None, 10, {})

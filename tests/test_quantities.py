@@ -83,7 +83,7 @@ def test_paths_are_one_several_or_none() -> None:
     )
     assert as_paths(None) == [] and as_path(None, "--x") is None
     for given in (TABLE, 3, [3]):
-        with pytest.raises(InputError, match=r"x: is a .*, no path; write it to a file"):
+        with pytest.raises(InputError, match=r"x: is of type .*, no path; write it to a file"):
             as_path(given, "--x")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="x: has 2 files; give one"):
         as_path(["a", "b"], "--x")  # type: ignore[arg-type]
@@ -103,12 +103,15 @@ PLACE = {"ra": RA, "dec": DEC, "redshift": REDSHIFT}
         ({"expmap": "map.fits"}, "map.fits: no such file"),
         ({"novig": "map.fits"}, "map.fits: no such file"),
         ({"background": Path("map.fits")}, "map.fits: no such file"),
-        ({"expmap": TABLE}, "expmap: is a Table, no path"),
-        ({"mask": TABLE}, "mask: is a Table, no path"),
-        ({"novig": TABLE}, "novig: is a Table, no path"),
+        ({"expmap": TABLE}, "expmap: is of type Table, no path"),
+        ({"mask": TABLE}, "mask: is of type Table, no path"),
+        ({"novig": TABLE}, "novig: is of type Table, no path"),
         ({"exposure": 2 * u.m}, "exposure: has another unit"),
         ({"redshift": [0.2, 0.3]}, "redshift: has 2 values"),
-        ({"ra": None, "dec": None, "redshift": None, "table": TABLE}, "table: is a Table, no"),
+        (
+            {"ra": None, "dec": None, "redshift": None, "table": TABLE},
+            "table: is of type Table, no",
+        ),
     ],
 )
 def test_the_python_face_refuses_in_one_line(
@@ -136,7 +139,7 @@ def test_tables_in_memory_are_to_be_written_to_a_file() -> None:
         lambda: icmass.calibrate("x.zarr", TABLE),  # type: ignore[arg-type]
         lambda: icmass.simulate(catalogue=TABLE),  # type: ignore[arg-type]
     ):
-        with pytest.raises(InputError, match="is a Table, no path; write it to a file"):
+        with pytest.raises(InputError, match="is of type Table, no path; write it to a file"):
             call()
 
 

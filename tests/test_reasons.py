@@ -30,7 +30,7 @@ from icmass.inference.quality_flags import (
 )
 from icmass.observe.rates import count_rates
 from icmass.proxies.observables import photon_counts
-from icmass.survey.catalog import counts
+from icmass.survey.counts import counts
 from icmass.telescope.instrument import load_instrument
 
 N = 12

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import icmass
-from icmass.survey.catalog import as_slice, counts
+from icmass.survey.chosen import as_slice
+from icmass.survey.counts import counts
 from icmass.training.dihedral import dihedral
 from icmass.training.sample import Sample, read_sample
 

@@ -23,7 +23,8 @@ from icmass.io.target import Target
 from icmass.missions.registry import (
     telescope_of,
 )
-from icmass.survey.catalog import counts, open_survey
+from icmass.survey.catalog import open_survey
+from icmass.survey.counts import counts
 from icmass.survey.observed.events import open_events
 from icmass.survey.observed.images import survey_from_images
 from icmass.survey.writers.cluster_view import map_grid

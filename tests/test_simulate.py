@@ -20,7 +20,8 @@ from scipy.stats import kstest
 
 from icmass.errors import InputError
 from icmass.survey import write
-from icmass.survey.catalog import counts, open_survey, survey_bands
+from icmass.survey.catalog import open_survey, survey_bands
+from icmass.survey.counts import counts
 from icmass.survey.presets import PRESETS, resolve_config
 from icmass.survey.simulate import Simulator
 from icmass.survey.write import simulate_survey

@@ -17,15 +17,14 @@ import zarr
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.survey.catalog import (
-    checked_index,
-    counts,
     galaxies,
     half_width_mpc_h,
     open_survey,
-    read_coverage,
     survey_bands,
     survey_cosmology,
 )
+from icmass.survey.chosen import checked_index
+from icmass.survey.counts import counts, read_coverage
 from icmass.survey.presets import resolve_config
 from icmass.survey.store import SurveyWriter, check_new_store
 from icmass.survey.write import simulate_survey
@@ -94,6 +93,8 @@ def test_galaxies_of_each_cluster(tmp_path: Path) -> None:
         found = galaxies(survey, i)
         np.testing.assert_array_equal(found["x"], np.full(n, i))
         np.testing.assert_array_equal(found["v"], np.arange(n))
+    with pytest.raises(InputError, match="galaxy_offset: has 4 edges for 2 clusters"):
+        galaxies(survey.isel(cluster=slice(1, 3)), 0)
 
 
 @pytest.mark.parametrize("n", [0, 5, 40])

@@ -319,7 +319,8 @@ def _photons(folder: Path) -> list[Seed]:
 
 def _read_store(path: Path) -> object:
     from icmass.inference.quality_flags import central_photons
-    from icmass.survey.catalog import counts, half_width_mpc_h, open_survey, survey_bands
+    from icmass.survey.catalog import half_width_mpc_h, open_survey, survey_bands
+    from icmass.survey.counts import counts
 
     survey = open_survey(path)
     survey_bands(survey)

@@ -26,10 +26,8 @@ def as_paths(files: AnyPath | Sequence[AnyPath] | None, field: str | None = None
     try:
         return [Path(file) for file in given]
     except TypeError:
-        what, hint = (
-            f"is a {type(files).__name__}, no path",
-            "write it to a file, and give its name",
-        )
+        what = f"is of type {type(files).__name__}, no path"
+        hint = "write it to a file, and give its name"
         raise InputError(what, field=field, hint=hint) from None
 
 

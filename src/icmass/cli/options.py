@@ -173,7 +173,7 @@ def refuse(options: Mapping[str, object], why: str) -> None:
 
 def parse_indices(texts: Sequence[str]) -> np.ndarray:
     """Return the clusters of all the values of ``--index``."""
-    from icmass.survey.catalog import parse_index
+    from icmass.survey.chosen import parse_index
 
     return parse_index(",".join(texts))
 

@@ -14,7 +14,8 @@ from icmass.errors import InputError
 from icmass.observe.image_statistics import image_statistics, x_ray_peak
 from icmass.proxies.names import REFERENCE_EXPOSURE_S, read_scalar
 from icmass.sky.map_grid import VISIBLE_COVERAGE
-from icmass.survey.catalog import counts, half_width_mpc_h, read_coverage
+from icmass.survey.catalog import half_width_mpc_h
+from icmass.survey.counts import counts, read_coverage
 from icmass.survey.uncovered import fill_uncovered
 
 RING_EDGES_MPC_H = np.array([0, 0.04, 0.08, 0.13, 0.2, 0.3, 0.42, 0.56, 0.75, 1.0, 1.3, 1.7, 2.3])

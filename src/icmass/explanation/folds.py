@@ -16,7 +16,7 @@ from icmass.explanation.model import as_network, network_config
 from icmass.inference.ensemble import load_ensemble
 from icmass.run.folder import RunFolder
 from icmass.run.layout import finished_models, fold_number
-from icmass.survey.catalog import as_slice
+from icmass.survey.chosen import as_slice
 from icmass.survey.folds import octant_folds, split
 
 _AT_ONCE = 256  # clusters in memory

@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import check_survey, checked_index, open_survey
+from icmass.survey.catalog import check_survey, open_survey
+from icmass.survey.chosen import checked_index
 from icmass.survey.stored import store_of
 from icmass.survey.writers.croissant import Publication, write_croissant
 from icmass.survey.writers.events import write_events

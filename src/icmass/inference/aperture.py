@@ -12,7 +12,8 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.posterior import Prediction
 from icmass.proxies.observables import APERTURES, photon_counts
-from icmass.survey.catalog import counts, half_width_mpc_h
+from icmass.survey.catalog import half_width_mpc_h
+from icmass.survey.counts import counts
 
 P = TypeVar("P", bound=Prediction)
 MAX_STEPS = 60

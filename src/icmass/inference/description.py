@@ -25,7 +25,8 @@ from icmass.inference.scale_error import ScaleError
 from icmass.inference.trained_on import mission_of_attrs, mission_of_survey, seen_otherwise
 from icmass.io.event_binning import BROKEN, OUTCOMES
 from icmass.sky.map_grid import APERTURE_MPC_H
-from icmass.survey.catalog import counts, survey_cosmology
+from icmass.survey.catalog import survey_cosmology
+from icmass.survey.counts import counts
 from icmass.survey.observed.clusters import MIN_VISIBLE
 from icmass.survey.observed.events import describe_tally
 

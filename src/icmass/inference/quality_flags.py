@@ -9,13 +9,8 @@ import numpy as np
 import xarray as xr
 
 from icmass.sky.map_grid import APERTURE_MPC_H, is_visible
-from icmass.survey.catalog import (
-    counts,
-    half_width_mpc_h,
-    read_coverage,
-    survey_bands,
-    survey_cosmology,
-)
+from icmass.survey.catalog import half_width_mpc_h, survey_bands, survey_cosmology
+from icmass.survey.counts import counts, read_coverage
 
 if TYPE_CHECKING:
     from icmass.estimators.posterior import Prediction

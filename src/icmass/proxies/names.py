@@ -17,7 +17,8 @@ from icmass.proxies.observables import (
     net_photon_counts,
     photon_counts,
 )
-from icmass.survey.catalog import half_width_mpc_h, read_coverage, survey_config
+from icmass.survey.catalog import half_width_mpc_h, survey_config
+from icmass.survey.counts import read_coverage
 
 REFERENCE_EXPOSURE_S = 2000.0
 """Photon counts are put on this exposure: the one of Ho et al. (2023)."""

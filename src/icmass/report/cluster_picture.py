@@ -19,7 +19,8 @@ from scipy.ndimage import gaussian_filter
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.explanation.cluster import ClusterExplanation
 from icmass.report.style import BLUE, GREY, MSUN_H, VERMILLION, house_style, save
-from icmass.survey.catalog import counts, half_width_mpc_h
+from icmass.survey.catalog import half_width_mpc_h
+from icmass.survey.counts import counts
 
 SMOOTHING_MPC_H = 0.06
 """Width of the Gaussian that bands are shown with [comoving Mpc/h]."""

@@ -15,7 +15,8 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
 from icmass.report.style import MSUN_H, ORANGE, SKY, WIDTH, new_figure
-from icmass.survey.catalog import counts, half_width_mpc_h
+from icmass.survey.catalog import half_width_mpc_h
+from icmass.survey.counts import counts
 
 N_COLUMNS, N_ROWS = 4, 3
 SMOOTHING_PIXELS = 2.5  # of 128 a side; scaled with the map's size

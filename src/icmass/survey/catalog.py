@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from icmass.errors import InputError
 from icmass.missions.mission import AREA_WORDS, AreaType
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 COMPONENTS = ("icm", "agn", "background")
 FORMAT = 1
 _STORE_FILES = ("zarr.json", ".zgroup", ".zmetadata")
-MAX_PHOTONS = 2**24
-"""Most photons of a component in a pixel: so many are still whole numbers in float32."""
-_ROUNDING = 2e-3  # of a coverage in float16
 MAX_PIECE_BYTES = 2**30
 """Largest chunk, or variable of one number a cluster, of a store that is opened."""
 
@@ -143,53 +138,6 @@ VARIABLES: dict[str, Variable] = {
     "n_phot_r500": _scalar("count", "photons within a projected R500c"),
     "n_phot_2r500": _scalar("count", "photons within a projected 2 R500c"),
 }
-
-
-def parse_index(text: str) -> np.ndarray:
-    """Return the clusters of a text such as ``3``, ``0-9`` or ``1,5,7-9``."""
-    found = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None:
-            raise InputError(f"{part!r} is no cluster", field="--index", hint="write 3 or 0-9")
-        start, stop = int(match[1]), int(match[2] or match[1])
-        found.append(np.arange(start, stop + 1))
-    return np.concatenate(found)
-
-
-def checked_index(index: ArrayLike | None, n: int, name: str) -> np.ndarray:
-    """Return indices of clusters of a survey of n called `name`.
-
-    `index` is numbers, a mask with a value for each cluster, a text as `parse_index` takes it, or
-    None for all of them.
-    """
-    if index is None or isinstance(index, str):
-        rows = np.arange(n) if index is None else parse_index(index)
-    else:
-        rows = _numbers(index, n, name)
-    outside = rows[(rows < 0) | (rows >= n)]
-    if rows.size == 0 or outside.size:
-        wrong = outside[0] if rows.size else "none"
-        raise InputError(f"{wrong}: {name} has {n} clusters, 0 to {n - 1}", field="--index")
-    return rows
-
-
-def _numbers(index: ArrayLike, n: int, name: str) -> np.ndarray:
-    """Return the clusters that numbers or a mask choose."""
-    try:
-        given = np.asarray(index).ravel()
-    except ValueError:  # lists of lists of several lengths
-        given = np.zeros(1, object)
-    if given.dtype == bool:
-        if given.size != n:
-            what = f"is a mask of {given.size} values: {name} has {n} clusters"
-            raise InputError(what, field="--index", hint="give a value for each")
-        return np.flatnonzero(given)
-    whole = given.dtype.kind in "iuf" and (np.abs(given) < 2**53).all()
-    if not whole or (given != np.floor(given)).any():
-        hint = "give numbers such as [0, 3], a mask of True and False, or '0-9'"
-        raise InputError("is no list of whole numbers", field="--index", hint=hint)
-    return given.astype(int)
 
 
 def variable_of(name: str) -> Variable:
@@ -403,77 +351,25 @@ def survey_cosmology(survey: xr.Dataset) -> Cosmology:
         raise InputError("is damaged", field="attribute cosmology", hint="make it again") from None
 
 
-def counts(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Return the observed counts (all components) of some clusters, (n, band, y, x).
-
-    They are uint16, or uint32 where a pixel has more photons than that holds.
-    """
-    by_component = read_maps(survey, index)
-    most = int(by_component.max(initial=0)) * by_component.shape[1]
-    return by_component.sum(1, dtype="u2" if most <= np.iinfo("u2").max else "u4")
-
-
-def read_maps(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Return the counts of some clusters, integers (n, component, band, y, x).
+def galaxy_offset(survey: xr.Dataset) -> np.ndarray:
+    """Return where the galaxies of each cluster begin, and the last ones end, shape (cluster + 1,).
 
     Raises
     ------
     InputError
-        If they are no counts of photons, or damaged.
+        If clusters were cut out of the survey, and their galaxies were not.
     """
-    maps = survey["maps"].isel(cluster=as_slice(index))
-    file = survey["maps"].encoding.get("source")
-    if maps.dtype.kind not in "ui":
-        hint = "give whole photons, `maps.astype('u2')`"
-        raise InputError(f"are {maps.dtype}, no counts", field="variable maps", hint=hint)
-    read = read_values(maps.transpose("cluster", "component", "band", "y", "x"), file)
-    if maps.dtype.kind == "i" and (read < 0).any():
-        raise _wrong("maps", "is negative", read < 0, read, index)
-    if maps.dtype.itemsize > 2 and (read > MAX_PHOTONS).any():
-        raise _wrong("maps", f"is above {MAX_PHOTONS} photons", read > MAX_PHOTONS, read, index)
-    return read
-
-
-def read_coverage(survey: xr.Dataset, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Return the coverage of some clusters, float32 (n, y, x).
-
-    Raises
-    ------
-    InputError
-        If it is no fraction, or damaged.
-    """
-    file = survey["coverage"].encoding.get("source")
-    chosen = survey["coverage"].isel(cluster=as_slice(index)).transpose("cluster", "y", "x")
-    read = read_values(chosen, file).astype("f4")
-    good = (read >= 0) & (read <= 1 + _ROUNDING)
-    if not good.all():
-        raise _wrong("coverage", "is outside 0 to 1", ~good, read, index)
-    return read
-
-
-def _wrong(
-    name: str, what: str, wrong: np.ndarray, values: np.ndarray, index: np.ndarray | slice
-) -> InputError:
-    """Return the error of pixels that cannot be, with the first of their clusters."""
-    first = int(wrong.reshape(len(wrong), -1).any(1).argmax())
-    cluster = (index.start or 0) + first if isinstance(index, slice) else np.asarray(index)[first]
-    said = f"a pixel of cluster {cluster} {what}: {values[wrong][0]:g}"
-    return InputError(said, field=f"variable {name}", hint="make the survey again")
-
-
-def as_slice(index: np.ndarray | slice) -> np.ndarray | slice:
-    """Return the slice of a run of consecutive indices, which is read four times as fast."""
-    if isinstance(index, slice):
-        return index
-    index = np.asarray(index)
-    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
-        return slice(int(index[0]), int(index[0]) + len(index))
-    return index
+    offset: np.ndarray = survey["galaxy_offset"].values
+    if len(offset) != survey.sizes["cluster"] + 1:
+        what = f"has {len(offset)} edges for {survey.sizes['cluster']} clusters"
+        hint = "choose clusters of the whole survey by index=, which keeps their galaxies"
+        raise InputError(what, field="variable galaxy_offset", hint=hint)
+    return offset
 
 
 def galaxies(survey: xr.Dataset, cluster: int) -> dict[str, np.ndarray]:
     """Return ``x``, ``y``, ``v``, ``m_star`` and ``member`` of a cluster's galaxies, each (n,)."""
-    start, stop = survey["galaxy_offset"][cluster : cluster + 2].values
+    start, stop = galaxy_offset(survey)[cluster : cluster + 2]
     names = [str(name) for name in survey.data_vars if survey[name].dims == ("galaxy",)]
     return {name.removeprefix("galaxy_"): survey[name][start:stop].values for name in names}
 

@@ -10,8 +10,9 @@ import torch
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.survey.catalog import counts as observed_counts
-from icmass.survey.catalog import half_width_mpc_h, read_coverage, read_maps
+from icmass.survey.catalog import galaxy_offset, half_width_mpc_h
+from icmass.survey.counts import counts as observed_counts
+from icmass.survey.counts import read_coverage, read_maps
 from icmass.survey.uncovered import fill_uncovered
 from icmass.training.dihedral import dihedral, dihedral_points
 
@@ -337,7 +338,7 @@ def _galaxy_columns(survey: xr.Dataset, index: np.ndarray, names: Sequence[str])
 
     NaN after a cluster's last galaxy, and where the survey has no such variable.
     """
-    offset = survey["galaxy_offset"].values
+    offset = galaxy_offset(survey)
     start, number = offset[index], np.diff(offset)[index]
     first, last = int(start.min(initial=offset[-1])), int((start + number).max(initial=0))
     near = slice(first, max(first, last))

@@ -10,7 +10,9 @@ import xarray as xr
 
 from icmass.report.explorer.contents import Attributions, Part
 from icmass.report.explorer.encoding import Pieces, deflated
-from icmass.survey.catalog import as_slice, read_coverage, read_maps, read_values
+from icmass.survey.catalog import read_values
+from icmass.survey.chosen import as_slice
+from icmass.survey.counts import read_coverage, read_maps
 
 MAPS_BUDGET = 15_500_000
 """Characters of a page that its maps may take; binned by two until they do not take more."""

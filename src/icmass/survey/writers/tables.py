@@ -21,7 +21,8 @@ import xarray as xr
 from icmass import __version__
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.survey.catalog import VARIABLES, as_slice, survey_cosmology
+from icmass.survey.catalog import VARIABLES, survey_cosmology
+from icmass.survey.chosen import as_slice
 from icmass.survey.writers.files import check_new_file, new_file
 
 if TYPE_CHECKING:
