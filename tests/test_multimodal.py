@@ -187,7 +187,7 @@ def test_a_survey_without_galaxies_is_refused(
 def test_a_cut_survey_has_the_galaxies_of_other_clusters(
     fitted: NetworkEstimator, survey: xr.Dataset
 ) -> None:
-    with pytest.raises(InputError, match="variable galaxy_offset: has .* edges for 2 clusters"):
+    with pytest.raises(InputError, match=r"variable galaxy_offset: has .* edges for 2 clusters"):
         fitted.predict(survey.isel(cluster=slice(1, 3)), np.arange(2))
 
 
