@@ -34,7 +34,7 @@ import xarray as xr
 
 import icmass
 from icmass.errors import InputError
-from icmass.estimators.estimator import REDSHIFT_TOLERANCE
+from icmass.estimators.estimator import is_trained_redshift
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.prior import TrainingPrior, flat_prior, mass_function_prior
 from icmass.files import write_text
@@ -235,10 +235,7 @@ def count_rate_masses(truth: Truth) -> dict[str, Any]:
 def score_model(model: Ensemble, whole: xr.Dataset, truth: Truth) -> dict[str, Any]:
     """Return a model's scores on a survey, with each prior."""
     survey = sum_bands(whole, model.map_grid().bands)
-    low, high = model.training.redshift_range
-    near = (truth.redshift >= low - REDSHIFT_TOLERANCE) & (
-        truth.redshift <= high + REDSHIFT_TOLERANCE
-    )
+    near = is_trained_redshift(truth.redshift, model.training.redshift_range)
     rows = np.flatnonzero(near)
     prediction = model.predict(survey, rows)
     why = reasons(model, survey, rows, prediction, central_photons(survey, rows))

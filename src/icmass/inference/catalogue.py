@@ -13,7 +13,7 @@ import xarray as xr
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.estimators.estimator import REDSHIFT_TOLERANCE
+from icmass.estimators.estimator import is_trained_redshift
 from icmass.estimators.prior import Prior, as_prior
 from icmass.files import as_path
 from icmass.inference.bundled import family_members, model_folder
@@ -165,7 +165,7 @@ def _reasons_without_mass(survey: xr.Dataset, ensemble: Ensemble) -> list[str]:
     """Return of each row why it has no mass; empty where it has."""
     redshift = survey["redshift"].values
     low, high = ensemble.training.redshift_range
-    outside = (redshift < low - REDSHIFT_TOLERANCE) | (redshift > high + REDSHIFT_TOLERANCE)
+    outside = ~is_trained_redshift(redshift, (low, high))
     unrated = np.all([~np.isfinite(survey[name].values) for name in _RATES], axis=0)
     told = f"redshift outside the training range {low:.3f}-{high:.3f}"
     texts = np.where(np.isfinite(redshift), np.where(outside, told, ""), "no redshift")

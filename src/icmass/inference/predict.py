@@ -41,7 +41,7 @@ from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
-from icmass.io.quantities import NH_UNIT, plain_number, position_degrees
+from icmass.io.quantities import NH_UNIT, optional_number, position_degrees
 from icmass.io.targets import Notes, read_targets
 from icmass.survey.catalog import check_survey, exposure_area, open_survey
 from icmass.survey.chosen import checked_index
@@ -200,7 +200,7 @@ def predict(
             catalogue,
             model=model,
             columns=columns,
-            nh=None if nh is None else plain_number(nh, NH_UNIT, "--nh"),
+            nh=optional_number(nh, NH_UNIT, "--nh"),
             prior=prior,
             samples=samples,
             seed=seed,
@@ -293,11 +293,10 @@ def _of_survey(
 
 def _sky_of_images(reading: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return what `survey_from_images` takes of the options of reading."""
-    seconds = reading.get("exposure")
     sky = {
         "expmap": as_paths(reading.get("expmap"), "--expmap"),
         "exposure_kind": reading.get("expmap_kind"),
-        "seconds": None if seconds is None else plain_number(seconds, "s", "--exposure"),
+        "seconds": optional_number(reading.get("exposure"), "s", "--exposure"),
         "mask": as_path(reading.get("mask"), "--mask"),
         "seed": seed,
     }

@@ -7,6 +7,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.io.sky_table import TableColumn, plain_name
 from icmass.io.units import NO_UNIT, converted
+from icmass.plasma.absorption import MOST_NH_1E20
 
 _PLAIN = ("NH", "N_H", "NHI", "NH_TOT", "NH_GAL", "GAL_NH", "NH_HI4PI", "NH_WEIGHTED")
 NH_UNITS = {
@@ -24,7 +25,7 @@ NH_UNITS = {
 """Columns of N_H by their names, and the unit that a name tells where the column has none."""
 NH = (*_PLAIN, *NH_UNITS)
 """Names of the columns, the first that is there."""
-PLAUSIBLE_NH = 0.1, 3000.0
+PLAUSIBLE_NH = 0.1, MOST_NH_1E20
 """Galactic column densities that there are [1e20 cm^-2]."""
 _LOGARITHMS = 19.3, 23.5
 

@@ -13,7 +13,6 @@ from icmass.io.event_cuts import EventCuts
 from icmass.io.events import EventFile
 from icmass.io.exposure_kinds import (
     DEFAULT_BAND,
-    Band,
     Kind,
     area_stated,
     map_divisors,
@@ -29,7 +28,7 @@ from icmass.io.modules import (
 from icmass.io.pointing import Pointing, apart_note, pointing_of
 from icmass.missions.mission import AREA_WORDS, AreaType
 from icmass.missions.registry import Telescope, check_mission, telescope_of
-from icmass.sky.map_grid import FineGrid
+from icmass.sky.map_grid import Band, FineGrid
 
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
 _NO_MODE = ("", "STRING", "NONE", "UNKNOWN", "UNDEFINED", "NOTSET", "N/A")

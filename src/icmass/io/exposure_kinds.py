@@ -13,13 +13,13 @@ from icmass.io.fits_images import Plane
 from icmass.io.units import NO_UNIT, parse_unit
 from icmass.missions.mission import AREA_WORDS, AreaType
 from icmass.missions.registry import Telescope, telescope_of
+from icmass.sky.map_grid import Band
 from icmass.telescope.instrument import load_instrument
 
 Kind = Literal["vignetted", "unvignetted", "survey"]
 """``vignetted``: relative to the area on axis; divided by the area of reference over it at the
 map's band. ``unvignetted``: seconds within the field of view, which a scanned position spends all
 over it. ``survey``: at the area of reference already."""
-Band = tuple[float, float]
 DEFAULT_BAND: Band = (0.5, 2.0)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.io.event_cuts import EventCuts
 from icmass.io.events import EventFile, merged
-
-Band = tuple[float, float]
+from icmass.sky.map_grid import Band
 
 
 def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:

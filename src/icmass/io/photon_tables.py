@@ -33,6 +33,7 @@ from icmass.io.halo_columns import (
 )
 from icmass.io.plugin_files import has_plugin
 from icmass.io.sky_table import Columns, TableColumn, find_column, plain_name, read_columns
+from icmass.plasma.absorption import MOST_NH_1E20
 
 SUFFIXES = (".csv", ".tsv", ".ecsv", ".vot", ".xml", ".fits", ".fit", ".gz")
 MAX_ROWS = 10**7
@@ -70,7 +71,7 @@ CLUSTER_COLUMNS: dict[str, Quantity | Kind] = {
     "dec": Quantity(("dec",), -90, 90, "deg"),
     "area": Quantity(("area", "areacm2"), 1e-3, 1e12, "cm^2"),
     "time": Quantity(("time", "times", "exposure"), 1e-3, 1e12, "s"),
-    "nh": Quantity(tuple(map(plain_name, NH)), 0, 3000, "1e20 cm^-2"),
+    "nh": Quantity(tuple(map(plain_name, NH)), 0, MOST_NH_1E20, "1e20 cm^-2"),
 }
 """Columns of a table of clusters; a redshift of 0 or less is nobody's."""
 

@@ -52,6 +52,11 @@ def plain_number(value: Any, unit: str, field: str) -> float:
     return float(found[0])
 
 
+def optional_number(value: Any, unit: str, field: str) -> float | None:
+    """Return a number in a unit as `plain_number` does, None where none is given."""
+    return None if value is None else plain_number(value, unit, field)
+
+
 def angle(value: Any, field: str, *, hours: bool) -> float:
     """Return an angle in degrees; `hours`: texts such as ``10:00:24`` are hours.
 

@@ -9,7 +9,7 @@ from typing import Any
 from icmass.errors import InputError
 from icmass.io.cluster_table import read_cluster_table
 from icmass.io.events import scan_event_file
-from icmass.io.quantities import NH_UNIT, plain_number, position_degrees
+from icmass.io.quantities import NH_UNIT, optional_number, position_degrees
 from icmass.io.target import Target, check_target
 from icmass.missions.registry import DEFAULT_MISSION
 from icmass.plasma.absorption import DEFAULT_NH_1E20
@@ -53,8 +53,8 @@ def read_targets(
         If a place is missing or impossible.
     """
     ra, dec = position_degrees(ra, dec)
-    redshift = None if redshift is None else plain_number(redshift, "", "--redshift")
-    nh = None if nh is None else plain_number(nh, NH_UNIT, "--nh")
+    redshift = optional_number(redshift, "", "--redshift")
+    nh = optional_number(nh, NH_UNIT, "--nh")
     place = {"--ra": ra, "--dec": dec, "--redshift": redshift}
     if table is not None:
         given = [key for key, value in {**place, "--name": name}.items() if value is not None]

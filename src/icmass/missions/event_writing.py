@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from icmass.missions.mission import AreaType
 
 Card = tuple[str, str | float | int | bool, str]
 
@@ -63,7 +66,7 @@ class MockObservation:
 
     instrument: str
     exposure: float
-    area: Literal["survey", "onaxis"]
+    area: AreaType
     ra: float
     dec: float
 

@@ -9,6 +9,9 @@ from icmass.errors import InputError
 DEFAULT_NH_1E20 = 3.0
 """Galactic column density where nobody says another, of mocks and of real clusters [1e20 cm^-2]."""
 MAX_NH_1E20 = 1000.0
+"""Below it lies what users may give for a cluster."""
+MOST_NH_1E20 = 3000.0
+"""Column density beyond which none is Galactic [1e20 cm^-2]."""
 _EDGES_KEV = np.array(
     [0.03, 0.1, 0.284, 0.4, 0.532, 0.707, 0.867, 1.303, 1.84, 2.471, 3.21, 4.038, 7.111, 8.331, 10]
 )

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
+from icmass.plasma.absorption import MOST_NH_1E20
 from icmass.proxies.observables import (
     APERTURES,
     aperture_areas,
@@ -27,8 +28,6 @@ SOFTENING = 20.0
 
 POSITIVE = ("m500c", "exposure")
 """Variables of clusters that cannot be 0 or less."""
-MOST_NH_1E20 = 3000.0
-"""Column density beyond which none is Galactic [1e20 cm^-2]."""
 _NAMED = 5  # clusters named in an error
 
 

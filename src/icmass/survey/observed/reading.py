@@ -17,7 +17,7 @@ from icmass.io.events import EventFile, scan_event_file
 from icmass.io.exposure_kinds import Kind
 from icmass.io.fits_images import Plane, read_plane
 from icmass.io.masks import Masks, read_masks
-from icmass.io.quantities import plain_number
+from icmass.io.quantities import optional_number
 from icmass.missions.registry import DEFAULT_MISSION, Telescope, get_mission, telescope_of
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.observed.clusters import MIN_VISIBLE
@@ -257,7 +257,7 @@ def event_reading(
 
     return EventReading(
         cuts=cuts,
-        seconds=None if exposure is None else plain_number(exposure, "s", "--exposure"),
+        seconds=optional_number(exposure, "s", "--exposure"),
         exposure_maps=paths(expmap, "--expmap"),
         exposure_kind=expmap_kind,
         mask=path(mask, "--mask"),
