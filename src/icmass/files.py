@@ -33,10 +33,15 @@ def as_paths(files: AnyPath | Sequence[AnyPath] | None, field: str | None = None
 
 def as_path(file: AnyPath | None, field: str) -> Path | None:
     """Return the path of one file, None for none; refuse what is none, as of a `field`."""
+    return None if file is None else one_path(file, field)
+
+
+def one_path(file: AnyPath | Sequence[AnyPath], field: str) -> Path:
+    """Return the path of one file; refuse what is none, or several, as of a `field`."""
     found = as_paths(file, field)
-    if file is not None and len(found) != 1:
+    if len(found) != 1:
         raise InputError(f"has {len(found)} files", field=field, hint="give one")
-    return found[0] if found else None
+    return found[0]
 
 
 def no_file(file: AnyPath, hint: str | None = None) -> InputError:

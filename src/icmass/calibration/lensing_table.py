@@ -22,6 +22,7 @@ from icmass.io.halo_columns import (
     mass_kind,
     quantity_values,
 )
+from icmass.io.memory_table import Tabular, label_of
 from icmass.io.sky_table import (
     Columns,
     TableColumn,
@@ -63,7 +64,8 @@ class LensingMasses:
         ln(M500c / (Msun/h)).
     ln_error : ndarray, shape (n,)
         Standard error of ln M.
-    file : Path
+    file : path or str
+        Of the table, or what it is called in memory.
     about : str
         In words: which column, how its definition and its unit were changed.
     """
@@ -73,7 +75,7 @@ class LensingMasses:
     redshift: np.ndarray
     ln_mass: np.ndarray
     ln_error: np.ndarray
-    file: Path
+    file: Path | str
     about: str
 
     def __len__(self) -> int:
@@ -135,17 +137,18 @@ def _spelled(name: str) -> str:
 
 
 def read_lensing_table(
-    file: str | Path, cosmology: Cosmology, *, concentration: str = "diemer19"
+    table: Tabular, cosmology: Cosmology, *, concentration: str = "diemer19"
 ) -> LensingMasses:
     """Read weak-lensing masses.
 
     Parameters
     ----------
-    file : path
-        FITS, ECSV, CSV or VOTable: `CLUSTER` (index, id or name), a redshift, one of
-        ``m500c_msun_h``, ``m500c_msun``, ``m200c_msun_h``, ``m200c_msun`` (with ``log10_`` before
-        it, a power of ten in it as ``m500c_1e14_msun``, or a unit in its place), and ``ln_error``,
-        or errors up and down in the unit of the mass. Rows without a mass are left out.
+    table : path or TableLike
+        FITS, ECSV, CSV or VOTable, or a table in memory: `CLUSTER` (index, id or name), a redshift,
+        one of ``m500c_msun_h``, ``m500c_msun``, ``m200c_msun_h``, ``m200c_msun`` (with ``log10_``
+        before it, a power of ten in it as ``m500c_1e14_msun``, or a unit in its place), and
+        ``ln_error``, or errors up and down in the unit of the mass. Rows without a mass are left
+        out.
     cosmology : Cosmology
         That the masses were measured in: its ``h`` turns Msun into Msun/h, and its critical density
         is that of the masses.
@@ -155,10 +158,10 @@ def read_lensing_table(
     Raises
     ------
     InputError
-        If the file cannot be read or lacks a column, or a row makes no sense.
+        If the table cannot be read or lacks a column, or a row makes no sense.
     """
-    file = Path(file)
-    columns = read_columns(file, None, (CLUSTER, REDSHIFT), max_rows=MAX_CLUSTERS)
+    file = label_of(table)
+    columns = read_columns(table, None, (CLUSTER, REDSHIFT), max_rows=MAX_CLUSTERS)
     labels = column_of(columns, CLUSTER, file).labels()
     of_z = column_of(columns, REDSHIFT, file)
     definition, named = _mass_column(columns, file)
@@ -190,17 +193,17 @@ def read_lensing_table(
     return LensingMasses(cluster, used + 1, redshift, np.log(mass), error, file, about)
 
 
-def _mass_column(columns: Columns, file: Path) -> tuple[str, Named]:
+def _mass_column(columns: Columns, file: Path | str) -> tuple[str, Named]:
     """Return the definition and the column of the mass: M500c where there are both."""
     for definition, kind in _MASSES.items():
         if (named := find_quantity(columns, kind)) is not None:
             return definition, named
-    have = listed(column.name for column in columns.values())
-    raise InputError("has no column of a mass", file=file, hint=f"{_HINT}; it has {have}")
+    hint = f"{_HINT}; it has {listed(columns.names)}"
+    raise InputError("has no column of a mass", file=file, hint=hint)
 
 
 def _refuse(
-    wrong: np.ndarray, rows: np.ndarray, values: np.ndarray, file: Path, name: str, hint: str
+    wrong: np.ndarray, rows: np.ndarray, values: np.ndarray, file: Path | str, name: str, hint: str
 ) -> None:
     """Refuse the first row that is wrong."""
     if wrong.any():
@@ -210,7 +213,7 @@ def _refuse(
 
 
 def _ln_errors(
-    columns: Columns, named: Named, kind: Kind, mass: np.ndarray, h: float, file: Path
+    columns: Columns, named: Named, kind: Kind, mass: np.ndarray, h: float, file: Path | str
 ) -> np.ndarray:
     """Return errors of ln M, shape (rows,)."""
     if (column := find_column(columns, LN_ERROR)) is not None:
@@ -219,7 +222,7 @@ def _ln_errors(
     if up is None or down is None:
         up = down = _error_column(columns, named, _BOTH)
     if up is None or down is None:
-        have = listed(column.name for column in columns.values())
+        have = listed(columns.names)
         hint = f"give ln_error, or {named.column.name}_err_up and {named.column.name}_err_down"
         raise InputError("has no column of errors", file=file, hint=f"{hint}; it has {have}")
     if named.is_log:
@@ -242,12 +245,8 @@ def _error_column(columns: Columns, named: Named, ends: Sequence[str]) -> TableC
     whole = plain_name(named.column.name)
     short = re.match(r"(?:log10|log|lg)?(m\d+c?)", whole)
     stems = [whole, *([short[1]] if short else []), "mass", ""]
-    for stem in stems:
-        for end in ends:
-            for name in (stem + end, end + stem):
-                if name in columns and name != whole and len(name) > 1:
-                    return columns[name]
-    return None
+    names = [name for stem in stems for end in ends for name in (stem + end, end + stem)]
+    return find_column(columns, [name for name in names if name != whole and len(name) > 1])
 
 
 def _in_unit_of(named: Named, kind: Kind, column: TableColumn, h: float) -> np.ndarray:

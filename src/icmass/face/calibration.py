@@ -20,11 +20,11 @@ from icmass.calibration.result import Calibration, check_new_folder
 from icmass.calibration.sampler import Sampling, sample_posterior
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
-from icmass.files import as_path
 from icmass.inference.ensemble import Ensemble
 from icmass.inference.family import Model, chosen_for_survey
 from icmass.inference.likelihood import model_facts, predict_likelihood, training_prior
 from icmass.inference.predict import load_model
+from icmass.io.memory_table import Tabular, as_table, table_facts
 from icmass.survey.catalog import open_survey, survey_cosmology
 from icmass.survey.selection_function import SelectionFunction
 
@@ -34,7 +34,7 @@ _EDGE = 2.0  # widths from the end of the masses trained on within which x is no
 
 def calibrate(
     survey: str | Path | xr.Dataset,
-    wl: str | Path,
+    wl: Tabular,
     *,
     model: Model | str | Path | None = None,
     out: str | Path | None = None,
@@ -56,8 +56,9 @@ def calibrate(
     ----------
     survey : path or Dataset
         The clusters: a survey, of real data too (`icmass.ingest`).
-    wl : path
-        Table of lensing masses, see `icmass.calibration.lensing_table.read_lensing_table`.
+    wl : path or TableLike
+        Table of lensing masses, of a file, or an astropy Table, a pandas DataFrame or a structured
+        NumPy array; see `icmass.calibration.lensing_table.read_lensing_table`.
     model : Ensemble, ModelFamily, str or path, optional
         What `load_model` returned or takes; default: the family ``"erass-v2"``. Of a family the
         member whose bands the survey has is calibrated, and is what the calibration is of.
@@ -93,7 +94,7 @@ def calibrate(
     InputError
         If what was given cannot be used.
     """
-    as_path(wl, "--wl")
+    wl = as_table(wl, "--wl")
     if out is not None:
         check_new_folder(out)
     elif blind:
@@ -125,7 +126,7 @@ def calibrate(
     checks = posterior_checks(fitted, chains.draws, seed=seed)
     facts = {
         "model": model_facts(ensemble),
-        "table": {"file": Path(wl).name, "is": lensing.about},
+        "table": table_facts(wl) | {"is": lensing.about},
         "cosmology": cosmology.model_dump(),
         "population": {"kind": population, "is": of_mass.about},
         "failed": [{"id": key, "why": error.command_line} for key, error in failed.items()],

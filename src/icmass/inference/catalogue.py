@@ -15,7 +15,6 @@ from icmass.cosmology import Cosmology
 from icmass.errors import InputError
 from icmass.estimators.estimator import is_trained_redshift
 from icmass.estimators.prior import Prior, as_prior
-from icmass.files import as_path
 from icmass.inference.bundled import family_members, model_folder
 from icmass.inference.catalogue_masses import CatalogueMasses
 from icmass.inference.catalogue_text import assumptions, row_facts, warnings
@@ -23,6 +22,7 @@ from icmass.inference.ensemble import Ensemble, load_ensemble
 from icmass.inference.family import ModelFamily
 from icmass.inference.given import check_draws
 from icmass.inference.mixture import Mixture
+from icmass.io.memory_table import Tabular, as_table, label_of, table_facts, table_files
 from icmass.io.source_catalogue import SourceRows, parse_column_map, read_source_catalogue
 from icmass.io.targets import Notes
 from icmass.missions.registry import get_mission
@@ -37,7 +37,7 @@ _AT_ONCE = 8192  # rows whose posteriors are made at a time
 
 
 def predict_catalogue(
-    catalogue: str | Path,
+    catalogue: Tabular,
     *,
     model: Ensemble | ModelFamily | str | Path | None = None,
     columns: str | Mapping[str, str] | None = None,
@@ -51,9 +51,10 @@ def predict_catalogue(
 
     Parameters
     ----------
-    catalogue : path
-        FITS, ECSV, CSV or VOTable with a count rate and a redshift for each source; its other
-        columns are used as far as it has them. What they are called by eROSITA is known.
+    catalogue : path or TableLike
+        FITS, ECSV, CSV or VOTable, or an astropy Table, a pandas DataFrame or a structured NumPy
+        array, with a count rate and a redshift for each source; its other columns are used as far
+        as it has them. What they are called by eROSITA is known.
     model : Ensemble, str or path, optional
         Default: ``"catalogue-v1"``, bundled.
     columns : str or mapping, optional
@@ -76,16 +77,16 @@ def predict_catalogue(
     """
     parsed = as_prior(prior)
     check_draws(samples, seed)
-    as_path(catalogue, "--catalogue")
+    catalogue = as_table(catalogue, "--catalogue")
     ensemble = _load(model)
     mission = get_mission()
     if mission.catalogues is None:
         raise InputError(f"no catalogues of {mission.title} are known", field="--catalogue")
     source = read_source_catalogue(catalogue, mission.catalogues, parse_column_map(columns))
-    table, n_points = _extended(source, catalogue)
+    table, n_points = _extended(source, label_of(catalogue))
     survey = _survey(table, _training_cosmology(ensemble), nh)
     why = _reasons_without_mass(survey, ensemble)
-    rows = _with_mass(table, why, n_points, catalogue, notes)
+    rows = _with_mass(table, why, n_points, label_of(catalogue), notes)
     prediction = _predict(ensemble, survey, rows, parsed)
     drawn = None if samples is None else prediction.drawn(samples, seed)
     rate_is = mission.catalogues.rate_is
@@ -93,7 +94,7 @@ def predict_catalogue(
     told = _told(table.names, why, n_points)
     document = {
         "model": ensemble.facts(),
-        "catalogue": _catalogue_facts(source, table, rows, rate_is),
+        "catalogue": table_facts(catalogue) | _catalogue_facts(source, table, rows, rate_is),
         "clusters": row_facts(ensemble, survey, table, rows, prediction, drawn),
         "failed": [{"id": name, "why": error.command_line} for name, error in failed.items()],
         "cosmology": survey_cosmology(survey).model_dump(mode="json"),
@@ -110,7 +111,7 @@ def predict_catalogue(
         prediction,
         failed,
         document,
-        inputs=(Path(catalogue),),
+        inputs=tuple(table_files(catalogue)),
         without_mass=without,
     )
 

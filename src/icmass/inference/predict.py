@@ -41,6 +41,7 @@ from icmass.inference.inputs import Clusters, of_events, of_images
 from icmass.inference.likelihood import as_calibration
 from icmass.inference.masses import Masses
 from icmass.inference.trained_on import telescope_for
+from icmass.io.memory_table import Tabular, as_table, table_facts, table_files
 from icmass.io.quantities import NH_UNIT, optional_number, position_degrees
 from icmass.io.targets import Notes, read_targets
 from icmass.survey.catalog import check_survey, exposure_area, open_survey
@@ -91,14 +92,14 @@ def load_model(
 def predict(
     inputs: Files | xr.Dataset | None = None,
     *,
-    catalogue: str | Path | None = None,
+    catalogue: Tabular | None = None,
     columns: str | Mapping[str, str] | None = None,
     model: Model | str | Path | None = None,
     ra: Any = None,
     dec: Any = None,
     redshift: Any = None,
     position: Any = None,
-    table: str | Path | None = None,
+    table: Tabular | None = None,
     name: str | None = None,
     nh: Any = None,
     index: Sequence[int] | np.ndarray | str | None = None,
@@ -126,9 +127,9 @@ def predict(
     inputs : path, sequence of path, or Dataset
         A survey (a Zarr store or an open one) or event files of the telescope that the model was
         trained for; none with `images`.
-    catalogue : path, optional
-        In place of inputs a table of sources or clusters with count rates and redshifts; `model`,
-        `nh`, `prior`, `samples` and `seed` go with it. See
+    catalogue : path or TableLike, optional
+        In place of inputs a table of sources or clusters with count rates and redshifts, of a file
+        or in memory as `table`; `model`, `nh`, `prior`, `samples` and `seed` go with it. See
         `icmass.inference.catalogue.predict_catalogue`.
     columns : str or mapping, optional
         Names of its columns by what they are, ``"rate=CR500,redshift=Z"``.
@@ -141,8 +142,9 @@ def predict(
         Its redshift.
     position : SkyCoord, optional
         In place of `ra` and `dec`.
-    table : path, optional
-        Many clusters in their place: FITS, ECSV, CSV or VOTable.
+    table : path or TableLike, optional
+        Many clusters in their place: FITS, ECSV, CSV or VOTable; or an astropy Table, a pandas
+        DataFrame or a structured NumPy array.
     name : str, optional
         What to call the cluster.
     nh : float or Quantity, optional
@@ -221,6 +223,7 @@ def predict(
     if scale is not None:
         given = of_calibration(given, scale)
     ra, dec = position_degrees(ra, dec, position)
+    table = None if table is None else as_table(table, "--table")
     work["progress"] = progress
     if kind == "survey" and inputs is not None:
         ensemble, clusters = _of_survey(given, inputs, index)
@@ -229,7 +232,7 @@ def predict(
         telescope = telescope_for(_training_survey(given), reading.get("instrument"))
         reading["instrument"] = telescope.instrument
         targets = read_targets(
-            as_path(table, "--table"),
+            table,
             ra,
             dec,
             redshift,
@@ -258,8 +261,8 @@ def predict(
                 ensemble, files, targets, event_reading(**reading), where, notes, **work
             )
     files_read = [] if isinstance(inputs, xr.Dataset) else as_paths(inputs)
-    files_read += [*as_paths(images), *as_paths(table), *read_files(reading)]
-    return Masses.of(
+    files_read += [*as_paths(images), *table_files(table), *read_files(reading)]
+    masses = Masses.of(
         ensemble,
         clusters,
         parsed,
@@ -269,6 +272,9 @@ def predict(
         progress=progress,
         inputs=files_read,
     )
+    if table is not None:
+        masses.document["table"] = table_facts(table)
+    return masses
 
 
 def _training_survey(model: Model) -> Mapping[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.column_density import NH, column_density
+from icmass.io.memory_table import Tabular, label_of
 from icmass.io.sky_table import (
     DEC,
     RA,
@@ -60,7 +60,7 @@ MAX_CLUSTERS = 1_000_000
 
 
 def read_cluster_table(
-    file: str | Path,
+    table: Tabular,
     *,
     nh: float = DEFAULT_NH_1E20,
     notes: Callable[[str], None] | None = None,
@@ -69,9 +69,10 @@ def read_cluster_table(
 
     Parameters
     ----------
-    file : path
-        FITS, ECSV, CSV or VOTable with a position and a redshift, see `NAMES`; angles in any unit,
-        degrees where there is none, or as texts such as ``10:00:24`` and ``+02:12:36``.
+    table : path or TableLike
+        FITS, ECSV, CSV or VOTable, or a table in memory, with a position and a redshift, see
+        `NAMES`; angles in any unit, degrees where there is none, or as texts such as ``10:00:24``
+        and ``+02:12:36``.
     nh : float
         Galactic column density of clusters whose table has none [1e20 cm^-2]; see
         `column_density.column_density` for the unit of a table's.
@@ -86,10 +87,11 @@ def read_cluster_table(
     Raises
     ------
     InputError
-        If the file cannot be read, is empty or lacks a column, or a unit makes no sense.
+        If the table cannot be read, is empty or lacks a column, or a unit makes no sense.
     """
+    file = label_of(table)
     wanted = [name for names in NAMES.values() for name in names]
-    columns = read_columns(file, wanted, (RA, DEC, REDSHIFT))
+    columns = read_columns(table, wanted, (RA, DEC, REDSHIFT))
     ra = column_of(columns, RA, file).angles(hours=True)
     dec = column_of(columns, DEC, file).angles(hours=False)
     redshift = column_of(columns, REDSHIFT, file).numbers()

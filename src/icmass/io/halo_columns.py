@@ -130,9 +130,17 @@ def find_quantity(columns: Columns, kind: Kind) -> Named | None:
     """Return the column of a quantity, by the first of its names that is there.
 
     Of several with the same name, the first that has a unit.
+
+    Raises
+    ------
+    InputError
+        If only a column of several values a row has such a name.
     """
     found = [(rank, one) for column in columns.values() for rank, one in _readings(column, kind)]
     if not found:
+        for name in columns.others:
+            if _readings(TableColumn(name, np.zeros(0), "", columns.file), kind):
+                raise columns.refuse_other(name)
         return None
     return min(found, key=lambda pair: (pair[0], not (pair[1].own_unit or pair[1].unit)))[1]
 

@@ -1,10 +1,11 @@
-"""Columns of tables of clusters and sources: FITS, ECSV, CSV and VOTable, in any unit.
+"""Columns of tables of clusters and sources: FITS, ECSV, CSV, VOTable, in memory; in any unit.
 
 Names of columns are compared without case, spaces, underscores and signs.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,14 @@ import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.fits_stream import FitsStream, Hdu
+from icmass.io.memory_table import (
+    IN_MEMORY,
+    TableLike,
+    Tabular,
+    cells_of,
+    check_rows,
+    names_of,
+)
 from icmass.io.plugin_files import has_plugin, read_by_plugin
 from icmass.io.text_table import MAX_ROWS, read_text_table, text_format
 from icmass.io.units import NO_UNIT, SEXAGESIMAL, converted
@@ -61,13 +70,14 @@ class TableColumn:
         Numbers, NaN where a cell is empty, or texts.
     unit : str
         As the table has it; empty where there is none.
-    file : Path
+    file : path or str
+        Of the table, or what it is called in memory.
     """
 
     name: str
     values: np.ndarray = field(repr=False)
     unit: str
-    file: Path
+    file: Path | str
 
     def numbers(self, unit: str = "1", *, h: float | None = None) -> np.ndarray:
         """Return the numbers in a unit, float64, NaN where a cell holds none.
@@ -126,17 +136,47 @@ class TableColumn:
         return all(text.lower() in EMPTY for text in self._texts())
 
 
-Columns = dict[str, TableColumn]
-"""Columns by their plain names (`plain_name`), in the order of the table."""
-
-
 def plain_name(name: str) -> str:
     """Return a column's name in small letters and digits alone."""
     return re.sub(r"[^a-z0-9]+", "", name.lower())
 
 
+class Columns(dict[str, TableColumn]):
+    """Columns by their plain names (`plain_name`), in the order of the table, the first of a name.
+
+    Parameters
+    ----------
+    columns : iterable of TableColumn
+        Those of one number or text a row that are read.
+    file : path or str
+        Of the table, or what it is called in memory.
+    names : sequence of str
+        Of all columns of the table.
+    others : sequence of str
+        Names of columns that are not of one number or text a row: whoever looks for one of them is
+        refused by its name.
+    """
+
+    def __init__(
+        self,
+        columns: Iterable[TableColumn],
+        file: Path | str,
+        names: Iterable[str] = (),
+        others: Iterable[str] = (),
+    ) -> None:
+        super().__init__()
+        for column in columns:
+            self.setdefault(plain_name(column.name), column)
+        self.file, self.names, self.others = file, list(names), list(others)
+
+    def refuse_other(self, name: str) -> InputError:
+        """Return what to raise of a column that has not one value a row."""
+        what, hint = "is no column of one value a row", "give one number a row"
+        return InputError(what, file=self.file, field=f"column {name}", hint=hint)
+
+
 def read_columns(
-    file: str | Path,
+    table: Tabular,
     wanted: Iterable[str] | None = None,
     required: Sequence[Sequence[str]] = (),
     *,
@@ -146,9 +186,10 @@ def read_columns(
 
     Parameters
     ----------
-    file : path
+    table : path or TableLike
         FITS (its first table with the required columns), or ``.ecsv``, ``.csv``, ``.tsv``,
-        ``.vot``, ``.xml``; gzipped or not; or what a plugin reads.
+        ``.vot``, ``.xml``; gzipped or not; or what a plugin reads. Or one in memory: an astropy
+        Table, a pandas DataFrame, or a structured NumPy array.
     wanted : iterable of str, optional
         Names of the columns to read, see `plain_name`; default: all.
     required : sequence of sequence of str
@@ -160,15 +201,23 @@ def read_columns(
     InputError
         If the file is missing, damaged or lacks a column.
     """
-    file = Path(file)
     names = None if wanted is None else {plain_name(name) for name in wanted}
     names = names if names is None else names | {plain_name(n) for some in required for n in some}
-    if text_format(file) is not None or has_plugin(file):
-        columns, others = _read_text(file)
-        _refuse_vectors(others, columns, required, file)
-        for some in required:
-            column_of(columns, some, file)
-        return {n: c for n, c in columns.items() if names is None or n in names}
+    if not isinstance(table, str | os.PathLike):
+        check_rows(table, max_rows)
+        found = _of_table(table, IN_MEMORY, names)
+    elif text_format(file := Path(table)) is not None or has_plugin(file):
+        found = _read_text(file, names)
+    else:
+        found = _read_fits(file, names, required, max_rows)
+    for some in required:
+        column_of(found, some, found.file)
+    return found
+
+
+def _read_fits(
+    file: Path, names: set[str] | None, required: Sequence[Sequence[str]], max_rows: int
+) -> Columns:
     first: Hdu | None = None
     with FitsStream(file, kinds=KINDS_OF_FILE) as stream:
         for hdu in stream.hdus():
@@ -177,10 +226,7 @@ def read_columns(
             first = first or hdu
             have = {plain_name(name) for name in hdu.columns}
             if all(have & {plain_name(name) for name in some} for some in required):
-                found = _of_hdu(hdu, names, max_rows)
-                others = [name for name in hdu.columns if not _is_plain(hdu, name)]
-                _refuse_vectors(others, found, required, file)
-                return found
+                return _of_hdu(hdu, names, max_rows)
     what, hint = "has no table", f"give {KINDS_OF_FILE}"
     if first is not None:
         have = {plain_name(name) for name in first.columns}
@@ -203,21 +249,20 @@ def listed(names: Iterable[str]) -> str:
     return (", ".join(known[:MOST_LISTED]) or "none") + more
 
 
-def _refuse_vectors(
-    vectors: Iterable[str], columns: Columns, required: Sequence[Sequence[str]], file: Path
-) -> None:
-    """Refuse a table that has only columns of several values a row where one of one is needed."""
-    by_name = {plain_name(name): name for name in vectors}
-    for some in required:
-        held = [by_name[n] for n in map(plain_name, some) if n in by_name]
-        if held and find_column(columns, some) is None:
-            what, hint = "is no column of one value a row", "give one number a row"
-            raise InputError(what, file=file, field=f"column {held[0]}", hint=hint)
-
-
 def find_column(columns: Columns, names: Sequence[str]) -> TableColumn | None:
-    """Return the column of the first of the names that is there."""
-    return next((columns[n] for n in map(plain_name, names) if n in columns), None)
+    """Return the column of the first of the names that is there.
+
+    Raises
+    ------
+    InputError
+        If only a column of several values a row is there.
+    """
+    plain = [plain_name(name) for name in names]
+    if (found := next((columns[n] for n in plain if n in columns), None)) is not None:
+        return found
+    if held := [other for other in columns.others if plain_name(other) in plain]:
+        raise columns.refuse_other(held[0])
+    return None
 
 
 def choice_of(columns: Columns, names: Sequence[str]) -> str:
@@ -225,8 +270,8 @@ def choice_of(columns: Columns, names: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> columns = {plain_name(n): TableColumn(n, np.zeros(1), "", Path()) for n in ("Z", "BEST_Z")}
-    >>> choice_of(columns, ("BEST_Z", "REDSHIFT", "Z"))
+    >>> columns = [TableColumn(name, np.zeros(1), "", "t.csv") for name in ("Z", "BEST_Z")]
+    >>> choice_of(Columns(columns, "t.csv"), ("BEST_Z", "REDSHIFT", "Z"))
     'column BEST_Z, not Z'
     """
     found = [columns[n].name for n in dict.fromkeys(map(plain_name, names)) if n in columns]
@@ -238,8 +283,7 @@ def column_of(columns: Columns, names: Sequence[str], file: str | Path) -> Table
     found = find_column(columns, names)
     if found is None:
         what = f"has no column {' or '.join(names[:2])}"
-        hint = f"it has {listed(column.name for column in columns.values())}"
-        raise InputError(what, file=file, hint=hint)
+        raise InputError(what, file=file, hint=f"it has {listed(columns.names)}")
     return found
 
 
@@ -254,8 +298,9 @@ def _of_hdu(hdu: Hdu, names: set[str] | None, max_rows: int) -> Columns:
         if _is_plain(hdu, name) and (names is None or plain_name(name) in names)
     ]
     found = hdu.table(chosen, max_rows=max_rows) if chosen else {}
-    file = hdu.stream.file
-    return _by_plain_name(TableColumn(n, values, units[n], file) for n, values in found.items())
+    columns = (TableColumn(n, values, units[n], hdu.file) for n, values in found.items())
+    others = [name for name in hdu.columns if not _is_plain(hdu, name)]
+    return Columns(columns, hdu.file, hdu.columns, others)
 
 
 def _is_plain(hdu: Hdu, name: str) -> bool:
@@ -264,29 +309,26 @@ def _is_plain(hdu: Hdu, name: str) -> bool:
     return column.code == "A" or (column.code in "LBIJKED" and column.repeat == 1)
 
 
-def _by_plain_name(columns: Iterable[TableColumn]) -> Columns:
-    found: Columns = {}
-    for column in columns:
-        found.setdefault(plain_name(column.name), column)
-    return found
-
-
-def _read_text(file: Path) -> tuple[Columns, list[str]]:
-    """Return the columns of one value a row, and the names of the others."""
+def _read_text(file: Path, names: set[str] | None) -> Columns:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = _read_by_plugin(file)
             if table is None:
                 table = read_text_table(file)
-            plain = _of_values(table)
-            columns = _by_plain_name(_plain(table[name], name, file) for name in plain)
-            return columns, [name for name in table.colnames if name not in plain]
+            return _of_table(table, file, names)
     except InputError:
         raise
     except Exception as error:  # readers raise many kinds for a damaged file
         what = " ".join(str(error).split())[:80] or type(error).__name__
         raise InputError(f"not a readable table ({what})", file=file) from None
+
+
+def _of_table(table: TableLike, file: Path | str, names: set[str] | None) -> Columns:
+    cells = list(cells_of(table, lambda name: names is None or plain_name(name) in names))
+    columns = [TableColumn(c.name, c.values, c.unit, file) for c in cells if c.values is not None]
+    others = [c.name for c in cells if c.values is None]
+    return Columns(columns, file, names_of(table), others)
 
 
 def _read_by_plugin(file: Path) -> Table | None:
@@ -295,27 +337,6 @@ def _read_by_plugin(file: Path) -> Table | None:
     from astropy.table import Table
 
     return read_by_plugin(file, Table, "an astropy Table")
-
-
-def _of_values(table: Table) -> list[str]:
-    """Return the names of a table's columns that hold one number or text a row."""
-    return [
-        name
-        for name in table.colnames
-        if table[name].ndim == 1 and getattr(table[name], "dtype", np.dtype("O")).kind in "fiubUS"
-    ]
-
-
-def _plain(column: Any, name: str, file: Path) -> TableColumn:
-    """Return a column of a table in memory, NaN or empty where it is masked."""
-    unit = getattr(column, "unit", None)
-    missing = np.ma.getmaskarray(np.ma.asarray(column)) | np.asarray(getattr(column, "mask", False))
-    values: Any = getattr(column, "unmasked", column)
-    values = np.asarray(getattr(values, "value", values))
-    if missing.any():
-        text = values.dtype.kind in "US"
-        values = np.where(missing, "" if text else np.nan, values if text else values.astype("f8"))
-    return TableColumn(name.strip(), values, "" if unit is None else str(unit), file)
 
 
 def _number(text: str) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from icmass.errors import InputError
 from icmass.io.cluster_table import NAME, REDSHIFT
 from icmass.io.column_density import NH, column_density
+from icmass.io.memory_table import Tabular, label_of
 from icmass.io.sky_table import (
     DEC,
     RA,
@@ -89,7 +89,7 @@ def parse_column_map(text: str | Mapping[str, str] | None) -> dict[str, str]:
 
 
 def read_source_catalogue(
-    file: str | Path,
+    catalogue: Tabular,
     known: CatalogueFormat,
     column_map: Mapping[str, str] | None = None,
 ) -> SourceRows:
@@ -97,8 +97,9 @@ def read_source_catalogue(
 
     Parameters
     ----------
-    file : path
-        FITS, ECSV, CSV or VOTable. Of a column name that a table has twice, the last is read.
+    catalogue : path or TableLike
+        FITS, ECSV, CSV or VOTable, or a table in memory. Of a column name that a FITS table has
+        twice, the last is read.
     known : CatalogueFormat
         What the mission's catalogues call their columns.
     column_map : mapping of str to str, optional
@@ -107,16 +108,16 @@ def read_source_catalogue(
     Raises
     ------
     InputError
-        If the file cannot be read, has no row, no column of a rate or a redshift, or lacks one that
-        is named.
+        If the table cannot be read, has no row, no column of a rate or a redshift, or lacks one
+        that is named.
     """
-    file, named = Path(file), dict(column_map or {})
+    file, named = label_of(catalogue), dict(column_map or {})
     names = _names(known) | {what: (name,) for what, name in named.items()}
     fluxes = {name for flux in known.fluxes.values() for name in flux.names}
     wanted = [name for some in names.values() for name in some] + [*fluxes, *known.refused]
-    table = read_columns(file, wanted, (names["redshift"],), max_rows=MAX_ROWS)
+    table = read_columns(catalogue, wanted, (names["redshift"],), max_rows=MAX_ROWS)
     for what, name in named.items():
-        if plain_name(name) not in table:
+        if find_column(table, (name,)) is None:
             hint = f"--columns {what}= one that is there"
             raise InputError(f"has no column {name}", file=file, field="--columns", hint=hint)
     for name, hint in known.refused.items():
@@ -163,8 +164,7 @@ def _fill(
 ) -> None:
     """Put fluxes in the place of rates, and counts over rate in that of the exposure."""
     for what, flux in known.fluxes.items():
-        column = find_column(table, flux.names)
-        if what not in columns and column is not None:
+        if what not in columns and (column := find_column(table, flux.names)) is not None:
             columns[what] = _numbers(what, _without_unit(column)) * flux.counts_per_flux
             used[what] = column.name
     counts, rate = columns.pop("counts", None), columns.get("rate")

@@ -9,6 +9,7 @@ from typing import Any
 from icmass.errors import InputError
 from icmass.io.cluster_table import read_cluster_table
 from icmass.io.events import scan_event_file
+from icmass.io.memory_table import Tabular, label_of
 from icmass.io.quantities import NH_UNIT, optional_number, position_degrees
 from icmass.io.target import Target, check_target
 from icmass.missions.registry import DEFAULT_MISSION
@@ -18,7 +19,7 @@ Notes = Callable[[str], None]
 
 
 def read_targets(
-    table: Path | None,
+    table: Tabular | None,
     ra: Any,
     dec: Any,
     redshift: Any,
@@ -33,8 +34,9 @@ def read_targets(
 
     Parameters
     ----------
-    table : path or None
-        FITS, ECSV, CSV or VOTable with position and redshift, and where there are, id and N_H.
+    table : path, TableLike or None
+        FITS, ECSV, CSV or VOTable, or a table in memory, with position and redshift, and where
+        there are, id and N_H.
     ra, dec, redshift, nh : float, Quantity, str or None
         Position [deg, ICRS, or sexagesimal], redshift, and column density [1e20 cm^-2], default 3.
     name : str, optional
@@ -61,7 +63,7 @@ def read_targets(
         if given:
             why = "each cluster has its own in the --table"
             raise InputError(why, field=", ".join(given), hint="leave it out")
-        return _of_table(Path(table), DEFAULT_NH_1E20 if nh is None else nh, notes)
+        return _of_table(table, DEFAULT_NH_1E20 if nh is None else nh, notes)
     if events is not None:
         told = _of_mock(events, mission)
         place = {key: told.get(key) if value is None else value for key, value in place.items()}
@@ -74,13 +76,13 @@ def read_targets(
     return [check_target(Target(name or called, at_ra, at_dec, at_z, nh))]
 
 
-def _of_table(table: Path, nh: float, notes: Notes | None) -> list[Target]:
+def _of_table(table: Tabular, nh: float, notes: Notes | None) -> list[Target]:
     """Return the clusters of a table; say what it leaves open."""
     targets = read_cluster_table(table, nh=nh, notes=notes)
     unknown = sum(not target.nh_is_known for target in targets)
     if unknown and notes is not None:
         of = "all" if unknown == len(targets) else f"{unknown} of {len(targets)}"
-        notes(f"{table}: has no N_H of {of} clusters: {nh:g}e20 cm^-2 is taken")
+        notes(f"{label_of(table)}: has no N_H of {of} clusters: {nh:g}e20 cm^-2 is taken")
     return targets
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from icmass.errors import InputError
-from icmass.files import as_path, as_paths
+from icmass.files import as_paths
 from icmass.io.fits_images import Band, parse_bands
+from icmass.io.memory_table import Tabular, as_table, table_files
 from icmass.io.targets import Notes, read_targets
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.ingest import Ingested, Progress, ingest_events
@@ -25,7 +26,7 @@ def ingest(
     ra: Any = None,
     dec: Any = None,
     redshift: Any = None,
-    table: str | Path | None = None,
+    table: Tabular | None = None,
     nh: Any = None,
     bands: str | Sequence[Band] = BANDS_KEV,
     pixels: int = 128,
@@ -52,8 +53,9 @@ def ingest(
         The store to write, ``X.zarr``; `icmass.open_survey` opens it.
     ra, dec, redshift : float, Quantity or str, optional
         Position [deg, ICRS, or texts such as ``"10h00m24s"``] and redshift of one cluster.
-    table : path, optional
-        Many clusters in their place: FITS, ECSV, CSV or VOTable.
+    table : path or TableLike, optional
+        Many clusters in their place: FITS, ECSV, CSV or VOTable; or an astropy Table, a pandas
+        DataFrame or a structured NumPy array.
     nh : float or Quantity, optional
         Galactic column density [1e20 cm^-2]; default 3, or what a mock's file says.
     bands : str or sequence of (float, float)
@@ -90,12 +92,13 @@ def ingest(
     paths = as_paths(files, "files")
     if not paths:
         raise InputError("no event file", field="files", hint="give at least one")
-    given = [*paths, *as_paths(table, "--table"), *read_files(reading)]
+    table = None if table is None else as_table(table, "--table")
+    given = [*paths, *table_files(table), *read_files(reading)]
     check_new_store(Path(out), overwrite=overwrite or resume, inputs=given)
     options = event_reading(**reading)
     mission = options.cuts.mission
     targets = read_targets(
-        as_path(table, "--table"),
+        table,
         ra,
         dec,
         redshift,
