@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
+from astropy.table import Table
 
 import icmass
 from conftest import RunCli
@@ -95,6 +96,21 @@ def test_the_command_and_the_face_agree(folder: Path, calibration: Path, run_cli
     assert (document["model"]["family"], document["model"]["member"]) == (DEFAULT_MODEL, member)
     assert f"{member} of the family {DEFAULT_MODEL}: the survey's bands are" in text.stdout
     assert "amplitude A" in text.stdout and "mind: The chains have not converged" in text.stderr
+
+
+def test_lensing_masses_in_memory_are_those_of_their_file(folder: Path, calibration: Path) -> None:
+    table = Table.read(folder / "wl.csv")
+    found = icmass.calibrate(folder / "x.zarr", table, seed=4, max_steps=150)
+    by_file = json.loads((calibration / "calibration.json").read_text())
+    assert found.document["amplitude"] == by_file["amplitude"]
+    assert {**by_file["table"]}.pop("file") == "wl.csv"
+    about = by_file["table"]["is"]
+    assert found.document["table"] == {"in_memory": "Table", "rows": N, "is": about}
+    table["ln_error"][2] = 0.0
+    with pytest.raises(InputError, match=r"^the table: row 3, error of ln M: is 0; give an error"):
+        icmass.calibrate(folder / "x.zarr", table)
+    with pytest.raises(InputError, match=r"^the table: 4 clusters have both masses; give 5"):
+        icmass.calibrate(folder / "x.zarr", table[3:7])
 
 
 def test_predictions_move_to_the_scale_of_the_lensing(

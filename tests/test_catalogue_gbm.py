@@ -180,6 +180,34 @@ def test_the_command_writes_a_row_for_each_source(
     assert ratio == pytest.approx(COSMOLOGY.h)
 
 
+def test_a_catalogue_in_memory_is_that_of_its_file(
+    model_folder: Path, held_out: xr.Dataset, tmp_path: Path
+) -> None:
+    table = _table(held_out.isel(cluster=slice(0, 30)))
+    table["ML_RATE"].unit = "ct / s"
+    table["Z"] = np.ma.array(table["z"], mask=np.arange(30) == 3)
+    del table["z"]
+    table.write(tmp_path / "rows.fits")
+    tables = [table, tmp_path / "rows.fits"]
+    found, of_file = (icmass.predict(catalogue=t, model=model_folder) for t in tables)
+    np.testing.assert_array_equal(found.median, of_file.median)
+    assert len(found) == 29 and list(found.failed) == ["row 3"]
+    assert (found.inputs, of_file.inputs) == ((), (tmp_path / "rows.fits",))
+    facts, of_facts = (dict(one.document["catalogue"]) for one in (found, of_file))
+    assert (facts.pop("in_memory"), of_facts.pop("file")) == ("Table", "rows.fits")
+    assert facts == of_facts and facts["rows"] == 30
+    for change, said in (
+        ({"ML_RATE": np.ones((30, 2))}, "column ML_RATE: is no column of one value a row"),
+        ({"DET_LIKE": np.ones((30, 2))}, "column DET_LIKE: is no column of one value a row"),
+        ({"EXT": np.zeros(30)}, "catalogue: all 30 rows are point sources"),
+        ({"Z": np.full(30, 5.0)}, "catalogue: none of 30 rows could be used: redshift outside"),
+    ):
+        wrong = table.copy()
+        wrong.update(change)
+        with pytest.raises(InputError, match=f"^the table: {said}"):
+            icmass.predict(catalogue=wrong, model=model_folder)
+
+
 def test_the_prior_is_replaced(model_folder: Path, held_out: xr.Dataset, tmp_path: Path) -> None:
     _table(held_out.isel(cluster=slice(0, 40))).write(tmp_path / "rows.csv")
     training, steep = (

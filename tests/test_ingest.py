@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy import units as u
-from astropy.table import Table
+from astropy.table import QTable, Table
 
+import icmass
 from event_files import BANDS, DEC, RA, REDSHIFT, draw, good, part, write
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
@@ -369,6 +370,38 @@ def test_many_masses_with_pictures_and_a_bad_row(
     assert len(written) == 1
     [row] = masses(run_cli("predict", run, file, "--json"))  # the header says where it is
     assert row["ln_m500c"] == document["clusters"][0]["ln_m500c"]
+
+
+def test_masses_of_a_table_in_memory_are_those_of_its_file(
+    tmp_path: Path, run: Path, toy_survey: xr.Dataset
+) -> None:
+    from icmass.survey.writers.events import write_events
+
+    z = float(toy_survey["redshift"][5])
+    file = write_events(toy_survey, 5, tmp_path / "e.fits", ra=RA, dec=DEC)
+    table = QTable({"id": ["good", "high"], "ra": [RA, RA] * u.deg, "dec": [DEC, DEC] * u.deg})
+    table["z"] = [z, 3.0]
+    table.write(tmp_path / "t.fits")
+    of_file = icmass.predict(file, table=tmp_path / "t.fits", model=run)
+    said: list[str] = []
+    found = icmass.predict(file, table=table, model=run, notes=said.append)
+    assert found.document | {"table": None} == of_file.document | {"table": None}
+    assert [row["id"] for row in found] == ["good"] and list(found.failed) == ["high"]
+    assert of_file.document["table"] == {"file": "t.fits"}
+    assert json.loads(found.to_json())["table"] == {"in_memory": "QTable", "rows": 2}
+    assert of_file.inputs == (file, tmp_path / "t.fits") and found.inputs == (file,)
+    assert said == ["the table: has no N_H of all clusters: 3e20 cm^-2 is taken"]
+    found.write(tmp_path / "t.fits", overwrite=True)  # what the table was made of is no input
+    with pytest.raises(InputError, match=r"e.fits: "):
+        found.write(file, overwrite=True)
+    kept = tmp_path / "kept.zarr"
+    icmass.predict(file, table=table, model=run, store=kept)
+    again = icmass.predict(file, table=tmp_path / "t.fits", model=run, store=kept, resume=True)
+    assert again.document["clusters"] == found.document["clusters"]
+    with pytest.raises(InputError, match=r"^ra: each cluster has its own in the table"):
+        icmass.predict(file, table=table, model=run, ra=RA)
+    with pytest.raises(InputError, match=r"^table: a SURVEY has its own"):
+        icmass.predict(kept, table=table, model=run)
 
 
 def test_predict_refuses_in_one_line(tmp_path: Path, run_cli: Any, run: Path, events: Path) -> None:

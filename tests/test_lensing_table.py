@@ -122,6 +122,14 @@ def nfw_m500c(m200c: float, c200c: float) -> float:
     return m200c * within(x500) / within(c200c)
 
 
+@pytest.mark.parametrize("name", ["m500c_msun_h", "ln_error", "m500c_err_up", "M500C_ERR"])
+def test_columns_of_several_values_are_refused(name: str) -> None:
+    table = Table({"cluster": [1, 2], "redshift": [0.2, 0.4], "m500c_msun_h": [3e14, 4e14]})
+    table[name] = np.ones((2, 2))
+    with pytest.raises(InputError, match=f"column {name}: is no column of one value a row; give"):
+        read_lensing_table(table, COSMOLOGY)
+
+
 @pytest.mark.parametrize("relation", ["diemer19", "duffy08"])
 def test_m200c_becomes_m500c(relation: str) -> None:
     from colossus.halo import concentration

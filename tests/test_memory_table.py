@@ -179,7 +179,7 @@ def test_tables_that_cannot_be_used(table: Any, said: str) -> None:
 
 
 def test_too_many_rows_are_refused() -> None:
-    with pytest.raises(InputError, match="^the table: has 3 rows, more than 2$"):
+    with pytest.raises(InputError, match=r"^the table: has 3 rows, more than 2$"):
         read_columns(Table({"x": [1, 2, 3]}), max_rows=2)
 
 
@@ -200,7 +200,7 @@ def test_files_and_tables_in_memory_are_told_apart(tmp_path: Path) -> None:
     assert table_facts(file) == {"file": "t.csv"}
     assert table_facts(table) == {"in_memory": "Table", "rows": 2}
     assert as_table([str(file)], "--table") == file and as_table(table, "--table") is table
-    with pytest.raises(InputError, match="^table: has 2 files; give one"):
+    with pytest.raises(InputError, match=r"^table: has 2 files; give one"):
         as_table(["a.csv", "b.csv"], "--table")
 
 

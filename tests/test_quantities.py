@@ -95,6 +95,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PLACE = {"ra": RA, "dec": DEC, "redshift": REDSHIFT}
+NOWHERE = dict.fromkeys(PLACE)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +109,10 @@ PLACE = {"ra": RA, "dec": DEC, "redshift": REDSHIFT}
         ({"novig": TABLE}, "novig: is of type Table, no path"),
         ({"exposure": 2 * u.m}, "exposure: has another unit"),
         ({"redshift": [0.2, 0.3]}, "redshift: has 2 values"),
-        (
-            {"ra": None, "dec": None, "redshift": None, "table": TABLE},
-            "table: is of type Table, no",
-        ),
+        ({"table": TABLE}, "ra, dec, redshift: each cluster has its own in the table"),
+        ({**NOWHERE, "table": 3}, "table: is of type int, no table; give a file's path, an astro"),
+        ({**NOWHERE, "table": {"ra": [RA]}}, "table: is of type dict, no table; give"),
+        ({**NOWHERE, "table": TABLE["ra", "dec"]}, "the table: has no column BEST_Z or REDSHIFT"),
     ],
 )
 def test_the_python_face_refuses_in_one_line(
@@ -133,14 +134,18 @@ def test_no_file_at_all_is_refused(tmp_path: Path) -> None:
         icmass.ingest([], tmp_path / "x.zarr", **PLACE)
 
 
-def test_tables_in_memory_are_to_be_written_to_a_file() -> None:
-    for call in (
-        lambda: icmass.predict(catalogue=TABLE),  # type: ignore[arg-type]
-        lambda: icmass.calibrate("x.zarr", TABLE),  # type: ignore[arg-type]
-        lambda: icmass.simulate(catalogue=TABLE),  # type: ignore[arg-type]
-    ):
-        with pytest.raises(InputError, match="is of type Table, no path; write it to a file"):
-            call()
+def test_what_is_neither_a_file_nor_a_table_is_refused() -> None:
+    kinds = "give a file's path, an astropy Table, a pandas DataFrame or a structured NumPy array"
+    for given in ([3], np.ones((2, 3)), {"ra": [RA]}):
+        for field, call in (
+            ("catalogue", lambda given=given: icmass.predict(catalogue=given)),
+            ("wl", lambda given=given: icmass.calibrate("x.zarr", given)),
+        ):
+            said = f"^{field}: is of type {type(given).__name__}, no table; {kinds}$"
+            with pytest.raises(InputError, match=said):
+                call()
+    with pytest.raises(InputError, match="is of type Table, no path; write it to a file"):
+        icmass.simulate(catalogue=TABLE)  # type: ignore[arg-type]
 
 
 def test_quantities_and_texts_are_the_same_place(events: Path, tmp_path: Path) -> None:

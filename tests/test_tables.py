@@ -310,6 +310,9 @@ def test_sources_have_the_columns_that_tables_have(tmp_path: Path) -> None:
         masks = read_masks(sources=write(table, tmp_path / f"{ra}.fits"))
         assert masks.sources is not None
         assert (masks.sources.ra[0], masks.sources.dec[0]) == pytest.approx((150.1, 2.21))
+    table["EXT"] = [[1.0, 2.0]]
+    with pytest.raises(InputError, match="column EXT: is no column of one value a row"):
+        read_masks(sources=write(table, tmp_path / "ext.fits"))
 
 
 def test_compressed_files_are_named(tmp_path: Path) -> None:

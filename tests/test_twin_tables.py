@@ -150,6 +150,19 @@ def test_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
     assert noted(table, "not used: colour") and noted(table, "m500c of m500c_msun_h [Msun/h]")
 
 
+def test_columns_of_several_values_are_refused_or_told(tmp_path: Path) -> None:
+    table = Table({"m500c_msun_h": [1e14], "z": [0.2], "spectrum": [[1.0, 2.0]]})
+    table.write(tmp_path / "halos.fits")
+    found = read_halo_table(tmp_path / "halos.fits", TwinConfig(), Cosmology(), 352.0)
+    assert noted(found, "not used: SPECTRUM")
+    table["t_kev"] = [[1.0, 2.0]]
+    table.write(tmp_path / "halos.ecsv")
+    with pytest.raises(
+        InputError, match=r"halos.ecsv: column t_kev: is no column of one value a r"
+    ):
+        read_halo_table(tmp_path / "halos.ecsv", TwinConfig(), Cosmology(), 352.0)
+
+
 def test_snapshots_or_a_light_cone(tmp_path: Path) -> None:
     rows = "".join(f"1e14,{z}\n" for z in [0.1, 0.2, 0.3] * 3)
     table = read(tmp_path, "m500c_msun_h,redshift\n" + rows)

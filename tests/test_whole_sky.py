@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.table import Table
 from packaging.version import Version
 
+import icmass
 from event_files import BANDS, Columns, good, part, write
 from icmass.errors import InputError
 from icmass.io.event_binning import OUTCOMES, EventCounts
@@ -212,6 +213,48 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert done and not any(task in calls for task in done)
     assert [p.name for p in tmp_path.iterdir()] == ["sky.zarr"]
     assert make(tiles, out, resume=True).names == made.names  # nothing is left to do
+
+
+def as_given(targets: list[Target]) -> Table:
+    """Return a table of clusters, one of them without a redshift."""
+    names = {"name": "id", "ra": "ra", "dec": "dec", "redshift": "z", "nh": "nh"}
+    table = Table({name: [getattr(t, of) for t in targets] for of, name in names.items()})
+    table["z"][[name == "no z" for name in table["id"]]] = np.nan
+    return table
+
+
+def test_a_killed_run_of_a_table_goes_on_with_one_in_memory(
+    tiles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, out = as_given(clusters()), tmp_path / "sky.zarr"
+    table.write(tmp_path / "t.ecsv")
+    how: dict[str, Any] = {"bands": BANDS, "pixels": 16, "exposure": 1000.0}
+    icmass.ingest(tiles, tmp_path / "whole.zarr", table=tmp_path / "t.ecsv", **how)
+
+    def dying(*task: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ingest, "do_job", dying)
+        icmass.ingest(tiles, out, table=tmp_path / "t.ecsv", **how)
+    other = table.copy()
+    other["z"][0] += 0.01
+    with pytest.raises(InputError, match="was begun with other clusters; resume with the same"):
+        icmass.ingest(tiles, out, table=other, resume=True, **how)
+    made = icmass.ingest(tiles, out, table=table.as_array(), resume=True, **how)
+    assert digest(out) == digest(tmp_path / "whole.zarr") and set(made.failed) == {
+        "nowhere",
+        "no z",
+    }
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_tables_in_memory_are_the_same_by_several_processes(
+    tiles: list[Path], whole: tuple[Path, Ingested], tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"bands": BANDS, "pixels": 16, "exposure": 1000.0, "workers": 2}
+    icmass.ingest(tiles, tmp_path / "two.zarr", table=as_given(clusters()), **how)
+    assert digest(tmp_path / "two.zarr") == digest(whole[0])
 
 
 # ---------------------------------------------------------------- bad files and clusters

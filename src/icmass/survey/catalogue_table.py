@@ -152,7 +152,7 @@ def _quantities(columns: Columns) -> dict[str, Named]:
 
 def _used(columns: Columns, quantities: dict[str, Named]) -> str:
     used = {quantity.column.name for quantity in quantities.values()}
-    unused = [column.name for column in columns.values() if column.name not in used]
+    unused = [name for name in columns.names if name.strip() not in used]
     words = [
         f"{name} of {quantity.column.name}{_reading(name, quantity)}"
         for name, quantity in quantities.items()
