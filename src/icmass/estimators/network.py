@@ -82,6 +82,7 @@ class NetworkEstimator:
 
     kind: Kind = "network"
     trainer: Callable[..., Trainer] = Trainer  # what makes the trainer of each network
+    in_memory_bytes: int = IN_MEMORY_BYTES  # more training clusters than that are streamed
 
     def __init__(
         self,
@@ -133,14 +134,14 @@ class NetworkEstimator:
     def fit(self, survey: xr.Dataset, train: np.ndarray) -> None:
         """Train on the clusters `train` alone; a tenth of them, by halo, is held out to stop.
 
-        Clusters that take more than `IN_MEMORY_BYTES` are read from the store as they are needed.
+        Clusters that take more than `in_memory_bytes` are read from the store as they are needed.
         """
         train = np.asarray(train)
         check_inputs(survey, self.info, train)
         lnm = training_masses(survey, train)
         coverage = self.design.sees_coverage and "coverage" in survey
         options = self.read_options(coverage)
-        if len(train) * cluster_bytes(survey, options) > IN_MEMORY_BYTES:
+        if len(train) * cluster_bytes(survey, options) > self.in_memory_bytes:
             self.fit_clusters(StoredClusters([survey], [np.sort(train)], options, self.seed))
             return
         sample = read_sample(survey, train, **options)
@@ -153,6 +154,7 @@ class NetworkEstimator:
             (encoding.prepared(sample.take(rows), room), target[rows])
             for rows in (torch.from_numpy(np.flatnonzero(part)) for part in (~held, held))
         )
+        del sample  # each of its clusters is in one of the two
         self._fit_members(InMemory(*fitting), validation)
         self._calibrate(fitting[0], validation[0], lnm[held])
 
