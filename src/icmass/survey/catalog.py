@@ -22,7 +22,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.missions.mission import AREA_WORDS, AreaType
-from icmass.survey.whole import check_whole
+from icmass.survey.whole import WHOLE, check_whole
 
 if TYPE_CHECKING:
     from icmass.cosmology import Cosmology
@@ -195,6 +195,7 @@ def open_survey(path: str | Path) -> xr.Dataset:
             _check_sizes(path)
             check_whole(path, VARIABLES)
             survey = xr.open_zarr(path, chunks=None)
+            survey.attrs.pop(WHOLE, None)  # true of this store, not of what is made of it
             for name, variable in survey.variables.items():
                 field, variable.encoding["source"] = f"variable {name}", str(path)
                 if name in survey.coords or variable.dims == ("cluster",):
