@@ -172,21 +172,31 @@ class Ensemble:
         try:
             return index, self.predict(survey, index, prior, progress), {}
         except InputError as error:
-            if len(index) == 1:
+            if len(index) <= 1:
                 raise
             whole = error
-        names = json.loads(survey.attrs.get("names", "[]"))
-        good, failed = [], {}
-        for i in index:
-            try:
-                self.predict(survey, np.array([i]), prior)
-                good.append(i)
-            except InputError as error:
-                failed[names[i] if names else str(i)] = error
-        if not good:
+        refused: dict[int, InputError] = {}
+        for part in np.array_split(index, 2):
+            refused |= self._refused(survey, part, prior)
+        kept = index[~np.isin(index, list(refused))]
+        if not len(kept):
             raise whole
-        kept = np.array(good)
-        return kept, self.predict(survey, kept, prior), failed
+        names = json.loads(survey.attrs.get("names", "[]"))
+        failed = {names[i] if names else str(i): error for i, error in refused.items()}
+        return kept, self.predict(survey, kept, prior, progress), failed
+
+    def _refused(
+        self, survey: xr.Dataset, index: np.ndarray, prior: Prior
+    ) -> dict[int, InputError]:
+        """Return which clusters cannot be predicted, and why: what fails is halved."""
+        try:
+            self.predict(survey, index, prior)
+        except InputError as error:
+            if len(index) == 1:
+                return {int(index[0]): error}
+            first, second = np.array_split(index, 2)
+            return self._refused(survey, first, prior) | self._refused(survey, second, prior)
+        return {}
 
     def map_grid(self) -> MapGrid:
         """Return the maps that the models were trained on, or say that they read none."""
