@@ -33,6 +33,7 @@ from icmass.run.layout import (
 from icmass.run.results import ModelResults, Score
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import survey_cosmology
+from icmass.survey.seen import observe_settings
 
 Progress = Callable[[int, int], None]
 TRAINED = Prior()
@@ -227,8 +228,7 @@ class Ensemble:
         known = [nh for extent in trained if extent and (nh := extent.nh_range_1e20)]
         if known:
             return min(low for low, _ in known), max(high for _, high in known)
-        config = json.loads(self.training.survey.get("config", "{}"))
-        nh = config.get("observe", {}).get("nh_1e20")
+        nh = observe_settings(self.training.survey).get("nh_1e20")
         return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
     def used_exposure(self, exposure_s: np.ndarray) -> np.ndarray:
