@@ -45,8 +45,8 @@ from icmass.inference.quality_flags import central_photons, reasons
 from icmass.proxies.names import read_halos, read_scalar
 from icmass.proxies.scaling import bootstrap_by_halo
 from icmass.run.table import Column, Table
-from icmass.sky.bands import band_label, find_tiles
-from icmass.sky.map_grid import APERTURE_MPC_H, Band
+from icmass.sky.bands import Band, band_label, find_tiles
+from icmass.sky.map_grid import APERTURE_MPC_H
 from icmass.survey.bands import sum_bands
 from icmass.survey.catalog import survey_bands, survey_cosmology
 from icmass.survey.counts import counts

@@ -371,6 +371,35 @@ def test_a_model_reads_the_folds_that_it_has(path: Path, run: Path, tmp_path: Pa
     assert f"icm-1band has folds for {n_first} of them" in causal_markdown(causal)
 
 
+@pytest.fixture(scope="module")
+def tail(path: Path) -> Path:
+    """The survey with one cluster at a redshift beyond all others."""
+    survey = open_survey(path).load()
+    survey["redshift"][7] = 0.9
+    survey.to_zarr(path.with_name("tail.zarr"))
+    return path.with_name("tail.zarr")
+
+
+def test_clusters_that_the_benchmark_leaves_out_are_left_out(tail: Path, tmp_path: Path) -> None:
+    done = run_benchmark(tail, ["L_X", "M_gas", "N_phot_r500"], 2, tmp_path / "run")
+    benchmark = {row.name: row for row in done.results.estimators}
+    found = run_causal(tmp_path / "run", tail, n=N, only=["agn_5e-14_0"]).as_json()
+    assert found["clusters"] == benchmark["L_X"].n == N - 1
+    table = {row["name"]: row for row in found["scatter"]}
+    for name, row in benchmark.items():
+        assert table[name]["n"] == N - 1
+        assert table[name]["sigma_lnm"] == pytest.approx(row.sigma_lnm)
+        assert np.isfinite(table[name]["r"]["core"])
+
+
+def test_networks_trained_anew_leave_out_the_same_clusters(tail: Path) -> None:
+    survey = open_survey(tail)
+    plan = [Intervention("as_observed", "as observed", identity)]
+    how = Retraining("icm-1band", folds=2, n_folds=2, max_epochs=1, device="cpu")
+    (row,) = retrain(survey, plan, how)
+    assert row["n"] == N - 1
+
+
 def test_scatter_is_the_benchmarks(found: dict, run: Path) -> None:
     results = json.loads((run / "results.json").read_text())["estimators"]
     benchmark = {row["name"]: row["sigma_lnm"] for row in results}

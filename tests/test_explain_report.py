@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -116,6 +117,31 @@ def test_wrong_input_is_named(run, arguments, said, command):
     done = command(run, *named, "--device", "cpu")
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (None, "is missing"),
+        ('{"folds": 2, "estimators": [{"kind": "network"}]}', "Field required"),
+        ('{"folds": 2, "estimators": []}', "holds no score"),
+    ],
+)
+@pytest.mark.parametrize("how", [(), ("--causal",)])
+def test_scores_that_cannot_be_read_are_refused_before_the_work(
+    run, tmp_path, monkeypatch, command, results, said, how
+):
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    (other / "results.json").unlink()
+    if results is not None:
+        (other / "results.json").write_text(results)
+    for work in ("run.explain_run", "causal.run_causal"):
+        monkeypatch.setattr(f"icmass.explanation.{work}", lambda *_, **__: pytest.fail("worked"))
+    done = command(other, run.parent / "moved.zarr", "--device", "cpu", *how)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "results.json" in done.stderr and said in done.stderr
 
 
 def test_a_picture_shows_every_band_and_what_its_pixels_add(run, toy_survey, tmp_path):

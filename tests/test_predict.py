@@ -27,7 +27,7 @@ from icmass.estimators.prior import TrainingPrior, flat_prior, parse_prior
 from icmass.estimators.registry import load_estimator, make_estimator
 from icmass.inference import bundled, ensemble
 from icmass.inference.description import describe, mean_mass
-from icmass.inference.ensemble import Training, load_ensemble
+from icmass.inference.ensemble import Ensemble, Training, load_ensemble
 from icmass.inference.mixture import mix
 from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.catalog import open_survey
@@ -625,6 +625,32 @@ def test_one_bad_cluster_does_not_lose_the_others(
     assert [cluster["cluster"] for cluster in done.document["clusters"]] == [0, 1, 3, 4]
     field = f"variable {variable}: {said}\n" if said else "model icm-3band: gives no mass"
     assert f"cluster 2: {field}" in done.err
+
+
+@pytest.mark.parametrize("bad", [[], [17], [0, 95], range(96)])
+def test_bad_clusters_are_found_by_halves(
+    run: Path, toy_survey: xr.Dataset, bad: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_ensemble(run, model="N_phot")
+    survey = toy_survey.copy(deep=True)
+    survey["exposure"][list(bad)] = np.nan
+    good = np.setdiff1d(np.arange(96), list(bad))
+    asked, predict = [], Ensemble.predict
+
+    def counted(self: Ensemble, survey: xr.Dataset, index: np.ndarray, *rest: Any) -> Any:
+        asked.append(len(index))
+        return predict(self, survey, index, *rest)
+
+    monkeypatch.setattr(Ensemble, "predict", counted)
+    if not len(good):
+        with pytest.raises(InputError, match="exposure: is not finite for 96 of 96"):
+            model.predict_all(survey, np.arange(96))
+        return
+    rows, found, failed = model.predict_all(survey, np.arange(96))
+    assert rows.tolist() == good.tolist() and set(failed) == set(map(str, bad))
+    assert all(str(error) == "variable exposure: is nan" for error in failed.values())
+    np.testing.assert_array_equal(found.mean, predict(model, survey, good).mean)
+    assert len(asked) <= 2 + 2 * 7 * len(bad)
 
 
 def test_a_model_that_reads_what_is_not_there(run: Path, store: Path) -> None:

@@ -18,6 +18,7 @@ from icmass.errors import InputError
 from icmass.estimators.info import EstimatorInfo, TrainingExtent
 from icmass.estimators.posterior import Prediction
 from icmass.estimators.registry import make_estimator
+from icmass.inference import quality_flags
 from icmass.inference.aperture import needs_aperture, solved_with_aperture
 from icmass.inference.description import assumptions, describe, warnings
 from icmass.inference.ensemble import Ensemble, Training, mix
@@ -30,7 +31,7 @@ from icmass.inference.quality_flags import (
 )
 from icmass.observe.rates import count_rates
 from icmass.proxies.observables import photon_counts
-from icmass.survey.counts import counts
+from icmass.survey.counts import counts, read_coverage
 from icmass.telescope.instrument import load_instrument
 
 N = 12
@@ -243,6 +244,19 @@ def test_hidden_parts_and_bands_of_unequal_exposure(survey: xr.Dataset) -> None:
     del survey["visible_fraction"]
     survey["band_exposure"] = (("cluster", "band"), np.tile([5 / 7, 1, 1], (N, 1)))
     assert why(survey) == ["bands of unequal exposure: down to 71% of the most exposed"]
+
+
+def test_a_coverage_is_read_once(survey: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counted(survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
+        read.extend(index)
+        return read_coverage(survey, index)
+
+    monkeypatch.setattr(quality_flags, "read_coverage", counted)
+    clusters = survey.assign(coverage=(("cluster", "y", "x"), np.zeros((N, 64, 64), "f2")))
+    assert any(words.startswith("masked: 100% hidden") for words in why(clusters))
+    assert read == INDEX.tolist()
 
 
 def test_hidden_parts_of_a_survey_that_has_a_coverage_alone(survey: xr.Dataset) -> None:

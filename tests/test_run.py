@@ -266,6 +266,14 @@ def test_a_relative_survey_may_lie_in_the_run(
         folder.survey_path()
 
 
+def test_a_run_goes_on_whatever_its_store_said_of_its_chunks(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.start(RunConfig(survey_attrs={"seed": 1, "every_chunk_stored": 1}), resume=False)
+    folder.start(RunConfig(survey_attrs={"seed": 1}), resume=True)
+    with pytest.raises(InputError, match="survey_attrs"):
+        folder.start(RunConfig(survey_attrs={"seed": 2}), resume=True)
+
+
 # Layout
 
 

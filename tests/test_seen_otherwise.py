@@ -10,6 +10,7 @@ import pytest
 import icmass
 from icmass.inference.trained_on import seen_otherwise
 from icmass.survey.presets import resolve_config
+from icmass.survey.seen import exposure_area, observe_settings
 
 
 def simulated(preset: str = "erosita", *assignments: str) -> dict[str, Any]:
@@ -36,6 +37,15 @@ def test_another_area_is_said() -> None:
     )
     [line] = seen_otherwise(REAL, simulated("erosita", ONAXIS))
     assert line.startswith("Exposures are at the survey-average area")
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", "3", '{"observe": [1]}', '{"observe": null}', 7])
+def test_what_is_damaged_says_nothing(damaged: Any) -> None:
+    assert exposure_area({"config": damaged}) is None
+    assert exposure_area(REAL | {"config": damaged}) == "survey"
+    assert observe_settings({"config": damaged}) == {}
+    assert exposure_area(simulated() | {"observed": "{"}) is None
+    assert exposure_area({"observed": '{"exposure_area": "elsewhere"}'}) is None
 
 
 def test_an_ideal_telescope_is_said() -> None:

@@ -131,7 +131,6 @@ def misses(name, why):
     [
         "flux at half completeness",
         misses("cosmology sample, clusters", "2,770 for 5,000: sigma8 = 0.81, eRASS1's is 0.88"),
-        misses("cosmology sample, median redshift", "0.22 for 0.29"),
         misses("concentration above mass-selected", "0.10 for 0.3"),
         misses("concentration above others of the same mass and redshift", "0.10 for 0.3"),
         misses("bright detected, disturbed", "63 per cent for 25: w of satellites"),
@@ -144,6 +143,19 @@ def test_emerges(rows, name):
     low, high = (check.target.deviation(check.value + s * 2 * check.error) for s in (-1, 1))
     assert low <= 1
     assert high >= -1
+
+
+@pytest.mark.slow
+def test_the_cosmology_sample_is_nearer_than_erass1s(rows):
+    """It misses the published 0.29 with its tolerance of 0.04, and is held at what it is.
+
+    60,000 halos give 0.2355 +- 0.0023, 5,000 scatter by 0.0070 over 16 seeds with errors of 0.005
+    to 0.011. So 0.25 is 6 errors away, and within two errors of every second 5,000 by chance.
+    """
+    check = rows["cosmology sample, median redshift"]
+    print(f"{check.value:.4g} +- {check.error:.2g}, target {check.target.value:.4g}")
+    assert check.value == pytest.approx(0.2355, abs=3 * np.hypot(0.0023, 0.0070))
+    assert 0.004 < check.error < 0.014
 
 
 @pytest.mark.slow

@@ -274,7 +274,7 @@ def test_simulated_stores_have_every_chunk(tmp_path: Path) -> None:
     config = resolve_config("demo", None, ("observe.n_pixels=16", "observe.nh_1e20=0"))
     simulate_survey(config, n_clusters=3, seed=1, out=tmp_path / "s.zarr", chunk=2)
     survey = open_survey(tmp_path / "s.zarr")
-    assert survey.attrs["every_chunk_stored"] == 1
+    assert zarr.open_group(tmp_path / "s.zarr").attrs["every_chunk_stored"] == 1
     for name in ("maps", "nh", "snapshot", "T", "galaxy_x", "latent_velocity"):
         files = chunk_files(tmp_path / "s.zarr", name)
         assert files or not survey[name].size
@@ -283,6 +283,21 @@ def test_simulated_stores_have_every_chunk(tmp_path: Path) -> None:
             with pytest.raises(InputError, match=f"s.zarr: variable {name}: chunk"):
                 open_survey(tmp_path / "s.zarr")
             (tmp_path / "away").rename(file)
+
+
+def test_a_changed_copy_may_leave_out_what_is_empty(tmp_path: Path) -> None:
+    config = resolve_config("demo", None, ("observe.n_pixels=16",))
+    simulate_survey(config, n_clusters=3, seed=1, out=tmp_path / "s.zarr", chunk=1)
+    survey = open_survey(tmp_path / "s.zarr").load()
+    for name in ("maps", "n_phot", "snapshot", "L_X_outlier"):
+        survey[name][1:] = 0
+    survey = survey.assign(universe=("cluster", np.zeros(3, "i4")))
+    survey.to_zarr(tmp_path / "copy.zarr", consolidated=False)
+    assert len(chunk_files(tmp_path / "copy.zarr", "maps")) == 1
+    xr.testing.assert_identical(open_survey(tmp_path / "copy.zarr").load(), survey)
+    chunk_files(tmp_path / "copy.zarr", "maps")[0].unlink()
+    with pytest.raises(InputError, match="variable maps: chunk 1 of 3 is missing"):
+        open_survey(tmp_path / "copy.zarr")
 
 
 def test_clusters_are_chosen_by_numbers_a_mask_or_a_text() -> None:

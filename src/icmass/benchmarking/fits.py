@@ -17,15 +17,15 @@ from icmass.estimators.estimator import (
     Estimator,
     EstimatorInfo,
     Prediction,
-    at_trained_redshifts,
     check_inputs,
+    split_predicted,
 )
 from icmass.estimators.registry import make_estimator
 from icmass.main_process import usable_cores
 from icmass.proxies.names import read_scalar
 from icmass.run.layout import RunLayout
 from icmass.survey.catalog import open_survey
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 from icmass.training.names import is_network
 
 
@@ -138,11 +138,7 @@ def fit_fold(
         progress=watch,
     )
     check_inputs(survey, estimator.info)
-    train, test = split(fold, k)
-    test = at_trained_redshifts(read_scalar(survey, "redshift"), train, test)
-    if not len(test):
-        what = f"fold {k} has no clusters at the redshifts of the others"
-        raise InputError(what, field="redshift", hint="use fewer folds or more clusters")
+    train, test = split_predicted(fold, k, read_scalar(survey, "redshift"))
     start = time.perf_counter()
     estimator.fit(survey, train)
     # what was done before a kill counts too

@@ -67,6 +67,7 @@ def explain(
     import icmass
     from icmass.explanation.causal import run_causal
     from icmass.explanation.folds import open_run
+    from icmass.report.source import read_scores
 
     if width and clusters is None:
         raise InputError("draws single clusters", field="--width", hint="give --clusters too")
@@ -76,6 +77,7 @@ def explain(
         return
     if causal:
         networks = open_run(run, survey, model=model, device=device)
+        read_scores(run)
         with stages(quiet=quiet or as_json) as count:
             found = run_causal(
                 networks.path,

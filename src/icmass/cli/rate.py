@@ -11,7 +11,8 @@ import typer
 from icmass.plasma.absorption import DEFAULT_NH_1E20
 
 if TYPE_CHECKING:
-    from icmass.observe.rates import Band, Rates
+    from icmass.observe.rates import Rates
+    from icmass.sky.bands import Band
 
 
 def rate(

@@ -12,6 +12,7 @@ from icmass.errors import InputError
 from icmass.estimators.info import EstimatorInfo, Kind
 from icmass.estimators.posterior import Prediction
 from icmass.proxies.names import read_scalar
+from icmass.survey.folds import split
 
 __all__ = ["Estimator", "EstimatorInfo", "Kind", "Prediction", "check_redshifts"]
 
@@ -69,6 +70,33 @@ def at_trained_redshifts(redshift: np.ndarray, train: np.ndarray, test: np.ndarr
     trained = float(redshift[train].min()), float(redshift[train].max())
     kept: np.ndarray = test[is_trained_redshift(redshift[test], trained)]
     return kept
+
+
+def split_predicted(
+    fold: np.ndarray, k: int, redshift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the clusters to train on for fold `k`, and those of it that are then predicted.
+
+    Clusters at redshifts beyond those of the other folds are left out, of every estimator alike.
+
+    Parameters
+    ----------
+    fold : ndarray of int, shape (cluster,)
+        See `icmass.survey.folds.octant_folds`.
+    k : int
+    redshift : ndarray, shape (cluster,)
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    train, test = split(fold, k)
+    test = at_trained_redshifts(redshift, train, test)
+    if not len(test):
+        what = f"fold {k} has no clusters at the redshifts of the others"
+        raise InputError(what, field="redshift", hint="use fewer folds or more clusters")
+    return train, test
 
 
 def check_inputs(

@@ -11,8 +11,7 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.estimators.prior import TrainingPrior
-from icmass.sky.bands import band_label, band_labels, same_bands
-from icmass.sky.map_grid import Band
+from icmass.sky.bands import Band, band_label, band_labels, same_bands
 from icmass.survey.catalog import half_width_mpc_h
 
 Kind = Literal["ideal", "observed", "features", "network"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -12,12 +11,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 import xarray as xr
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icmass.errors import InputError
-from icmass.estimators.card import card_metadata, with_metadata
 from icmass.estimators.estimator import Kind, Prediction, check_inputs
 from icmass.estimators.flow_posterior import fit_width_recalibration, flow_posterior
 from icmass.estimators.info import EstimatorInfo, TrainingExtent
@@ -28,14 +24,13 @@ from icmass.estimators.saved import (
     Encoding,
     NetworkConfig,
     check_fits,
-    model_card,
     read_config,
+    read_networks,
+    write_networks,
 )
-from icmass.files import whole_file, write_text
 from icmass.networks.output import NetworkOutput
 from icmass.survey.catalog import half_width_mpc_h
 from icmass.training.augmentations import AUGMENTATIONS, Augmentation
-from icmass.training.checkpoint import strip_prefix
 from icmass.training.devices import (
     Processes,
     derive_seed,
@@ -312,52 +307,19 @@ class NetworkEstimator:
 
         Of several processes the main one writes, and all must call this.
         """
-        processes = Processes(make_accelerator(self.device))
-        processes.by_main(lambda: self._write(Path(directory)))
-
-    def _write(self, directory: Path) -> None:
-        config = self._fitted()
-        directory.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            f"{i}.{key}": value.detach().cpu().contiguous()
-            for i, network in enumerate(self.networks)
-            for key, value in network.state_dict().items()
-        }
-        if self.ood_detector is not None:
-            tensors |= {
-                f"domain.{k}": v.contiguous() for k, v in self.ood_detector.tensors().items()
-            }
-        with whole_file(directory / "model.safetensors") as draft:
-            save_file(tensors, draft)
-        said = config.model_dump(mode="json")
-        card = with_metadata(model_card(config, self.design), card_metadata(said))
-        write_text(directory / "README.md", card)
-        text = json.dumps(said, indent=1)
-        write_text(directory / "config.json", text + "\n")
+        config, processes = self._fitted(), Processes(make_accelerator(self.device))
+        processes.by_main(
+            lambda: write_networks(Path(directory), config, self.networks, self.ood_detector)
+        )
 
     @classmethod
     def load(cls, directory: Path, *, device: str = "auto") -> Self:
         """Read an estimator that `save` wrote."""
-        directory = Path(directory)
-        config = read_config(directory / "config.json")
+        config = read_config(Path(directory) / "config.json")
         estimator = cls(config.name, seed=config.seed, device=device)
         estimator.config = config
         estimator.inputs = estimator.design.reads(config.coverage_channel)
-        file = directory / "model.safetensors"
-        n_bands = 1 if estimator.design.sum_bands else len(config.bands)
-        try:
-            tensors = load_file(file)
-            for i in range(estimator.n_members):
-                network = estimator.design.network(
-                    n_pixels=config.n_pixels, n_channels=n_bands + config.coverage_channel
-                )
-                network.load_state_dict(strip_prefix(tensors, f"{i}."))
-                estimator.networks.append(network.eval())
-            if estimator.design.has_posterior:
-                estimator.ood_detector = OODDetector.of_tensors(strip_prefix(tensors, "domain."))
-        except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
-            problem = "is missing" if not file.exists() else "damaged, or of another network"
-            raise InputError(problem, file=file, hint="train it again") from error
+        estimator.networks, estimator.ood_detector = read_networks(Path(directory), config)
         return estimator
 
     def _configured(self) -> NetworkConfig:

@@ -1,21 +1,30 @@
-"""What a saved network says of itself, and the check that clusters are of the kind it knows."""
+"""A saved network: its files, what it says of itself, and the check of clusters against that."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from icmass.errors import InputError
+from icmass.estimators.card import card_metadata, with_metadata
 from icmass.estimators.estimator import check_redshifts
 from icmass.estimators.info import TrainedMaps, check_bands
+from icmass.estimators.ood import OODDetector
 from icmass.estimators.prior import TrainingPrior
+from icmass.files import whole_file, write_text
 from icmass.proxies.names import read_scalar
 from icmass.survey.catalog import half_width_mpc_h, survey_bands
+from icmass.training.checkpoint import strip_prefix
 from icmass.training.encodings import (
     CompactEncoding,
     GalaxySetEncoding,
@@ -143,3 +152,57 @@ def read_config(file: Path) -> NetworkConfig:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or None
         raise InputError(first["msg"], file=file, field=field, hint=hint) from None
+
+
+def write_networks(
+    directory: Path,
+    config: NetworkConfig,
+    networks: Sequence[nn.Module],
+    ood_detector: OODDetector | None,
+) -> None:
+    """Write ``model.safetensors``, ``README.md`` and, last, ``config.json``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{i}.{key}": value.detach().cpu().contiguous()
+        for i, network in enumerate(networks)
+        for key, value in network.state_dict().items()
+    }
+    if ood_detector is not None:
+        tensors |= {f"domain.{k}": v.contiguous() for k, v in ood_detector.tensors().items()}
+    with whole_file(directory / "model.safetensors") as draft:
+        save_file(tensors, draft)
+    said = config.model_dump(mode="json")
+    base, _ = parse_network(config.name)
+    card = with_metadata(model_card(config, MODEL_SPECS[base]), card_metadata(said))
+    write_text(directory / "README.md", card)
+    write_text(directory / "config.json", json.dumps(said, indent=1) + "\n")
+
+
+def read_networks(
+    directory: Path, config: NetworkConfig
+) -> tuple[list[nn.Module], OODDetector | None]:
+    """Return the networks that `write_networks` wrote, and their detector if they have one.
+
+    Raises
+    ------
+    InputError
+        If the weights are missing, damaged or of another network than `config` says.
+    """
+    base, n_members = parse_network(config.name)
+    design, file = MODEL_SPECS[base], directory / "model.safetensors"
+    n_bands = 1 if design.sum_bands else len(config.bands)
+    networks: list[nn.Module] = []
+    try:
+        tensors = load_file(file)
+        for i in range(n_members):
+            network = design.network(
+                n_pixels=config.n_pixels, n_channels=n_bands + config.coverage_channel
+            )
+            network.load_state_dict(strip_prefix(tensors, f"{i}."))
+            networks.append(network.eval())
+        if not design.has_posterior:
+            return networks, None
+        return networks, OODDetector.of_tensors(strip_prefix(tensors, "domain."))
+    except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
+        problem = "is missing" if not file.exists() else "damaged, or of another network"
+        raise InputError(problem, file=file, hint="train it again") from error

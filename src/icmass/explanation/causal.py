@@ -18,7 +18,7 @@ import xarray as xr
 from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
 from icmass.errors import InputError
-from icmass.estimators.estimator import EstimatorInfo, Kind, Prediction
+from icmass.estimators.estimator import EstimatorInfo, Kind, Prediction, split_predicted
 from icmass.estimators.registry import load_estimator, make_estimator
 from icmass.explanation.causal_cores import core_excised
 from icmass.explanation.causal_plan import interventions
@@ -125,8 +125,8 @@ def run_causal(
         Names of estimators of the run; default: all that it has finished, but for those that see
         galaxies.
     n : int
-        How many clusters, at random: first of the folds that most models have. A model reads those
-        that it has a fold for.
+        How many clusters, at random: first of the folds that most models have, none at redshifts
+        beyond those of the other folds. A model reads those that it has a fold for.
     seed : int
         Seed of their choice and of all that the interventions draw.
     only : sequence of str, optional
@@ -163,8 +163,10 @@ def run_causal(
         hint = "name other models: no test changes galaxies, and clusters have none here"
         raise InputError(f"{', '.join(left_out)}: sees galaxies", field="models", hint=hint)
     fold = octant_folds(opened, n_folds)
+    redshift = opened["redshift"].values
+    predicted = np.concatenate([split_predicted(fold, k, redshift)[1] for k in range(n_folds)])
     held = _folds_of(layout, names, n_folds)
-    index = _drawn(fold, held, n, np.random.default_rng(seed))
+    index = _drawn(predicted, fold, held, n, np.random.default_rng(seed))
     scalars = core_excised(per_cluster(opened).drop_vars("maps").load())
     clusters = per_cluster(opened).isel(cluster=index).load()
     clusters = clusters.assign(L_X_ce=scalars["L_X_ce"][index])
@@ -289,11 +291,15 @@ def _folds_of(layout: RunLayout, names: Sequence[str], n_folds: int) -> dict[str
 
 
 def _drawn(
-    fold: np.ndarray, held: dict[str, list[int]], n: int, rng: np.random.Generator
+    predicted: np.ndarray,
+    fold: np.ndarray,
+    held: dict[str, list[int]],
+    n: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Return n clusters at random, first those of the folds that most models have, in order."""
     n_models = np.bincount(np.concatenate(list(held.values())), minlength=fold.max() + 1)[fold]
-    drawn = rng.permutation(np.flatnonzero(n_models))
+    drawn = rng.permutation(np.intersect1d(np.flatnonzero(n_models), predicted))
     return np.sort(drawn[np.argsort(-n_models[drawn], kind="stable")][:n])
 
 

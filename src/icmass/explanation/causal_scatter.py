@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
-from icmass.estimators.estimator import EstimatorInfo, Prediction
+from icmass.estimators.estimator import EstimatorInfo, Prediction, split_predicted
 from icmass.estimators.registry import make_estimator
 from icmass.estimators.relation import ProxyRelation
 from icmass.explanation.causal_plan import cleanings
 from icmass.explanation.interventions import Change, Intervention, check_simulated
 from icmass.run.predictions import Predictions
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 
 COUNTS = ("N_phot", "N_phot_r500", "N_phot_2r500")
 EXCISED = {"L_X_ce": "L_X", "L_X_soft_ce": "L_X_soft"}
@@ -93,7 +93,8 @@ def proxy_residuals(
     -------
     rows : dict
         By name: ``what`` in words, ``base`` the row that it is a cleaned form of, and
-        ``residual``, ln M500c predicted - true, shape (cluster,).
+        ``residual``, ln M500c predicted - true, shape (cluster,), NaN of clusters that
+        `icmass.estimators.estimator.split_predicted` leaves out.
     drivers : dict of str to ndarray, shape (cluster,)
         What may err them: ``core``, ln L_X with over without the core, and ``agn``, ln of the
         photons within R500c with over without true AGN.
@@ -120,10 +121,10 @@ def proxy_residuals(
 
 
 def _residual(survey: xr.Dataset, proxy: str, fold: np.ndarray) -> np.ndarray:
-    """Return ln M500c predicted - true, each cluster by the fold that did not see it."""
-    mean = np.empty(len(fold))
+    """Return ln M500c predicted - true, each cluster by the fold that did not see it, or NaN."""
+    mean = np.full(len(fold), np.nan)
     for k in np.unique(fold):
-        train, test = split(fold, int(k))
+        train, test = split_predicted(fold, int(k), survey["redshift"].values)
         relation = ProxyRelation.from_name(proxy)
         relation.fit(survey, train)
         mean[test] = relation.predict(survey, test).mean
@@ -158,8 +159,10 @@ def scatter_table(
     """
     found = []
     for name, row in rows.items():
-        entry = _entry(name, row["what"], row["residual"], halo_id, seed)
-        entry["r"] = _correlations(row["residual"], drivers)
+        scored = np.flatnonzero(np.isfinite(row["residual"]))
+        residual = row["residual"][scored]
+        entry = _entry(name, row["what"], residual, halo_id[scored], seed)
+        entry["r"] = _correlations(residual, drivers, scored)
         if name != row["base"]:
             entry["closed"] = {
                 network: _closed(
@@ -171,13 +174,17 @@ def scatter_table(
     for name, held in networks.items():
         residual = held.mean - held.ln_m_true
         entry = _entry(name, "network of the run", residual, halo_id[held.cluster], seed)
-        own = {driver: values[held.cluster] for driver, values in drivers.items()}
-        found.append({**entry, "r": _correlations(residual, own)})
+        found.append({**entry, "r": _correlations(residual, drivers, held.cluster)})
     return found
 
 
-def _correlations(residual: np.ndarray, drivers: dict[str, np.ndarray]) -> dict[str, float]:
-    return {name: float(np.corrcoef(residual, values)[0, 1]) for name, values in drivers.items()}
+def _correlations(
+    residual: np.ndarray, drivers: dict[str, np.ndarray], cluster: np.ndarray
+) -> dict[str, float]:
+    return {
+        name: float(np.corrcoef(residual, values[cluster])[0, 1])
+        for name, values in drivers.items()
+    }
 
 
 def _entry(
@@ -279,11 +286,12 @@ def retrain(
     rows: list[dict[str, Any]] = []
     first = np.empty(0)
     fold = octant_folds(survey, how.n_folds)
-    tested = np.concatenate([np.flatnonzero(fold == k) for k in range(how.folds)])
-    halo = survey["halo_id"].values[tested]
+    redshift = survey["redshift"].values
+    splits = [split_predicted(fold, k, redshift) for k in range(how.folds)]
+    halo = survey["halo_id"].values[np.concatenate([test for _, test in splits])]
     for one in interventions:
         start = time.perf_counter()
-        residual, differences = _trained_anew(survey, one, how, fold, then)
+        residual, differences = _trained_anew(survey, one, how, splits, then)
         first = first if rows else residual
         row = _entry(one.name, one.what, residual, halo, how.seed)
         pair = scatter_ratio(residual, first, halo, np.random.default_rng([how.seed, 3]))
@@ -306,15 +314,14 @@ def _trained_anew(
     survey: xr.Dataset,
     intervention: Intervention,
     how: Retraining,
-    fold: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
     then: Sequence[Intervention],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return ln M500c predicted - true of all folds' clusters, and what each of `then` adds."""
     changed = changed_survey(survey, intervention.change, how.seed)
     residuals: list[np.ndarray] = []
     differences: dict[str, list[np.ndarray]] = {one.name: [] for one in then}
-    for k in range(how.folds):
-        train, test = split(fold, k)
+    for k, (train, test) in enumerate(splits):
         seed = int(np.random.SeedSequence([how.seed, k]).generate_state(1)[0])
         estimator = make_estimator(
             how.model, seed=seed, device=how.device, max_epochs=how.max_epochs

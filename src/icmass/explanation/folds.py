@@ -10,14 +10,14 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.estimators.estimator import at_trained_redshifts
+from icmass.estimators.estimator import split_predicted
 from icmass.estimators.network import NetworkEstimator
 from icmass.explanation.model import as_network, network_config
 from icmass.inference.ensemble import load_ensemble
 from icmass.run.folder import RunFolder
 from icmass.run.layout import finished_models, fold_number
 from icmass.survey.chosen import as_slice
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 
 _AT_ONCE = 256  # clusters in memory
 
@@ -70,7 +70,7 @@ class FoldNetworks:
 
     def clusters(self, limit: int | None, seed: int) -> np.ndarray:
         """Return the clusters of the finished folds, at random as many as `limit`, in order."""
-        held = np.concatenate([self._unseen(k) for k in self.members])
+        held = np.concatenate([self._split(k)[1] for k in self.members])
         held.sort()
         if limit is None or limit >= len(held):
             return held
@@ -111,12 +111,11 @@ class FoldNetworks:
     def train_test(self) -> tuple[NetworkEstimator, np.ndarray, np.ndarray]:
         """Return the estimator of the first finished fold, its training clusters, and the rest."""
         k = min(self.members)
-        return self.members[k], split(self.fold, k)[0], self._unseen(k)
+        return self.members[k], *self._split(k)
 
-    def _unseen(self, k: int) -> np.ndarray:
-        """Return the clusters of a fold that its estimator predicts, as the benchmark has them."""
-        train, test = split(self.fold, k)
-        return at_trained_redshifts(self.survey["redshift"].values, train, test)
+    def _split(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a fold is trained on, and what it predicts, as the benchmark has them."""
+        return split_predicted(self.fold, k, self.survey["redshift"].values)
 
 
 def open_run(

@@ -8,8 +8,9 @@ from typing import Any
 
 from icmass.errors import InputError
 from icmass.io.quantities import NH_UNIT, plain_number
-from icmass.observe.rates import Band, Rates, count_rates
+from icmass.observe.rates import Rates, count_rates
 from icmass.plasma.absorption import DEFAULT_NH_1E20, check_nh
+from icmass.sky.bands import Band
 from icmass.telescope.instrument import load_instrument
 
 BANDS_KEV: tuple[Band, ...] = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0), (0.5, 2.0), (0.2, 2.3))

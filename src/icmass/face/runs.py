@@ -227,12 +227,14 @@ def explain(
     from icmass.explanation.methods import Settings
     from icmass.explanation.run import explain_run, keep
     from icmass.report.explain import write_figures
+    from icmass.report.source import read_scores
     from icmass.run.attributions import AttributionMaps
 
     if max_clusters is not None:
         max_clusters = whole_number(max_clusters, "--max-clusters", 1)
     path = run.path if isinstance(run, Run) else Path(run)
     networks = open_run(path, survey, model=model, device=device)
+    read_scores(path)
     settings = Settings(seed=seed)
     maps: list[AttributionMaps] = []
     document = explain_run(

@@ -13,7 +13,8 @@ from icmass.arguments import as_list, whole_number
 from icmass.benchmarking.train_model import TrainedModel, check_new, train_model
 from icmass.errors import InputError
 from icmass.estimators.registry import make_estimator
-from icmass.io.fits_images import Band, parse_bands
+from icmass.io.fits_images import parse_bands
+from icmass.sky.bands import Band
 from icmass.survey.config import SurveyConfig
 from icmass.survey.presets import resolve_config
 from icmass.survey.stored import store_of

@@ -33,6 +33,7 @@ from icmass.run.layout import (
 from icmass.run.results import ModelResults, Score
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.catalog import survey_cosmology
+from icmass.survey.seen import observe_settings
 
 Progress = Callable[[int, int], None]
 TRAINED = Prior()
@@ -172,21 +173,31 @@ class Ensemble:
         try:
             return index, self.predict(survey, index, prior, progress), {}
         except InputError as error:
-            if len(index) == 1:
+            if len(index) <= 1:
                 raise
             whole = error
-        names = json.loads(survey.attrs.get("names", "[]"))
-        good, failed = [], {}
-        for i in index:
-            try:
-                self.predict(survey, np.array([i]), prior)
-                good.append(i)
-            except InputError as error:
-                failed[names[i] if names else str(i)] = error
-        if not good:
+        refused: dict[int, InputError] = {}
+        for part in np.array_split(index, 2):
+            refused |= self._refused(survey, part, prior)
+        kept = index[~np.isin(index, list(refused))]
+        if not len(kept):
             raise whole
-        kept = np.array(good)
-        return kept, self.predict(survey, kept, prior), failed
+        names = json.loads(survey.attrs.get("names", "[]"))
+        failed = {names[i] if names else str(i): error for i, error in refused.items()}
+        return kept, self.predict(survey, kept, prior, progress), failed
+
+    def _refused(
+        self, survey: xr.Dataset, index: np.ndarray, prior: Prior
+    ) -> dict[int, InputError]:
+        """Return which clusters cannot be predicted, and why: what fails is halved."""
+        try:
+            self.predict(survey, index, prior)
+        except InputError as error:
+            if len(index) == 1:
+                return {int(index[0]): error}
+            first, second = np.array_split(index, 2)
+            return self._refused(survey, first, prior) | self._refused(survey, second, prior)
+        return {}
 
     def map_grid(self) -> MapGrid:
         """Return the maps that the models were trained on, or say that they read none."""
@@ -217,8 +228,7 @@ class Ensemble:
         known = [nh for extent in trained if extent and (nh := extent.nh_range_1e20)]
         if known:
             return min(low for low, _ in known), max(high for _, high in known)
-        config = json.loads(self.training.survey.get("config", "{}"))
-        nh = config.get("observe", {}).get("nh_1e20")
+        nh = observe_settings(self.training.survey).get("nh_1e20")
         return (float(nh), float(nh)) if isinstance(nh, int | float) else None
 
     def used_exposure(self, exposure_s: np.ndarray) -> np.ndarray:

@@ -29,8 +29,7 @@ from icmass.io.events import scan_event_file
 from icmass.io.fits_images import band_of, parse_bands, read_plane
 from icmass.missions.registry import DEFAULT_MISSION
 from icmass.run.layout import MODEL_CONFIG, finished_models
-from icmass.sky.bands import band_labels, find_tiles
-from icmass.sky.map_grid import Band
+from icmass.sky.bands import Band, band_labels, find_tiles
 from icmass.survey.bands import in_order_of, sum_bands
 from icmass.survey.catalog import survey_bands
 from icmass.survey.observed.images import how_to_get_bands

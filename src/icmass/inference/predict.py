@@ -44,10 +44,11 @@ from icmass.inference.trained_on import telescope_for
 from icmass.io.memory_table import Tabular, as_table, table_facts, table_files
 from icmass.io.quantities import NH_UNIT, optional_number, position_degrees
 from icmass.io.targets import Notes, read_targets
-from icmass.survey.catalog import check_survey, exposure_area, open_survey
+from icmass.survey.catalog import check_survey, open_survey
 from icmass.survey.chosen import checked_index
 from icmass.survey.ingest import Progress
 from icmass.survey.observed.reading import Files, event_reading, read_files
+from icmass.survey.seen import exposure_area
 
 
 def load_model(

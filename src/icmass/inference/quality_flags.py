@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,19 +54,22 @@ class CentralExcess:
     Attributes
     ----------
     number, expected : float
-        CentralExcess within `APERTURE_MPC_H`, and what the outskirts of the map let expect there.
+        Photons within `APERTURE_MPC_H`, and what the outskirts of the map let expect there.
     significance : float
         Excess in standard deviations of Poisson noise and `FIELD_EXCESS`, the highest of
         `RADII_MPC_H`.
     offset : float or None
         Distance of a place that is brighter by `OFF_CENTRE_SIGMA` than the centre, if there is one
         [comoving Mpc/h].
+    visible : float or None
+        Visible fraction of the area within `APERTURE_MPC_H`; None without a coverage.
     """
 
     number: float
     expected: float
     significance: float
     offset: float | None
+    visible: float | None = None
 
 
 def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[CentralExcess]:
@@ -80,15 +83,18 @@ def central_photons(survey: xr.Dataset, index: np.ndarray) -> list[CentralExcess
     circles = _Circles(x, half_width_mpc_h(survey))
     cosmology = survey_cosmology(survey)
     arcmin = cosmology.arcmin_per_mpc_h(survey["redshift"].values[index])
+    near = np.hypot(survey["y"].values[:, None], survey["x"].values) <= APERTURE_MPC_H
     found = []
     for start in range(0, len(index), _AT_ONCE):
         some = index[start : start + _AT_ONCE]
         images = counts(survey, some)[:, bands].sum(1, dtype="f8")
-        seen = np.ones_like(images)
+        seen, visible = np.ones_like(images), [None] * len(some)
         if "coverage" in survey:
-            seen = read_coverage(survey, some).astype("f8")
+            coverage = read_coverage(survey, some)
+            seen, visible = coverage.astype("f8"), is_visible(coverage)[:, near].mean(1).tolist()
         images, seen = _added(images, size), _added(seen, size)
-        found += circles.photons(images, seen, arcmin[start : start + _AT_ONCE])
+        part = circles.photons(images, seen, arcmin[start : start + _AT_ONCE])
+        found += [replace(one, visible=v) for one, v in zip(part, visible, strict=True)]
     return found
 
 
@@ -175,7 +181,7 @@ def reasons(
     found = []
     facts = {name: survey[name].values[np.asarray(index)] for name in _FACTS if name in survey}
     if "visible_fraction" not in facts and "coverage" in survey:
-        facts["visible_fraction"] = _visible_fraction(survey, np.asarray(index))
+        facts["visible_fraction"] = np.array([each.visible for each in photons])
     for k in range(len(index)):
         cluster = {name: values[k] for name, values in facts.items()}
         words = photon_reasons(photons[k])
@@ -187,16 +193,6 @@ def reasons(
             words.append(f"unlike the training maps: out-of-domain score {told} above 1")
         found.append(words)
     return found
-
-
-def _visible_fraction(survey: xr.Dataset, index: np.ndarray) -> np.ndarray:
-    """Return the visible fraction within `APERTURE_MPC_H`, of surveys that do not say, (n,)."""
-    near = np.hypot(survey["y"].values[:, None], survey["x"].values) <= APERTURE_MPC_H
-    found = [
-        is_visible(read_coverage(survey, index[start : start + _AT_ONCE]))[:, near].mean(1)
-        for start in range(0, len(index), _AT_ONCE)
-    ]
-    return np.concatenate([np.zeros(0), *found])
 
 
 def score_text(score: float) -> str:

@@ -12,22 +12,13 @@ import xarray as xr
 from icmass.errors import InputError
 from icmass.missions.mission import AREA_WORDS, Mission
 from icmass.missions.registry import Telescope, get_mission, mission_of_instrument, telescope_of
-from icmass.survey.catalog import exposure_area
+from icmass.survey.seen import exposure_area, observe_settings
 
 
 def _instrument(attrs: Mapping[str, Any]) -> str | None:
     """Return the instrument that a survey's attributes say; None where they say none."""
-    named = _observe(attrs).get("instrument")
+    named = observe_settings(attrs).get("instrument")
     return named if isinstance(named, str) else None
-
-
-def _observe(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a survey's attributes say that it was simulated; empty where they do not."""
-    try:
-        found = json.loads(attrs.get("config", "{}")).get("observe", {})
-    except (ValueError, AttributeError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def mission_of_attrs(attrs: Mapping[str, Any]) -> Mission:
@@ -72,7 +63,7 @@ def seen_otherwise(attrs: Mapping[str, Any], learnt: Mapping[str, Any]) -> list[
             f"Exposures are {AREA_WORDS[area]}, those that the model was trained on "
             f"{AREA_WORDS[known]}: the masses do not hold."
         )
-    have, had = _observe(attrs), _observe(learnt)
+    have, had = observe_settings(attrs), observe_settings(learnt)
     if not had or not (have or "observed" in attrs):
         return found
     lacks, more = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from icmass.io.events import EventFile
-from icmass.sky.map_grid import Band
+from icmass.sky.bands import Band
 
 ENOUGH = 100_000
 """So many events tell where a file's energies end."""

@@ -28,7 +28,8 @@ from icmass.io.modules import (
 from icmass.io.pointing import Pointing, apart_note, pointing_of
 from icmass.missions.mission import AREA_WORDS, AreaType
 from icmass.missions.registry import Telescope, check_mission, telescope_of
-from icmass.sky.map_grid import Band, FineGrid
+from icmass.sky.bands import Band
+from icmass.sky.map_grid import FineGrid
 
 _SCANNING = ("SURVEY", "SCAN", "SLEW")
 _NO_MODE = ("", "STRING", "NONE", "UNKNOWN", "UNDEFINED", "NOTSET", "N/A")

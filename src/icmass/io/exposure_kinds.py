@@ -13,7 +13,7 @@ from icmass.io.fits_images import Plane
 from icmass.io.units import NO_UNIT, parse_unit
 from icmass.missions.mission import AREA_WORDS, AreaType
 from icmass.missions.registry import Telescope, telescope_of
-from icmass.sky.map_grid import Band
+from icmass.sky.bands import Band
 from icmass.telescope.instrument import load_instrument
 
 Kind = Literal["vignetted", "unvignetted", "survey"]

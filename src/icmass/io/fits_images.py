@@ -18,7 +18,7 @@ from icmass.files import no_file
 from icmass.io.fits_stream import FitsStream, Hdu
 from icmass.io.units import is_other_than_counts
 from icmass.missions.names import KEYWORDS
-from icmass.sky.map_grid import Band as Band
+from icmass.sky.bands import Band
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

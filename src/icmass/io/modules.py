@@ -9,7 +9,7 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.io.event_cuts import EventCuts
 from icmass.io.events import EventFile, merged
-from icmass.sky.map_grid import Band
+from icmass.sky.bands import Band
 
 
 def modules_of(files: Sequence[EventFile]) -> tuple[int, ...]:

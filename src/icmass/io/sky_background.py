@@ -12,7 +12,8 @@ from icmass.errors import InputError
 from icmass.io.exposure import Exposure, read_exposure_maps
 from icmass.io.fits_images import Plane, check_exposure, read_plane, refuse_rates
 from icmass.missions.registry import Telescope, telescope_of
-from icmass.sky.map_grid import Band, FineGrid
+from icmass.sky.bands import Band
+from icmass.sky.map_grid import FineGrid
 from icmass.telescope.instrument import load_instrument
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from icmass.errors import InputError
 from icmass.plasma.absorption import transmission
 from icmass.plasma.emissivity import ERG_PER_KEV, PlasmaTable, load_plasma_table
+from icmass.sky.bands import Band
 from icmass.telescope.instrument import Instrument
-
-Band = tuple[float, float]
 
 FLUX_BAND_KEV: Band = (0.5, 2.0)
 """Observed band of the energy flux."""

@@ -32,6 +32,22 @@ class Run:
     missing: dict[str, str] = field(default_factory=dict)
 
 
+def read_scores(path: Path) -> Results:
+    """Read the scores of a run, without which there is no page of it.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no readable ``results.json``, or one without scores.
+    """
+    folder = RunFolder(path)
+    results = folder.read_results()
+    if not results.estimators:
+        file = folder.layout.results
+        raise InputError("holds no score", file=file, field="estimators", hint=HINT)
+    return results
+
+
 def read_run(path: Path) -> Run:
     """Read a folder that `icmass benchmark` wrote.
 
@@ -40,11 +56,7 @@ def read_run(path: Path) -> Run:
     InputError
         If the folder holds no readable ``results.json``. Anything else may be missing.
     """
-    folder = RunFolder(path)
-    results = folder.read_results()
-    if not results.estimators:
-        file = folder.layout.results
-        raise InputError("holds no score", file=file, field="estimators", hint=HINT)
+    folder, results = RunFolder(path), read_scores(path)
     missing: dict[str, str] = {}
 
     def part(key: str, file: Path | None, read: Callable[[], _Part]) -> _Part | None:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from icmass.run.document import Document, Number
+from icmass.survey.whole import WHOLE
 
 COMPARED = (
     *("survey_attrs", "n_clusters", "survey_digest", "models", "folds", "fold_limit", "seed"),
@@ -46,6 +47,8 @@ class RunConfig(Document):
     def first_difference(self, other: RunConfig) -> str | None:
         """Return the first of `COMPARED` in which another run differs, if any."""
         ours, theirs = self.model_dump(), other.model_dump()
+        for each in (ours, theirs):
+            each["survey_attrs"].pop(WHOLE, None)  # of the store alone; older runs have it
         return next((key for key in COMPARED if ours[key] != theirs[key]), None)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from icmass.sky.map_grid import Band
-
+Band = tuple[float, float]
+"""Lowest and highest energy [keV]."""
 _SAME_KEV = 1e-3
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from icmass.cosmology import Cosmology
 from icmass.errors import InputError
+from icmass.sky.bands import Band
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-Band = tuple[float, float]
 VISIBLE_COVERAGE = 0.2
 """What has at least this part of the largest exposure of its map is visible; pixels below it are
 filled for networks that are not given the coverage."""

@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.sky.bands import band_label, band_labels, find_tiles, same_bands
-from icmass.sky.map_grid import Band
+from icmass.sky.bands import Band, band_label, band_labels, find_tiles, same_bands
 from icmass.survey.catalog import survey_bands
 
 _AT_ONCE = 64  # clusters summed at once

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,7 @@ import numpy as np
 import xarray as xr
 
 from icmass.errors import InputError
-from icmass.missions.mission import AREA_WORDS, AreaType
-from icmass.survey.whole import check_whole
+from icmass.survey.whole import WHOLE, check_whole
 
 if TYPE_CHECKING:
     from icmass.cosmology import Cosmology
@@ -195,6 +193,7 @@ def open_survey(path: str | Path) -> xr.Dataset:
             _check_sizes(path)
             check_whole(path, VARIABLES)
             survey = xr.open_zarr(path, chunks=None)
+            survey.attrs.pop(WHOLE, None)  # true of this store, not of what is made of it
             for name, variable in survey.variables.items():
                 field, variable.encoding["source"] = f"variable {name}", str(path)
                 if name in survey.coords or variable.dims == ("cluster",):
@@ -377,20 +376,3 @@ def galaxies(survey: xr.Dataset, cluster: int) -> dict[str, np.ndarray]:
 def survey_config(survey: xr.Dataset) -> dict[str, Any]:
     """Return the resolved configuration that made the survey."""
     return json.loads(survey.attrs.get("config", "{}"))
-
-
-def exposure_area(attrs: Mapping[str, Any]) -> AreaType | None:
-    """Return the area that a survey's exposures are at, real or simulated; None if it isn't said.
-
-    Parameters
-    ----------
-    attrs : mapping
-        The survey's attributes.
-    """
-    try:
-        told, config = (json.loads(attrs.get(name, "{}")) for name in ("observed", "config"))
-        observe = config.get("observe", {})
-        area = told.get("exposure_area") or observe.get("vignetting", "survey" if observe else None)
-    except (ValueError, AttributeError, TypeError):
-        return None
-    return next((known for known in AREA_WORDS if known == area), None)

@@ -8,9 +8,10 @@ from typing import Any
 
 from icmass.errors import InputError
 from icmass.files import as_paths
-from icmass.io.fits_images import Band, parse_bands
+from icmass.io.fits_images import parse_bands
 from icmass.io.memory_table import Tabular, as_table, table_files
 from icmass.io.targets import Notes, read_targets
+from icmass.sky.bands import Band
 from icmass.sky.map_grid import MapGrid
 from icmass.survey.ingest import Ingested, Progress, ingest_events
 from icmass.survey.observed.reading import event_reading, read_files

@@ -20,10 +20,15 @@ import zarr
 from icmass.errors import InputError
 
 WHOLE = "every_chunk_stored"
-"""Attribute of stores that have every chunk on disk."""
+"""Attribute of stores that have every chunk on disk.
+
+Surveys that are opened do not have it: changed and stored by xarray, they may leave out chunks."""
 _BLOSC_HEADER = struct.Struct("<12xI")
 _MAY_BE_NAN = ("N_gal", "sigma_v", "sigma_v_true")
-_MAY_BE_ZERO = ("nh", "ra", "dec", "halo_id", "snapshot", "position", "background")
+_MAY_BE_ZERO = (
+    *("nh", "ra", "dec", "halo_id", "snapshot", "universe", "position", "background"),
+    "L_X_outlier",
+)
 
 
 def every_chunk() -> AbstractContextManager[Any]:

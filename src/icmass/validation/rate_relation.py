@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from scipy.interpolate import RegularGridInterpolator
 
 from icmass.cosmology import Cosmology
-from icmass.observe.rates import Band, count_rates
+from icmass.observe.rates import count_rates
 from icmass.plasma.emissivity import load_plasma_table
 from icmass.proxies.names import read_scalar
 from icmass.proxies.scaling import bootstrap_by_halo
+from icmass.sky.bands import Band
 from icmass.survey.catalog import survey_config, survey_cosmology
 from icmass.survey.config import SurveyConfig
 from icmass.telescope.instrument import load_instrument

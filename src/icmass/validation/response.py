@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from icmass.observe.rates import Band, count_rates
+from icmass.observe.rates import count_rates
+from icmass.sky.bands import Band
 from icmass.survey.catalog import survey_config
 from icmass.telescope.instrument import load_instrument
 from icmass.validation.check import Check, Findings, Target

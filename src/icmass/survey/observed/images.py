@@ -18,7 +18,6 @@ from icmass.errors import InputError
 from icmass.io.exposure import given_exposure
 from icmass.io.exposure_kinds import Kind, map_divisors
 from icmass.io.fits_images import (
-    Band,
     Plane,
     check_counts,
     check_exposure,
@@ -37,7 +36,7 @@ from icmass.missions.registry import (
     unknown_note,
 )
 from icmass.plasma.absorption import DEFAULT_NH_1E20
-from icmass.sky.bands import band_label, find_tiles
+from icmass.sky.bands import Band, band_label, find_tiles
 from icmass.sky.map_grid import MapGrid, bin_photons, cluster_frame, sample_exposure
 from icmass.survey.observed.clusters import (
     MIN_VISIBLE,

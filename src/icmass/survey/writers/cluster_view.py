@@ -23,13 +23,13 @@ from icmass.missions.registry import (
 )
 from icmass.sky.map_grid import MapGrid, cluster_frame
 from icmass.survey.catalog import (
-    exposure_area,
     half_width_mpc_h,
     survey_bands,
     survey_config,
     survey_cosmology,
 )
 from icmass.survey.config import ObserveConfig
+from icmass.survey.seen import exposure_area
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
