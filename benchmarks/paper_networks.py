@@ -31,10 +31,11 @@ import numpy as np
 from icmass.benchmarking.fits import take_share, threads_each
 from icmass.benchmarking.fold_predictions import FoldPredictions
 from icmass.benchmarking.scores import bootstrap_errors, scatter_ratio
+from icmass.estimators.estimator import split_predicted
 from icmass.files import whole_file, write_text
 from icmass.run.layout import RunLayout
 from icmass.survey.catalog import open_survey
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 from icmass.survey.presets import resolve_config
 from icmass.survey.write import simulate_survey
 
@@ -93,7 +94,8 @@ def train(fit: Fit) -> str:
 
     take_share(fit.threads, fit.jobs)
     survey = open_survey(fit.work / f"{fit.preset}.zarr")
-    fitted, test = split(octant_folds(survey, FOLDS), fit.fold)
+    fold = octant_folds(survey, FOLDS)
+    fitted, test = split_predicted(fold, fit.fold, survey["redshift"].values)
     estimator = NetworkEstimator(
         fit.network,
         seed=SEED,

@@ -33,10 +33,11 @@ from torch import nn
 from icmass.benchmarking.provenance import about_survey, machine, versions
 from icmass.benchmarking.scores import scatter_ratio, score
 from icmass.errors import InputError
+from icmass.estimators.estimator import split_predicted
 from icmass.estimators.network import NetworkEstimator
 from icmass.estimators.posterior import LNM_GRID, Prediction
 from icmass.survey.catalog import open_survey
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 from icmass.training.dihedral import dihedral
 from icmass.training.encodings import CompactEncoding
 from icmass.training.model_specs import MODEL_SPECS
@@ -246,7 +247,7 @@ def compare(
     fits: dict[str, list[tuple[np.ndarray, Fit]]] = {}
     rows: list[dict[str, Any]] = []
     for k in range(fit_folds):
-        train, test = split(fold, k)
+        train, test = split_predicted(fold, k, survey["redshift"].values)
         for name, fit in contenders(flow).items():
             made = fit(survey, train, test, seed=seed + k, max_epochs=max_epochs)
             fits.setdefault(name, []).append((test, made))

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from icmass.estimators.estimator import split_predicted
 from icmass.estimators.network import NetworkEstimator
 from icmass.run.folder import RunFolder
 from icmass.run.predictions import Predictions
 from icmass.survey.catalog import open_survey
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 
 EPOCHS = (4, 6, 8, 12, 16, 24, 40)
 
@@ -45,7 +46,8 @@ def main() -> None:
     mark = float(np.std((held.mean - held.ln_m_true)[of_fold]))
     paper_seconds = float(held.train_seconds[given.fold])
     print(f"{given.paper}: {mark:.4f} in {paper_seconds:.0f} s", flush=True)
-    train, test = split(octant_folds(survey, n_folds), given.fold)
+    fold = octant_folds(survey, n_folds)
+    train, test = split_predicted(fold, given.fold, survey["redshift"].values)
     ln_m = np.log(survey["m500c"].values[test])
     rows = []
     for epochs in EPOCHS:
