@@ -59,12 +59,16 @@ def test_filled_counts_of_a_survey_with_coverage_are_thinned_too() -> None:
 
 
 def test_masses_of_a_deep_field_are_those_of_a_shallow_one() -> None:
-    """The same clusters with 10,000 s, as trained on, and with 40,000 s."""
+    """The same clusters and masks of sources with 10,000 s, as trained on, and with 40,000 s."""
     model = icmass.load_model("erass-v2-3band", device="cpu")
     surveys = [
         icmass.simulate(
             "efeds", n=24, seed=4,
-            assignments=(*MAPS, f"observe.exposure_s={seconds}"),
+            assignments=(
+                *MAPS,
+                f"observe.exposure_s={seconds}",
+                f"observe.coverage.mask_counts={12 * seconds / 10_000}",
+            ),
         )
         for seconds in (10_000, 40_000)
     ]  # fmt: skip

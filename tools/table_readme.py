@@ -37,11 +37,11 @@ def readme() -> list[str]:
     for survey, of_survey in results("erass")["surveys"].items():
         if survey == "erass8-cosmology":
             continue
-        row = of_survey["models"]["erass-v2-3band"]["population"]
+        row = of_survey["models"]["erass-v2-9band"]["population"]
         rate = of_survey["count_rate"]["mean_mass_at_rate"]["sigma_lnm"]
         inside, half = 100 * row["coverage68"], 100 * row["bias_lnm"]
         rows.append(
-            f"| masses of clusters in mocks of {EROSITA_SURVEYS[survey]}, `erass-v2-3band` | "
+            f"| masses of clusters in mocks of {EROSITA_SURVEYS[survey]}, `erass-v2-9band` | "
             f"scatter of ln M {100 * row['sigma_lnm']:.0f} per cent, where count rates have "
             f"{100 * rate:.0f}; bias {half:+.0f}; {inside:.0f} per cent within 68 "
             "| [models](docs/estimators.md#bundled-models) |"

@@ -46,7 +46,7 @@ def bundled_on_physics() -> Iterator[str]:
     ):
         before, after = found[name]["before"], found[name]["after"]
         yield (
-            f"| {what}, `erass-v2-3band` | bias {100 * before['bias']:+.0f} per cent, "
+            f"| {what}, `erass-v2-9band` | bias {100 * before['bias']:+.0f} per cent, "
             f"{100 * before['coverage68']:.0f} within 68; with 300 lensing masses "
             f"{100 * after['bias']:+.0f} and {100 * after['coverage68']:.0f} {more}"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,7 @@ from icmass.io.events import scan_event_file
 from icmass.io.fits_images import band_of, parse_bands, read_plane
 from icmass.missions.registry import DEFAULT_MISSION
 from icmass.run.layout import MODEL_CONFIG, finished_models
-from icmass.sky.bands import Band, band_labels, find_tiles
+from icmass.sky.bands import ENERGY_BANDS, Band, band_labels, find_tiles
 from icmass.survey.bands import in_order_of, sum_bands
 from icmass.survey.catalog import survey_bands
 from icmass.survey.observed.images import how_to_get_bands
@@ -122,21 +123,29 @@ class ModelFamily:
     def for_events(self, files: Sequence[Path], mission: str = DEFAULT_MISSION) -> Ensemble:
         """Return the member for event files, by the energies of the first that can be read.
 
-        Where too few events tell of no cut, or no file can be read, it is the first member: what
-        is wrong with the files shows when they are read for it.
+        A mock's file that says within which bands its energies are drawn is as a survey of these:
+        in narrower ones they are of a mean spectrum, not of the cluster. Where too few events tell
+        of no cut, or no file can be read, it is the first member: what is wrong with the files
+        shows when they are read for it.
 
         Raises
         ------
         InputError
             If the file was cut within the bands of every member.
         """
-        file, energies = _first_energies(files, mission)
-        for name, bands in self.bands.items():
+        file, energies, drawn_within = _first_energies(files, mission)
+        known = {
+            name: bands
+            for name, bands in self.bands.items()
+            if all(find_tiles(band, drawn_within) is not None for band in bands)
+        }
+        known = known or self.bands
+        for name, bands in known.items():
             if covers(energies, bands):
                 return self._load(name, f"events cover its {band_labels(bands)}")
         if energies.size < TOO_FEW:
             told = f"{energies.size} events do not tell of a cut: the richest bands are taken"
-            return self._load(next(iter(self.members)), told)
+            return self._load(next(iter(known)), told)
         seen = f"events of {energies.min():.2g} to {energies.max():.2g} keV"
         raise self._none(f"has {seen}, cut within every member's bands", file.name)
 
@@ -203,14 +212,18 @@ def of_calibration(model: Model, scale: Calibration) -> Model:
     return model
 
 
-def _first_energies(files: Sequence[Path], mission: str) -> tuple[Path, np.ndarray]:
-    """Return the first event file that can be read, and its energies [keV]; else none."""
+def _first_energies(files: Sequence[Path], mission: str) -> tuple[Path, np.ndarray, list[Band]]:
+    """Return the first event file that can be read, its energies [keV] and a mock's bands."""
     for file in files:
         try:
-            return file, sample_energies(scan_event_file(file, mission))
+            scan = scan_event_file(file, mission)
+            energies, told = sample_energies(scan), str(scan.keys.get(ENERGY_BANDS, ""))
         except InputError:
             continue
-    return files[0], np.zeros(0)
+        with suppress(InputError):
+            return file, energies, parse_bands(told, ENERGY_BANDS)
+        return file, energies, []
+    return files[0], np.zeros(0), []
 
 
 def _extent(folder: Path) -> TrainingExtent:

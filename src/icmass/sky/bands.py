@@ -8,6 +8,8 @@ import numpy as np
 
 Band = tuple[float, float]
 """Lowest and highest energy [keV]."""
+ENERGY_BANDS = "ICM_BAND"
+"""Keyword of a mock's event files: the bands within which energies are drawn."""
 _SAME_KEV = 1e-3
 
 

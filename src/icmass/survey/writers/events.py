@@ -11,7 +11,8 @@ import xarray as xr
 
 from icmass.errors import InputError
 from icmass.missions.event_writing import DrawnEvents
-from icmass.survey.writers.cluster_view import ClusterView, cluster_view
+from icmass.sky.bands import ENERGY_BANDS, band_label
+from icmass.survey.writers.cluster_view import Card, ClusterView, cluster_view
 from icmass.survey.writers.files import new_file
 from icmass.survey.writers.pi_spectra import PiSpectra
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EDGE = 0.01
 """Photons are placed no nearer to the edges of their pixel than this part of it."""
+_CARD_CHARACTERS = 68  # of a text in a FITS card; more bands are narrow ones
 _BLOCK = 1600  # sky pixels that the sky image is a multiple of, so that rebinning it is exact
 
 
@@ -76,11 +78,19 @@ def write_events(
     primary = fits.PrimaryHDU()
     table = _table(events, view)
     for hdu in (primary, table):
-        hdu.header.extend([*view.cards(), *view.writing.observation_cards(view.observation)])
+        cards = [*view.cards(), *_drawn_within(view)]
+        hdu.header.extend([*cards, *view.writing.observation_cards(view.observation)])
     gtis = [_gti(name, view) for name in view.writing.good_times]
     with new_file(path, overwrite=overwrite) as unfinished:
         fits.HDUList([primary, table, *gtis]).writeto(unfinished)
     return Path(path)
+
+
+def _drawn_within(view: ClusterView) -> list[Card]:
+    """Return the keyword that says how finely energies are known, if one card holds it."""
+    bands = ",".join(band_label(band) for band in view.grid.bands)
+    what = "[keV] energies are drawn within"
+    return [(ENERGY_BANDS, bands, what)] if len(bands) <= _CARD_CHARACTERS else []
 
 
 def draw_events(view: ClusterView, rng: np.random.Generator) -> dict[str, np.ndarray]:
