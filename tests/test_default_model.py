@@ -136,3 +136,10 @@ def test_a_file_that_does_not_say_is_read_in_the_richest_bands(tmp_path: Path) -
             for hdu in hdus[:2]:
                 hdu.header["ICM_BAND"] = word
         assert icmass.predict(file).document["model"]["member"] == "erass-v2-9band"
+
+
+def test_its_members_are_told_what_is_masked() -> None:
+    """So that clusters of which up to half is hidden are not flagged for that."""
+    for name in default().members:
+        config = json.loads((model_folder(name) / MODEL_CONFIG).read_text(encoding="utf-8"))
+        assert config["coverage_channel"], name
