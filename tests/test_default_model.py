@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 
 import icmass
 from icmass.errors import InputError
@@ -119,7 +121,8 @@ def test_event_files_get_as_many_bands_as_their_energies_have(tmp_path: Path) ->
     three = sum_bands(mock, default().bands["erass-v2-3band"]).load()
     member = {}
     for name, survey in (("nine", mock), ("three", three)):
-        [file] = icmass.export(survey, "events", tmp_path / f"{name}.fits", index=[0]).files
+        with warnings.catch_warnings(action="error", category=AstropyWarning):
+            [file] = icmass.export(survey, "events", tmp_path / f"{name}.fits", index=[0]).files
         masses = icmass.predict(file)
         member[name] = masses.document["model"]["member"]
         of_survey = icmass.predict(survey, index=[0])
