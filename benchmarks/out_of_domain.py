@@ -21,11 +21,12 @@ import xarray as xr
 
 import icmass
 from icmass.cosmology import Cosmology
+from icmass.estimators.estimator import split_predicted
 from icmass.estimators.registry import load_estimator
 from icmass.run.folder import RunFolder
 from icmass.survey.catalog import open_survey
 from icmass.survey.config import SurveyConfig
-from icmass.survey.folds import octant_folds, split
+from icmass.survey.folds import octant_folds
 from icmass.survey.variants import apply_variants
 from icmass.survey.write import simulate_survey
 from icmass.telescope.instrument import load_instrument
@@ -130,7 +131,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         others = simulated(survey, Path(folder), given.workers)
         for k in fitted:
-            _, test = split(fold, k)
+            _, test = split_predicted(fold, k, survey["redshift"].values)
             estimator = load_estimator(run.layout.model(given.model, k), device="cpu")
             own = survey.isel(cluster=test).load()
             rng = np.random.default_rng(k)

@@ -48,5 +48,5 @@ def bundled_on_physics() -> Iterator[str]:
         yield (
             f"| {what}, `erass-v2-9band` | bias {100 * before['bias']:+.0f} per cent, "
             f"{100 * before['coverage68']:.0f} within 68; with 300 lensing masses "
-            f"{round(100 * after['bias']) + 0:+d} and {100 * after['coverage68']:.0f} {more}"
+            f"{round(100 * after['bias']):+d} and {100 * after['coverage68']:.0f} {more}"
         )

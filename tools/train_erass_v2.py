@@ -69,9 +69,10 @@ PARTS = {
 SEEN = {"whole": (), "masked": ("observe.coverage={}",)}
 """Each part twice: maps seen as they are, and with masked sources, field edges and gradients."""
 UNIVERSES = 400
-MOST_PHOTONS = 32_767
+FEW_BANDS, MOST_PHOTONS = 3, 32_767
+"""Of more bands than that no pixel may have more photons: they are held in 16 bits in training."""
 ABOUT = ("format", "cosmology", "config", "seed", "version")
-"""Attributes of the first part that the whole keeps."""
+"""Attributes of a part that the whole has, in the end those of the last."""
 SEED = 201
 KEPT = ("maps", "coverage", "m500c", "redshift", "r500c", "exposure", "nh", "halo_id", "universe")
 BINS = {
@@ -119,8 +120,8 @@ def simulated(work: Path, scale: float, workers: int) -> dict[str, Path]:
 def in_bands(store: Path, edges: tuple[float, ...], number: int) -> xr.Dataset:
     """Return a survey with narrow bands added to wide ones, and components added.
 
-    The halos are numbered by universe, so that what is held out of training is whole universes. Of
-    many bands clusters with more photons in a pixel than 16 bits hold are left out, one in 10,000.
+    The halos are numbered by universe, so that what is held out of training is whole universes.
+    Clusters with more than `MOST_PHOTONS` in a pixel of many bands are left out, one in 80,000.
     """
     survey = open_survey(store)
     if "coverage" not in survey:
@@ -130,8 +131,9 @@ def in_bands(store: Path, edges: tuple[float, ...], number: int) -> xr.Dataset:
     total = add_counts(found["maps"], "component").expand_dims(component=["total"], axis=1)
     found = found.drop_dims("component").assign(maps=total).load()
     found["halo_id"] = found["universe"] + number * 10**6
-    peak = found["maps"].values.max((1, 2, 3, 4))
-    return found.isel(cluster=peak <= MOST_PHOTONS) if len(edges) > 4 else found
+    if found.sizes["band"] <= FEW_BANDS:
+        return found
+    return found.isel(cluster=found["maps"].values.max((1, 2, 3, 4)) <= MOST_PHOTONS)
 
 
 def combined(name: str, stores: dict[str, Path], work: Path) -> xr.Dataset:
@@ -146,9 +148,11 @@ def combined(name: str, stores: dict[str, Path], work: Path) -> xr.Dataset:
                 "settings": json.dumps([*PRIOR, *SETTINGS]),
                 "preset": "erosita (physics prior)",
             }
-            chunks = {name: (64, *part[name].shape[1:]) for name in ("maps", "coverage")}
-            first = {"mode": "w", "encoding": {k: {"chunks": shape} for k, shape in chunks.items()}}
-            part.to_zarr(draft, **({"append_dim": "cluster"} if number else first))
+            if number:
+                part.to_zarr(draft, append_dim="cluster")
+                continue
+            chunks = {key: {"chunks": (64, *part[key].shape[1:])} for key in ("maps", "coverage")}
+            part.to_zarr(draft, mode="w", encoding=chunks)
         draft.rename(out)
     return open_survey(out)
 

@@ -89,9 +89,11 @@ def write_events(
 def _drawn_within(view: ClusterView) -> list[Card]:
     """Return the keyword that says how finely energies are known, if one card holds it."""
     bands = ",".join(band_label(band) for band in view.grid.bands)
-    what = "[keV] energies are drawn within"
-    what = what if len(bands) + len(what) + len(" / ") <= _CARD_CHARACTERS else ""
-    return [(ENERGY_BANDS, bands, what)] if len(bands) <= _CARD_CHARACTERS else []
+    if len(bands) > _CARD_CHARACTERS:
+        return []
+    what = " / [keV] energies are drawn within"
+    room = len(bands) + len(what) <= _CARD_CHARACTERS
+    return [(ENERGY_BANDS, bands, what.removeprefix(" / ") if room else "")]
 
 
 def draw_events(view: ClusterView, rng: np.random.Generator) -> dict[str, np.ndarray]:
